@@ -209,7 +209,7 @@ def test_what_a_pair_takes_is_said_before(context: Context) -> None:
     assert list(planned.document["neurons"]) == roles
     size = planned.document["neurons"]["after, passage tower"]
     assert (size["ablations"], size["ablation_texts"]) == (2 * (4 + 2) + 2, 180)
-    assert planned.lines[0].startswith("neurons by weight_path of margin, ")
+    assert planned.lines[0].startswith("neurons: target margin, method weight_path, ")
     assert planned.lines[1].startswith("  before, passage tower: 6 examples at most, about ")
     assert planned.seconds > 0
 

@@ -540,7 +540,8 @@ def test_a_lower_precision_is_measured_before_it_is_used(retriever: Retriever, c
     assert effect["queries"] == N
     assert abs(effect["difference"]) <= 0.01
     assert any(
-        "in bfloat16, the harm of the top 2 % over a random set of neurons (RR@10)" in text
+        "in bfloat16, the loss by fixing the top 2 % of the neurons beyond that by fixing random neurons (RR@10)"
+        in text
         for text in ablation_result.warnings
     )
 
@@ -568,7 +569,7 @@ def test_a_precision_that_moves_the_harm_is_refused(
     calls: list[tuple[str, int, int]] = []
     with pytest.raises(
         SettingsError,
-        match=r"planted: precision bfloat16 is not accurate enough .* at most 0\.01\): in bfloat16, the harm(.|\n)*"
+        match=r"planted: precision bfloat16 is not accurate enough .* at most 0\.01\): in bfloat16, the loss(.|\n)*"
         r"float32",
     ):
         ablation_curves(

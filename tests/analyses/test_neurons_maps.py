@@ -88,7 +88,7 @@ def test_the_planted_layer_is_where_the_map_is_highest() -> None:
     top = after.loc[after["value"].idxmax()]
     assert top["layer"] == CARRIER
     assert top["first"] < 4
-    assert f"intermediate, after: most {top['value']:.3g} at layer {CARRIER}" in drawn(tower_neurons()).alt
+    assert f"intermediate, after: largest value {top['value']:.3g} at layer {CARRIER}" in drawn(tower_neurons()).alt
 
 
 def test_a_map_has_a_cell_for_every_layer_and_bin() -> None:

@@ -35,20 +35,23 @@ NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 
 
 def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
-    statement = statement_of(tower_neurons(), "Concentration of intermediate neurons")
+    statement = statement_of(tower_neurons(), "Concentration of the attribution on few intermediate neurons")
     assert statement.state == State.SIGNIFICANT
     assert "attribution is concentrated on fewer neurons at layer 3 (6 layers tested)" in statement.text
     assert "The largest significant change of the Gini index is at layer 3, from 0." in statement.text
     assert "holm-corrected p < 0.001" in statement.text
     assert (
-        "The share of the top 1 % of neurons rises significantly at 1 layer and falls at 0; the participation rises "
-        "significantly at 0 layers and falls at 1." in statement.text
+        "The share of the attribution that the top 1 % of neurons have rises significantly at 1 layer and falls "
+        "significantly at 0; the participation (1 if all neurons have equal attribution) rises significantly at 0 "
+        "layers and falls significantly at 1." in statement.text
     )
 
 
 def test_the_reverse_is_said_in_reverse() -> None:
     planted, plain = tower_neurons().sides["after"], tower_neurons().sides["before"]
-    statement = statement_of(tower_neurons(before=planted, after=plain), "Concentration of intermediate neurons")
+    statement = statement_of(
+        tower_neurons(before=planted, after=plain), "Concentration of the attribution on few intermediate neurons"
+    )
     assert "attribution is spread over more neurons at layer 3" in statement.text
     assert "fewer neurons" not in statement.text
 
@@ -57,7 +60,7 @@ def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> N
     peaks = statement_of(tower_neurons(), "Share of each layer in the total attribution of intermediate neurons")
     moved = statement_of(tower_neurons(), "Fine-tuning moved the attribution of intermediate neurons")
     assert "an even spread gives 0.167" in peaks.text
-    assert "before fine-tuning, no layer's share is significantly above" in peaks.text
+    assert "before fine-tuning, no layer has significantly more" in peaks.text
     assert "after fine-tuning, layer 3 has the largest share" in peaks.text
     assert moved.state == State.SIGNIFICANT
     assert "towards layer 3 and away from layers 1-2 and 4-6" in moved.text
@@ -71,7 +74,7 @@ def test_where_nothing_is_planted_nothing_is_claimed() -> None:
     shares = [s.text for s in statements_of(NOTHING, "Share of each layer") if "even" in s.text]
     assert len(shares) == 2
     for side in ("before", "after"):
-        assert all(f"{side} fine-tuning, no layer's share is significantly above" in text for text in shares)
+        assert all(f"{side} fine-tuning, no layer has significantly more" in text for text in shares)
 
 
 def moved(move: np.ndarray, margin: float | None) -> Statement:
@@ -80,7 +83,10 @@ def moved(move: np.ndarray, margin: float | None) -> Statement:
     settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
     after = Scores("neurons", side.attribution.scores.values + move)
     profile = compare_scores(side.attribution.scores, after, settings)
-    return statement_of(tower_neurons(before=side, after=side, profile=profile), "Concentration of output neurons")
+    return statement_of(
+        tower_neurons(before=side, after=side, profile=profile),
+        "Concentration of the attribution on few output neurons",
+    )
 
 
 def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin() -> None:
@@ -110,7 +116,10 @@ def test_a_sure_but_negligible_change_says_both() -> None:
         "These changes are significant but negligible: all pass the equivalence test with the margin 0.05."
     )
     assert "negligible" not in moved(jitter, None).text
-    assert "negligible" not in statement_of(tower_neurons(), "Concentration of intermediate neurons").text
+    assert (
+        "negligible"
+        not in statement_of(tower_neurons(), "Concentration of the attribution on few intermediate neurons").text
+    )
 
 
 def test_activity_is_told_at_every_threshold() -> None:
@@ -138,7 +147,7 @@ def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
     assert statement.state == State.MEASURED
     assert "; the noise of both models limits it to about 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
-    assert "after, and 0.010 by chance" in statement.text
+    assert "after it; by chance: 0.010" in statement.text
     assert not statements_of(tower_neurons(overlap=None), "Agreement of the two")
 
 
@@ -167,7 +176,10 @@ def test_an_overlap_without_an_order_is_not_a_number() -> None:
     rows = overlap_rows()
     rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
     statement = statement_of(tower_neurons(overlap=rows), "Agreement of the two")
-    assert "The Jaccard index of the sets of top neurons is undefined, because values are equal" in statement.text
+    assert (
+        "The Jaccard index of the sets of top neurons is undefined, because all values to be ranked are equal"
+        in statement.text
+    )
     assert "nan" not in statement.text
 
 
@@ -186,7 +198,7 @@ def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
     assert "At 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 tested fractions), fixing them costs" in statement.text
     assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean changes RR@10 of 240" in statement.text
     assert (
-        "is lower with the top neurons fixed than with any of 5 random sets fixed. The area between" in statement.text
+        "is lower with the top neurons fixed than with any of 5 random sets fixed. Over all fractions" in statement.text
     )
     assert re.search(r"\+0\.1\d+ \[[^]]*\] for the top neurons by signed value in these layers", statement.text)
 
@@ -229,7 +241,7 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
     assert curves.caution
     assert "does not confirm" in curves.text
     assert (
-        "Fixing the top neurons costs more than fixing any random set of neurons, but the random sets are too few"
+        "Fixing the top neurons costs more than fixing any random set of neurons, but there are too few random sets"
         in curves.text
     )
     assert "no evidence that retrieval" not in curves.text
@@ -243,9 +255,9 @@ def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -
         tower, "The ablation does not confirm that retrieval needs the top neurons (those with the largest"
     )
     assert statement.caution
-    assert "There is no evidence that retrieval needs these neurons more than others" in statement.text
+    assert "There is no evidence that retrieval needs these neurons more than other neurons" in statement.text
     mark = "the ablation does not confirm the top neurons of the model after fine-tuning"
-    assert statement_of(tower, "Concentration of intermediate neurons").doubts == (mark,)
+    assert statement_of(tower, "Concentration of the attribution on few intermediate neurons").doubts == (mark,)
     assert statement_of(tower, "Agreement of the two").doubts == (mark,)
     assert (
         statement_of(
@@ -271,7 +283,7 @@ def test_queries_that_chose_the_neurons_show_nothing() -> None:
     )
     assert [s.rests_on for s in neuron_statements(tower) if s.control and s.state == State.SIGNIFICANT] == [("before",)]
     mark = "some queries of the ablation also served to choose the neurons of the model after fine-tuning"
-    assert statement_of(tower, "Concentration of intermediate neurons").doubts == (mark,)
+    assert statement_of(tower, "Concentration of the attribution on few intermediate neurons").doubts == (mark,)
 
 
 def test_without_an_ablation_a_count_is_not_evidence() -> None:
@@ -285,8 +297,10 @@ def test_without_an_ablation_a_count_is_not_evidence() -> None:
         "no ablation tested whether retrieval needs the neurons of the model before fine-tuning and of the model after "
         "fine-tuning"
     )
-    assert statement_of(tower, "Concentration of intermediate neurons").doubts == (mark,)
-    assert statement_of(tower, "Concentration of output neurons").doubts == ()  # nothing is claimed there
+    assert statement_of(tower, "Concentration of the attribution on few intermediate neurons").doubts == (mark,)
+    assert (
+        statement_of(tower, "Concentration of the attribution on few output neurons").doubts == ()
+    )  # nothing is claimed there
 
 
 def test_a_collection_that_is_too_easy_is_said_to_be() -> None:
@@ -340,7 +354,7 @@ def test_completeness_is_always_told(gap: float, label: str) -> None:
     (statement,) = [s for s in neuron_statements(tower) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
     assert statement.label == label
     assert ("need not add up" in statement.text) == np.isnan(gap)
-    doubts = statement_of(tower, "Concentration of output neurons").doubts
+    doubts = statement_of(tower, "Concentration of the attribution on few output neurons").doubts
     assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if label == "failed" else ())
 
 
@@ -363,7 +377,7 @@ def test_completeness_is_judged_where_the_attribution_lies() -> None:
     assert np.median(side.attribution.scores.values.sel(statistic="gap")) < 0.002
     (statement,) = [s for s in neuron_statements(alone(side)) if "INCOMPLETE" in s.text]
     assert statement.state == State.FAILED
-    assert "layer 1 has the largest gap (intermediate" in statement.text
+    assert "the gap is largest for the intermediate neurons of layer 1: " in statement.text
     assert "its median is 0.095" in statement.text
     better = with_gaps([0.03, *gaps[1:]], weight)
     (statement,) = [s for s in neuron_statements(alone(better)) if "ompleteness" in s.text]
@@ -406,7 +420,7 @@ def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
     gaps = [0.2] + [0.001] * (len(BLOCKS) - 1)
     weight = [0.01] + [1.0] * (len(BLOCKS) - 1)
     (statement,) = [s for s in neuron_statements(alone(with_gaps(gaps, weight))) if "ompleteness" in s.text]
-    assert (statement.state, "layer 2 has the largest gap" in statement.text) == (State.MEASURED, True)
+    assert (statement.state, "neurons of layer 2: " in statement.text) == (State.MEASURED, True)
 
 
 def test_the_norm_asks_nothing_about_retrieval() -> None:
@@ -444,7 +458,7 @@ def test_examples_that_are_noise_do_not_decide_which_layers_carry() -> None:
     values.loc[{"statistic": "total", "layer": 5, "query": values["query"][:20]}] *= 1e6
     tower = alone(changed(side, scores=Scores("neurons", values)))
     peaks = [s.text for s in neuron_statements(tower) if s.text.startswith("Share of each layer")]
-    assert all("no layer's share is significantly above this" in text for text in peaks)
+    assert all("no layer has significantly more than in an even spread" in text for text in peaks)
 
 
 def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -> None:

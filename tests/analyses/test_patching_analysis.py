@@ -54,7 +54,7 @@ def test_the_planted_head_alone_carries_a_swapped_name(planted: Planted) -> None
     assert set(changed.index[changed["carries"]]) == {"block 1"}
     (carried,) = [s for s in section.statements if s.code == "carry.after.swapped.rest"]
     assert carried.state == State.SIGNIFICANT
-    share, _, _ = str(carried.estimate).partition(" of the margin lost")
+    share, _, _ = str(carried.estimate).partition(" of the lost margin recovered by")
     assert re.fullmatch(r"-?\d+ % \[-?\d+, -?\d+\]", share)
     assert f": {share}" in carried.text
     assert share in set(section.tables["patching_after"].frame["share"])

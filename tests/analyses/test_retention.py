@@ -352,5 +352,5 @@ def test_a_paraphrase_that_equals_the_cloze_is_no_agreement(
     found, _ = measured_facts(alone, rows, tmp_path / "f.jsonl")
     assert found.frames["consistency"].empty
     assert found.caveats == (
-        "12 clozes that this model reads exactly like an earlier cloze of the same fact: not counted in consistency",
+        "12 clozes with the same tokens as an earlier cloze of the same fact: not counted in consistency",
     )

@@ -341,8 +341,8 @@ def test_a_planted_block_does_more_than_random_changes_of_equal_size(effects: Tr
     by_name = {s.text: s.state for s in transplant_statements(effects)}
     (text,) = [t for t in by_name if "random changes of equal size in the retriever" in t]
     assert text.startswith(
-        "Of 2 transplants of a single block, group or part with a significant effect, 2 have a significantly larger "
-        "effect than random changes of equal size"
+        "Of 2 transplants of a single place (block, group of blocks or part) with a significant effect, 2 have a "
+        "significantly larger effect than random changes of equal size"
     )
     assert by_name[text] == State.SIGNIFICANT
     (text,) = [t for t in by_name if "random changes of equal size in the backbone" in t]

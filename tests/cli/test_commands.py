@@ -433,7 +433,7 @@ def test_a_dry_run_writes_nothing_but_token_ids(
         assert (plan["bytes"] > 0) == (command != "neurons"), "only what reads all vectors"
         assert {"neurons": "neurons", "transplant": "transplants"}.get(command) in {None, *steps}
     else:
-        assert {"neurons": "neurons by", "transplant": "MiB of vectors"}.get(command, "MiB in") in done.out
+        assert {"neurons": "neurons: target", "transplant": "MiB of vectors"}.get(command, "MiB in") in done.out
 
 
 def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Analysis of erasure: does retrieval use the relevance that a probe can read from a layer?
 
-Its directions are erased at one layer, the layers above run again, and retrieval is measured.
+The directions that relevant pairs share are erased at one layer, the layers above run again, and retrieval is measured.
 """
 
 from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter

@@ -21,11 +21,13 @@ def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> D
     An interval over queries alone treats the mean of these draws as the mean of all possible draws.
 
     Args:
-        changes: the change of every query against every draw, (query, layer, rank, variant). The effect is their mean.
+        changes: the change of every query's score against every draw, (query, layer, rank, variant). A variant is a
+            draw, i.e. a random subspace. The effect is the mean of the changes.
+        level: confidence level of the intervals.
     """
     clusters = clusters_by_row(replace(difference.before, values=changes))
     ends = [crossed_mean(values, level, _bounds(values), clusters) for values in _cells(changes)]
-    low, high = (np.array([float(getattr(one, name)) for one in ends]) for name in ("low", "high"))
+    low, high = (np.array([float(getattr(estimate, name)) for estimate in ends]) for name in ("low", "high"))
     return _replaced(difference, {"ci_low": low, "ci_high": high})
 
 
@@ -44,12 +46,12 @@ def judged_with_draws(difference: Difference, changes: xr.DataArray, level: floa
 
 
 def _bounds(values: np.ndarray) -> tuple[float, float]:
-    """Return the bounds of changes of a measure that lies between 0 and 1, or no bounds for other measures."""
+    """Return the bounds -1 and 1 if the measure lies between 0 and 1, or else infinite bounds."""
     return (-np.inf, np.inf) if (np.abs(values) > 1).any() else (-1.0, 1.0)
 
 
 def _cells(changes: xr.DataArray) -> np.ndarray:
-    """Return the changes by layer and rank, (cell, draw, query)."""
+    """Return the changes as (cell, draw, query). A cell is a combination of layer and rank."""
     ordered = changes.transpose("layer", "rank", "variant", QUERY).values
     return ordered.reshape(-1, *ordered.shape[2:])
 

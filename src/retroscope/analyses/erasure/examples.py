@@ -9,7 +9,7 @@ from retroscope.analyses.erasure.settings import ErasureSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Candidates, folded
 
-OTHERS = 40  # passages of other queries in the list of a choice: a split keeps those of its own part
+OTHERS = 40  # candidates for each query that are relevant to other queries; a split keeps those of its own queries
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class ErasureParts:
     """Split of the queries into training and held-out queries that share neither a text nor a relevant passage.
 
     Attributes:
-        train: (query, relevant passage), one pair a query.
-        held_out: queries whose retrieval and probes are measured.
+        train: one pair (query, relevant passage) for each training query.
+        held_out: queries on which retrieval and probes are measured.
     """
 
     train: tuple[tuple[str, str], ...]
@@ -26,7 +26,7 @@ class ErasureParts:
 
 
 def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureParts:
-    """Split the judged queries by text. A training pair is dropped if a held-out query has its passage."""
+    """Split the judged queries by text. A training pair is dropped if its passage is relevant to a held-out query."""
     queries, texts = collection.judged_queries, collection.query_texts
     distinct = sorted({texts[query] for query in queries})
     order = np.random.default_rng(settings.seed).permutation(distinct)
@@ -43,9 +43,10 @@ def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureP
 
 
 def unrelated_choices(collection: Collection, queries: Sequence[str], seed: int) -> tuple[Candidates, ...]:
-    """Return each query with its first relevant passage, among passages relevant to other queries, in random order.
+    """Return each query's first relevant passage and, as other candidates, passages relevant to other queries.
 
-    All candidates are relevant to some query, so the passage alone does not tell which is right.
+    The other candidates are in random order. All candidates are relevant to some query, so the passages alone do not
+    reveal the right one.
     """
     relevant = {query: collection.relevant[query] for query in queries}
     pool = np.array(list(dict.fromkeys(passages[0] for passages in relevant.values())))

@@ -27,7 +27,7 @@ def erasure_figure(result: ErasureResult, subject: Subject) -> Figure:
     largest = frame[frame["rank"] == result.rank]
     return Figure(
         "erasure",
-        "Readable and used",
+        "Where relevance is readable, and where retrieval uses it",
         "Readable: accuracy of a probe that picks the relevant passage of a query among others. Used: loss of "
         "retrieval when the directions that the probe reads are erased at that layer, minus the loss when random "
         "subspaces of equal rank are erased. Bands are confidence intervals: of the accuracy over queries, of the loss "

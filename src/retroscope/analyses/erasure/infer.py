@@ -1,4 +1,4 @@
-"""Test under erasure which layers retrieval uses, over queries and over random subspaces."""
+"""Test at which layers erasure harms retrieval more than random subspaces do, over queries and over subspaces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,30 +39,33 @@ from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 AT = ["layer", "rank"]
-FLOOR = 0.5  # share of the intact score below which random subspaces leave too little to lose more of
+FLOOR = 0.5  # share of the intact score that random subspaces must leave, so that a larger loss can be measured
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResult | None:
-    """Return the probe's accuracy and the loss of retrieval of every model at every layer and rank, with tests."""
+    """Return the probe's accuracy and the loss of retrieval of every model at every layer and rank, with tests.
+
+    Return None if nothing was measured.
+    """
     if not measurements:
         return None
-    one, statistics = measurements[0], reading.subject.paired_statistics
-    sides = [side for side in (BEFORE, AFTER, MODEL) if f"{side}/{RETRIEVED}" in one.scores]
+    measurement, statistics = measurements[0], reading.subject.paired_statistics
+    sides = [side for side in (BEFORE, AFTER, MODEL) if f"{side}/{RETRIEVED}" in measurement.scores]
     if not sides:
         return None
-    measured = {side: _Side.of(one, side, statistics) for side in sides}
-    chance = 1 / int(one.facts["choices"])
+    measured = {side: _Side.of(measurement, side, statistics) for side in sides}
+    chance = 1 / int(measurement.facts["choices"])
     table = pd.concat([side.table(chance) for side in measured.values()], ignore_index=True)
     pair = BEFORE in measured and AFTER in measured
     return ErasureResult(
-        one.collection,
-        str(one.facts["measure"]),
+        measurement.collection,
+        str(measurement.facts["measure"]),
         chance,
         round(1 - statistics.level, 12),
         table[list(TABLE_COLUMNS)],
         {name: side.against(RANK) for name, side in measured.items()},
         _change(measured[BEFORE], measured[AFTER], statistics) if pair else None,
-        tuple(one.facts["notes"]),
+        tuple(measurement.facts["notes"]),
         {name: side.alarm() for name, side in measured.items()},
     )
 
@@ -88,18 +91,25 @@ class _Side:
         return cls(side, intact, retrieved, readable, removed, shared, statistics)
 
     def draws(self, kind: str) -> xr.DataArray:
-        """Return the scores under random subspaces, or shuffles, of one kind: (query, layer, rank, variant)."""
+        """Return retrieval with each subspace of one kind of control erased: (query, layer, rank, variant).
+
+        Args:
+            kind: `RANK`, `VARIANCE` or `SHUFFLED`.
+        """
         values = self.retrieved.values
         return values.sel(variant=[name for name in values["variant"].values if str(name).startswith(f"{kind}:")])
 
     def erased(self) -> xr.DataArray:
-        """Return the retrieval scores with the relevance directions erased, (query, layer, rank)."""
+        """Return the retrieval scores with the directions of the training pairs erased, (query, layer, rank)."""
         return self.retrieved.values.sel(variant=ERASED, drop=True)
 
     def against(self, kind: str) -> Difference:
-        """Compare retrieval under the erasure with the mean of one kind of random subspaces, paired by query.
+        """Compare retrieval after the erasure with the mean after erasing random subspaces, paired by query.
 
-        The intervals are over the draws of that kind, too.
+        The intervals are over the random subspaces, too.
+
+        Args:
+            kind: kind of random subspaces: `RANK` or `VARIANCE`.
         """
         compared = self._compared(self.draws(kind).mean("variant"), self.erased())
         return with_draws(compared, self.erased() - self.draws(kind), self.statistics.level)
@@ -113,7 +123,11 @@ class _Side:
         return replace(self.retrieved, name="use", values=self.draws(RANK) - self.erased())
 
     def table(self, chance: float) -> pd.DataFrame:
-        """Return a row for each layer and rank, columns `TABLE_COLUMNS`."""
+        """Return a row for each layer and rank, with the columns `TABLE_COLUMNS`.
+
+        Args:
+            chance: accuracy of random guessing by the probe.
+        """
         table = self._claims().merge(self._shuffles(), on=AT).merge(self._accuracies(), on=AT)
         table = table.merge(self._variance(), "left", on=AT).merge(self.shared, "left", on=AT)
         table = table.merge(self._fall(), on=AT).merge(self._read(chance), on="layer")
@@ -144,15 +158,19 @@ class _Side:
         return table[["layer"]].assign(p_readable=table["p_corrected"].where(table["effect"] > 0, 1.0))
 
     def _claims(self) -> pd.DataFrame:
-        """Test the harm of each erasure beyond random subspaces. The p-value is the largest of its tests."""
+        """Return a row for each layer and rank: the harm by erasure beyond random subspaces, and its tests.
+
+        `p` is the largest p of these tests.
+        """
         harms = {kind: rows(self.against(kind)) for kind in CONTROLS}
         first = harms[RANK]
         records = [self._claim(row, harms[VARIANCE].iloc[place]) for place, row in first.iterrows()]
         return pd.DataFrame(records).assign(p_rank=lambda t: _holm(t["p_rank"]), p_corrected=lambda t: _holm(t["p"]))
 
     def _shuffles(self) -> pd.DataFrame:
-        """Return the harm of erasing shuffled pairs beyond random subspaces, by layer and rank. The p-value is not
-        corrected.
+        """Return a row for each layer and rank: the harm by erasing shuffled pairs beyond random subspaces.
+
+        Its p-value is not corrected.
         """
         shuffles, draws = self.draws(SHUFFLED), self.draws(RANK)
         table = rows(self._compared(draws.mean("variant"), shuffles.mean("variant")))
@@ -164,7 +182,10 @@ class _Side:
         return table[AT].assign(shuffled_beyond=table["effect"], p_shuffled=p)
 
     def alarm(self) -> float:
-        """Return the p-value of the test that shuffled pairs harm more than random subspaces, over layers and ranks."""
+        """Return the p-value of the test that the directions of shuffled pairs harm more than random subspaces.
+
+        The harm is the mean over layers and ranks.
+        """
         shuffles, draws = (self.draws(kind).mean(AT).expand_dims(cell=[0], axis=-1) for kind in (SHUFFLED, RANK))
         row = rows(self._compared(draws.mean("variant"), shuffles.mean("variant"))).iloc[0]
         p_draws = _lower(shuffles.mean(["query", "cell"]).values, draws.mean(["query", "cell"]).values)
@@ -211,7 +232,10 @@ class _Side:
 
 
 def _change(before: _Side, after: _Side, statistics: ComparisonSettings) -> Difference:
-    """Compare the loss by the erasure with that by random subspaces of equal rank, over draws and queries."""
+    """Compare before and after: the loss by the erasure, minus that by random subspaces of equal rank.
+
+    Intervals and tests are over random subspaces and queries together.
+    """
     sides = align(before.use(), after.use())
     first, second = (replace(one, values=one.values.mean("variant")) for one in sides)
     plain = replace(statistics, family_per=(), headline=None, margin=None)

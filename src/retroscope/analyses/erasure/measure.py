@@ -45,8 +45,8 @@ class ErasureTrial:
 
     Attributes:
         retriever: the model.
-        vectors: vectors of every layer, as the blocks return them.
-        searched: held-out queries, and the passages that they are searched among.
+        vectors: vectors of every layer. No layer below the last has passed through the final norm.
+        searched: held-out queries, and the passages that are searched with them.
         parts: training pairs and held-out queries.
         texts: tower -> the tokenised texts of `searched`.
         measure: ir-measures name.
@@ -79,13 +79,13 @@ class ErasureTrial:
 
 
 def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Measurement:
-    """Return the scores of every query for each model, named "SIDE/NAME".
+    """Return the scores of every query for each model, named "SIDE/NAME", e.g. "before/intact".
 
-    "intact" is retrieval by the intact model (query,), "retrieved" that under every erasure (query, layer, rank,
-    variant), "readable" the accuracy of the probe of each layer (query, layer, rank, state): intact, erased, and with
-    one random subspace erased. The frame "removed" has the shares of the variance that are removed. The frame "shared"
-    has the mean correlation of the erased directions in held-out pairs, and the value that 5 % of shuffled held-out
-    pairs exceed.
+    "intact" is retrieval by the intact model (query,). "retrieved" is retrieval after every erasure (query, layer,
+    rank, variant); a variant is the erasure or a control. "readable" is the accuracy of the probe of each layer (query,
+    layer, rank, state): intact, erased, and with one random subspace erased. The frame "removed" has the shares of the
+    variance that erasures remove. The frame "shared" has the mean correlation of held-out pairs along the erased
+    directions, and the value that 5 % of shuffles of these pairs exceed.
     """
     work: ErasureWork = planned.work
     searched = searched_sample(context, settings, work.parts, ranked=True)
@@ -100,13 +100,13 @@ def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Me
         texts = {tower: texts_of(retriever, searched, tower, settings.batch_tokens) for tower in TOWERS}
         trial = ErasureTrial(retriever, stored.bare() or stored, searched, work.parts, texts, work.measure, settings,
                              stages.named())  # fmt: skip
-        one = _measured(trial)
-        scores |= {f"{side}/{name}": values for name, values in one.scores.items()}
-        removed.append(one.removed.assign(side=side))
-        shared.append(one.shared.assign(side=side))
-        notes += [f"{side}: {note}" for note in one.notes]
+        measured = _measured(trial)
+        scores |= {f"{side}/{name}": values for name, values in measured.scores.items()}
+        removed.append(measured.removed.assign(side=side))
+        shared.append(measured.shared.assign(side=side))
+        notes += [f"{side}: {note}" for note in measured.notes]
         stages.ended("erasure")
-        seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
+        seconds |= {f"{side}: {stage}": duration for stage, duration in stages.seconds.items()}
     facts = {"measure": work.measure, "choices": settings.choices, "notes": notes}
     frames = {name: pd.concat(parts, ignore_index=True) for name, parts in (("removed", removed), ("shared", shared))}
     return Measurement(scores, frames, facts=facts, seconds=seconds,
@@ -114,11 +114,11 @@ def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Me
 
 
 def _notes(whole: Collection, searched: Collection, parts: ErasureParts) -> list[str]:
-    """List the measured settings, and the caveats of the numbers."""
+    """Return notes on the numbers of training pairs, queries and passages, with a caveat if the queries are few."""
     queries, passages = len(searched.judged_queries), len(searched.passages)
     notes = [
-        f"fitted on {len(parts.train):,} pairs; {queries:,} held-out queries were searched among {passages:,} of "
-        f"{len(whole.passages):,} passages",
+        f"the erased directions were fitted on {len(parts.train):,} pairs; retrieval was measured with {queries:,} "
+        f"held-out queries over {passages:,} of {len(whole.passages):,} passages",
         *few_queries(searched),
     ]
     return notes
@@ -140,7 +140,7 @@ def _measured(trial: ErasureTrial) -> _OneModel:
         pairs = trial.pairs(layer)
         erasures = dict(_erasures(pairs, settings)) if pairs.allows(max(settings.ranks)) else {}
         if not erasures:
-            notes.append(f"the vectors of layer {layer} vary in too few directions: nothing was erased there")
+            notes.append(f"the vectors of layer {layer} vary in too few directions, so nothing was erased there")
         retrieved.append(_retrieved(trial, layer, erasures))
         readable.append(_readable(trial, layer, erasures))
         removed += [
@@ -163,7 +163,7 @@ def _measured(trial: ErasureTrial) -> _OneModel:
 
 
 def _shared(pairs: PairVectors, held_out: PairVectors, layer: int, rank: int) -> dict[str, float]:
-    """Return the correlation of held-out and of shuffled pairs along the directions of the training pairs."""
+    """Return the correlations of held-out pairs and of shuffled pairs along the directions fitted on training pairs."""
     real, shuffled = held_out_correlations(pairs, held_out, rank)
     return {"layer": layer, "rank": rank, "shared": real, "shared_shuffled": shuffled}
 
@@ -173,13 +173,13 @@ def _like(intact: Scores, values: xr.DataArray) -> Scores:
     ids = [str(query) for query in values["query"].values]
     texts = dict(zip(intact.query_ids, intact.values["text"].values.tolist(), strict=True))
     whole = values.drop_vars("text", errors="ignore")
-    kept = whole.copy(data=np.ascontiguousarray(whole.values))  # as it is read again: sums agree to the last bit
+    contiguous = whole.copy(data=np.ascontiguousarray(whole.values))  # as it is read again: sums agree to the last bit
     passages = {query: intact.passages[query] for query in ids}
-    return Scores("erasure", kept, intact.recipe, intact.warnings, passages).with_texts(texts)
+    return Scores("erasure", contiguous, intact.recipe, intact.warnings, passages).with_texts(texts)
 
 
 def _erasures(pairs: PairVectors, settings: ErasureSettings) -> Iterator[tuple[ErasedCell, Erasure]]:
-    """Yield the erasures at one layer: directions of the pairs, directions of shuffled pairs, random subspaces."""
+    """Yield (rank, variant) and erasure at one layer: of training pairs, of shuffled pairs, and of random subspaces."""
     for rank in settings.ranks:
         erased = pair_erasure(pairs, rank)
         yield (rank, ERASED), erased
@@ -193,7 +193,7 @@ def _erasures(pairs: PairVectors, settings: ErasureSettings) -> Iterator[tuple[E
 
 def _intact(trial: ErasureTrial) -> dict[str, np.ndarray]:
     stored = {"query": trial.vectors.query, "passage": trial.vectors.passage}
-    return {tower: one.final()[one.rows(trial.texts[tower].ids)][:, None] for tower, one in stored.items()}
+    return {tower: vectors.final()[vectors.rows(trial.texts[tower].ids)][:, None] for tower, vectors in stored.items()}
 
 
 def _searched(trial: ErasureTrial, final: Mapping[str, np.ndarray]) -> Scores:

@@ -21,7 +21,7 @@ from retroscope.surgery.erasers import PAIRS_A_COMPONENT, check_erasers_installe
 
 TOWERS = ("query", "passage")
 PROBE = "elementwise"
-SPARE = 2  # components of the vectors for each erased direction, at least: of the others random ones are drawn
+SPARE = 2  # fewest components of the vectors for each erased direction, so that random directions can be drawn, too
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ErasureWork:
     """Prepared work of erasure: the split of the queries, and the retrieval measure.
 
     Attributes:
-        parts: queries whose pairs fit the erasers, and the held-out queries.
+        parts: training pairs, to which the erasers are fitted, and held-out queries.
         measure: ir-measures name.
     """
 
@@ -78,7 +78,7 @@ def _check_model(retriever: Retriever, settings: ErasureSettings) -> None:
 
 
 def _unpooled(retriever: Retriever) -> str:
-    """Return the reason why erasing from tokens does not erase from pooled vectors, or "" if there is none."""
+    """Return the reason why directions that are erased from tokens stay in pooled vectors, or "" if there is none."""
     for tower in TOWERS:
         recipe = retriever.tower(tower).recipe
         if recipe.pooling == "max" or JOIN in recipe.pooling:
@@ -87,7 +87,10 @@ def _unpooled(retriever: Retriever) -> str:
                 "erased from its pooled vectors"
             )
         if recipe.normalize_layers:
-            return f"{retriever.name} is measured with normalised layers, so a probe does not read the erased states"
+            return (
+                f"{retriever.name} is measured with normalised layers, so the probe would not read the states that "
+                "are erased"
+            )
     return ""
 
 
@@ -118,7 +121,7 @@ def searched_sample(context: Context, settings: ErasureSettings, parts: ErasureP
 
 
 def plan(context: Context, settings: ErasureSettings) -> Planned:
-    """Plan erasure: count subspaces and texts, and estimate the seconds."""
+    """Plan erasure: count erased subspaces and texts, and estimate the seconds."""
     parts, measure = erasure_parts(context.collection, settings), measure_of(context, settings)
     searched = searched_sample(context, settings, parts, ranked=False)
     sizes = {"query": len(searched.queries), "passage": len(searched.passages)}
@@ -129,8 +132,8 @@ def plan(context: Context, settings: ErasureSettings) -> Planned:
         times = sum(1 + erased * (depth - layer) / depth for layer in layers)
         seconds += sum(n * times * context.seconds_each(retriever, tower) for tower, n in sizes.items())
         width, rate = retriever.passage.width, context.product_rate
-        one = search_seconds(sizes["query"], sizes["passage"], width, (measure,), rate)
-        seconds += len(layers) * erased * one
+        one_search = search_seconds(sizes["query"], sizes["passage"], width, (measure,), rate)
+        seconds += len(layers) * erased * one_search
         probed = len(layers) * (1 + 2 * len(settings.ranks))
         seconds += probes_seconds(probe_settings(settings), sizes["query"], width, probed, rate)
         total += len(layers) * erased

@@ -16,7 +16,7 @@ from retroscope.typesetting.charts.figure import Figure
 def report(result: ErasureResult, reading: Reading) -> Section:
     """Return the section of the report about erasure in one model or in both."""
     statements = erasure_statements(result, reading.subject)
-    differences = {f"Erased against random subspaces, {side}": one for side, one in result.beyond.items()}
+    differences = {f"Erased against random subspaces, {side}": difference for side, difference in result.beyond.items()}
     if result.use is not None:
         differences["Use of what is readable"] = result.use
     return Section(

@@ -1,4 +1,4 @@
-"""Result of erasure: probe accuracy and retrieval before and after directions are erased. Computes nothing."""
+"""Result of erasure: probe accuracy and retrieval before and after directions are erased."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,23 +23,25 @@ class ErasureResult:
     """Effects of erasure at every layer and rank, paired by query.
 
     Attributes:
-        collection: its name.
+        collection: name of the collection.
         measure: the retrieval measure.
-        chance: accuracy of a probe that reads nothing.
+        chance: accuracy of random guessing by a probe.
         level: error rate of the tests.
-        table: a row for each side, layer and rank, with the columns `TABLE_COLUMNS`. `p_rank` is the p of more harm
-            than by random subspaces of equal rank, over queries and draws. `p_corrected` is the p of more harm than by
-            those and by subspaces of equal rank and variance. Both are Holm-corrected over the rows of a side. `use` is
-            `USED` if both are significant, and `UNCLEAR` if only the first is. It is `UNUSED` if neither is
-            significant, although erasure lowered the accuracy of the probe (`fell`) and random subspaces left enough to
-            lose (not `at_floor`). Otherwise it is `INCONCLUSIVE`, and also if the erased directions correlate in
-            held-out pairs no more than in shuffled ones (not `is_shared`).
-        beyond: side -> retrieval after erasure against the mean after erasing random subspaces of equal rank, over
+        table: a row for each side (role of the model), layer and rank, with the columns `TABLE_COLUMNS`. `p_rank` is
+            the p of the test that erasure harms more than random subspaces of equal rank, over queries and draws.
+            `p_corrected` is the p of the test that it harms more than these and more than subspaces of equal rank and
+            variance. Both are Holm-corrected over the rows of a side. `use` is `USED` if both are significant, and
+            `UNCLEAR` if only the first is. It is `UNUSED` if neither is significant, although erasure lowered the
+            accuracy of the probe (`fell`) and random subspaces left enough to lose (not `at_floor`). Otherwise it is
+            `INCONCLUSIVE`, and also if held-out pairs correlate along the erased directions no more than shuffled pairs
+            (not `is_shared`).
+        beyond: side -> retrieval after erasure minus the mean after erasing random subspaces of equal rank, over
             (layer, rank).
-        use: the loss beyond random, before and after fine-tuning, over (layer, rank), or None for one model.
-        notes: what was measured.
-        alarm: side -> p of the test that shuffled pairs harm more than random subspaces, for the mean over layers and
-            ranks.
+        use: change by fine-tuning of the loss by erasure beyond random subspaces, over (layer, rank), or None for one
+            model.
+        notes: notes on the sample, and caveats.
+        alarm: side -> p of the test that erasing the directions of shuffled pairs harms more than erasing random
+            subspaces, in the mean over layers and ranks.
     """
 
     collection: str
@@ -58,5 +60,5 @@ class ErasureResult:
         return int(self.table["rank"].max())
 
     def by_layer(self, side: str) -> pd.DataFrame:
-        """Return the rows of one model ("before", "after") at the largest rank, by layer."""
+        """Return the rows of one model ("before", "after" or "model") at the largest rank, one for each layer."""
         return self.table[(self.table["side"] == side) & (self.table["rank"] == self.rank)]

@@ -10,14 +10,15 @@ from retroscope.retrieval.measures import parse_measure
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureSettings:
-    """Settings of erasure: layers and ranks that are erased, controls, and the retrieval measure.
+    """Settings of erasure: the layers and the numbers of directions to erase, the controls, and the measure.
 
     Attributes:
         layers: layers at which directions are erased, one layer at a time. If None, all layers.
         ranks: numbers of directions that are erased. Each number is measured separately.
-        draws: number of random subspaces of each rank; as many further ones also remove an equal share of the variance.
-        shuffles: number of shuffles of the training pairs. The erasure that is fitted to shuffled pairs is a control
-            that must have no effect.
+        draws: number of random subspaces for each rank. As many further subspaces of this rank also remove the same
+            share of the variance as the erasure does.
+        shuffles: number of shuffles of the training pairs. An erasure that is fitted to shuffled pairs is a control: it
+            must harm retrieval no more than random subspaces.
         train_share: share of the query texts whose pairs the erasers are fitted to. The others are held out.
         measure: ir-measures name. If None, the headline measure of the study.
         passages: number of passages that are sampled from a larger corpus and searched (`inputs.sampled`). 0 searches

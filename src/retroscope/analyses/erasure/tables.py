@@ -24,9 +24,7 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
             used: [f"{signed(-r.beyond)} {interval(-r.ci_high, -r.ci_low, effect=True)}" for r in _each(table)],
             "verdict": table["use"],
             "p (holm)": [p_number(p) for p in table["p_corrected"]],
-            "intact": [score(value) for value in table["intact"]],
-            "erased": [score(value) for value in table["erased"]],
-            "random": [score(value) for value in table["random"]],
+            **{name: [score(value) for value in table[name]] for name in ("intact", "erased", "random")},
             "equal variance": [score(value) for value in table["variance"]],
             "removed": [percent(value) for value in table["removed"]],
             "held-out correlation": [_shared(row) for row in _each(table)],
@@ -35,18 +33,19 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
     )
     note = (
         f"Readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), before and after "
-        "erasure. Used: loss of retrieval by erasure beyond the loss by erasing random subspaces of equal rank; the "
-        "interval is over queries and random subspaces. p: the largest p of four tests, over queries and over random "
-        "subspaces, against subspaces of equal rank and against those of equal rank and variance. Unclear: the loss is "
-        "significant only against subspaces of equal rank. Inconclusive: the accuracy of the probe does not fall "
-        "significantly, or random subspaces remove more than half of the score, or the held-out correlation is no "
-        f"higher than that of shuffled pairs. Intact: {result.measure} of the intact model. Erased, random, equal "
-        f"variance: {result.measure} after erasing the directions, a random subspace of equal rank, or one of equal "
-        "rank and variance. Removed: share of the variance that erasure removes. Held-out correlation: correlation of "
-        "queries and passages along the erased directions; 5 % of shuffled pairings exceed the value in brackets. "
-        "Shuffled: loss by erasing the directions of shuffled pairs, beyond the loss by erasing random subspaces."
+        "erasure. Rank: number of erased directions. Used: loss of retrieval by erasure beyond the loss by erasing "
+        "random subspaces of equal rank; its interval is over queries and random subspaces. p (holm): the largest p of "
+        "four tests, one over queries and one over subspaces for each of two controls: random subspaces of equal rank, "
+        "and of equal rank and variance. Unclear: the loss is significant only against subspaces of equal rank. "
+        "Inconclusive: the accuracy of the probe does not fall significantly, or random subspaces remove more than "
+        "half of the score, or the held-out correlation is no higher than that of shuffled pairs. Intact: "
+        f"{result.measure} of the intact model. Erased, random, equal variance: {result.measure} after erasing the "
+        "directions, a random subspace of equal rank, or one of equal rank and variance. Removed: share of the "
+        "variance that erasure removes. Held-out correlation: correlation of queries and passages along the erased "
+        "directions; 5 % of shuffled pairings exceed the value in brackets. Shuffled: loss by erasing the "
+        "directions of shuffled pairs, beyond the loss by erasing random subspaces."
     )
-    caption = f"Readable and used, by layer, on {result.collection}"
+    caption = f"At which layers relevance is readable, and at which retrieval uses it, on {result.collection}"
     return PaperTable(frame, caption, note, tuple(frame.columns[3:]))
 
 

@@ -32,15 +32,16 @@ def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statem
     layers = (
         f"Retrieval uses this information at {_layers(used, subject)}"
         if len(used)
-        else "No layer shows significant use of this information"
+        else "There is no layer at which retrieval significantly uses this information"
     )
     text = (
         f"{OPENINGS[side]}, a probe can read which passage is relevant to a query at {len(readable)} of "
         f"{count(len(table), 'layer')}. {layers}. {_harm(result, most, subject)}"
     )
-    number = Estimate(f"{result.measure} beyond random subspaces", most["beyond"], most["ci_low"], most["ci_high"],
-                      p=most["p_corrected"], n=int(most["n"]), before=most["random"], after=most["erased"],
-                      collection=result.collection)  # fmt: skip
+    layer = subject.layer_label(int(most["layer"]))
+    number = Estimate(f"change of {result.measure} by erasure at layer {layer}, beyond random subspaces",
+                      most["beyond"], most["ci_low"], most["ci_high"], p=most["p_corrected"], n=int(most["n"]),
+                      before=most["random"], after=most["erased"], collection=result.collection)  # fmt: skip
     state = State.SIGNIFICANT if len(used) else State.NOT_SIGNIFICANT
     yield Statement("erasure", state, text, (side,), code=f"{side}.used", estimate=number, figure="erasure")
 
@@ -51,9 +52,9 @@ def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Sta
     unclear = table[table["use"] == UNCLEAR]
     if len(unclear):
         text = (
-            f"{OPENINGS[side]}, erasing what a probe reads harms retrieval more than erasing random subspaces of "
-            f"equal rank at {_layers(unclear, subject)}. It does not harm retrieval significantly more than erasing "
-            "random subspaces of equal rank and variance, so the size of the change may explain the loss."
+            f"{OPENINGS[side]}, erasing what a probe reads at {_layers(unclear, subject)} harms retrieval "
+            "significantly more than erasing random subspaces of equal rank, but not significantly more than erasing "
+            "random subspaces of equal rank and variance. So the size of the change may explain the loss."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.unclear", caution=True)
 
@@ -127,8 +128,9 @@ def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
     title = "Erasing shuffled pairs harms retrieval"
     text = (
         f"{title} more than erasing random subspaces does. The mean loss of {result.measure} beyond random subspaces "
-        f"is {signed(mean)} over {count(len(table), 'combination')} of layer and rank ({tied_p(p)}). So the loss by "
-        "erasure does not depend on relevant pairs."
+        f"is {signed(mean)} over {count(len(table), 'combination')} of layer and rank ({tied_p(p)}). So erasure harms "
+        "retrieval even if its directions come from unrelated pairs, and the loss from erasing the directions of "
+        "relevant pairs is no evidence that retrieval uses relevance."
     )
     yield Statement("erasure", State.FAILED, text, (side,), title=title, **about)
 
@@ -143,20 +145,23 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
     used = {layer for side in sides for layer in side.loc[side["use"] == USED, "layer"]}
     changed = table[(table["p_corrected"] < result.level) & table["layer"].isin(used)]
     most = most_changed(table if changed.empty else changed, result.level)
-    verb = (
-        f"changed how much retrieval uses the erased directions at {_layers(changed, subject)}"
+    how_much = "how much retrieval uses the directions that relevant pairs share"
+    claim = (
+        f"Fine-tuning changed {how_much} at {_layers(changed, subject)}"
         if len(changed)
-        else "changed how much retrieval uses the erased directions at no layer where either model uses them"
+        else f"Fine-tuning did not significantly change {how_much} at any layer at which either model uses them"
     )
     text = (
-        f"Fine-tuning {verb}. At layer {subject.layer_label(int(most['layer']))}, the loss of {result.measure} beyond "
-        f"that of random subspaces changes from {score(most['before'])} to {score(most['after'])} "
-        f"({signed(most['effect'])} {interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected "
-        f"{tied_p(most['p_corrected'])}). A model that retrieves better can lose more: {result.measure} of the intact "
-        f"model is {score(intact[BEFORE])} before fine-tuning and {score(intact[AFTER])} after."
+        f"{claim}. At layer {subject.layer_label(int(most['layer']))}, erasing these directions costs "
+        f"{score(most['before'])} of {result.measure} more than erasing random subspaces before fine-tuning, and "
+        f"{score(most['after'])} more after it (change {signed(most['effect'])} "
+        f"{interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected {tied_p(most['p_corrected'])}). A "
+        f"model that retrieves better can lose more: {result.measure} of the intact model is {score(intact[BEFORE])} "
+        f"before fine-tuning and {score(intact[AFTER])} after it."
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
-    number = estimate_of(most, f"loss of {result.measure} beyond that of random subspaces", result.collection)
+    name = f"change by fine-tuning of the loss of {result.measure} by erasure beyond random subspaces"
+    number = estimate_of(most, name, result.collection)
     yield Statement("erasure", state, text, code="change", estimate=number, figure="erasure")
 
 

@@ -1,6 +1,6 @@
 """Analysis of attention heads: which heads carry retrieval?
 
-Every head is estimated to first order. The top ones are ablated exactly.
+The effect of every head on the margin is estimated to first order. The heads with the largest estimates are ablated.
 """
 
 from retroscope.analyses.analysis import (

@@ -1,4 +1,4 @@
-"""Shares of a model's attention to each kind of token, in queries and relevant passages."""
+"""Measure which share of its attention each head gives to each kind of token, in queries and relevant passages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,13 @@ class Attended:
     """Shares of attention that heads give to each kind of token.
 
     Attributes:
-        by_query: (query, tower, attending, head, kind), of chosen heads.
+        by_query: shares of the chosen heads, (query, tower, attending, head, kind). `attending` says which tokens
+            attend: "all", or those that the pooling uses ("pooled").
         means: means over queries for all heads, with the columns tower, attending, kind, layer, head, "share" and
             "uniform" (the share of a head that attends to all tokens equally).
-        gap, limit: largest relative distance of the vectors in the plain implementation, and the largest distance
-            allowed.
+        gap: largest relative distance of the vectors by the eager implementation of attention, which returns the
+            weights, from those by the usual implementation.
+        limit: largest value of `gap` that is allowed.
     """
 
     by_query: xr.DataArray
@@ -35,16 +37,16 @@ def attended(texts: MarginTexts, heads: Sequence[Head], subjects: Mapping[str, s
     """Measure which kinds of tokens every head attends to, in both towers.
 
     Args:
-        heads: heads whose shares are kept query by query.
-        subjects: query id -> its subject. A query without one has none.
+        heads: heads whose shares are returned query by query, and not only as means.
+        subjects: query id -> its subject, whose tokens are a kind of their own. Queries may be missing.
     """
     by_tower = {}
     for tower in texts.towers:
         encoder = texts.retriever.tower(tower)
         named = [name_tokens(encoder, subjects[i]) if i in subjects else [] for i in texts.ids]
         by_tower[tower] = attention_by_kind(encoder, texts.rows[tower][: len(texts.ids)], named)
-    shares = np.stack([one.shares for one in by_tower.values()], axis=1)
-    uniform = np.stack([one.uniform for one in by_tower.values()], axis=1)
+    shares = np.stack([attention.shares for attention in by_tower.values()], axis=1)
+    uniform = np.stack([attention.uniform for attention in by_tower.values()], axis=1)
     of = {"tower": list(by_tower), "attending": list(ATTENDING)}
     _, _, _, layers, n_heads, _ = shares.shape
     every = {**of, "layer": list(range(1, layers + 1)), "head": list(range(n_heads)), "kind": list(TOKEN_KINDS)}

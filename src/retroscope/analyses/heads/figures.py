@@ -10,7 +10,7 @@ from retroscope.typesetting.charts.figure import Figure
 
 
 def head_figures(result: HeadResult) -> tuple[Figure, ...]:
-    """Draw a map of the estimated effects of all heads, and the estimates against the exact effects of some."""
+    """Draw a map of the estimated effects of all heads, and estimates against exact effects for the ablated heads."""
     return _map(result), _errors(result)
 
 
@@ -42,15 +42,16 @@ def _map(result: HeadResult) -> Figure:
         "head_estimates",
         "Heads that the margin depends on",
         "First-order estimate of how the margin (score of the relevant passage minus score of a hard negative) changes "
-        "when one head is fixed at its mean, in standard deviations of the intact margin. Red: the margin falls "
-        "without the head.",
-        f"Layer by head; the lowest value is {low['value']:.3f} in layer {low['layer']}, head {low['head']}.",
+        "when one head is fixed at its mean, in standard deviations of the intact margin. Red: the margin falls when "
+        "the head is fixed.",
+        f"Estimated change of the margin by layer and head; the lowest value is {low['value']:.3f} in layer "
+        f"{low['layer']}, head {low['head']}.",
         facets(panel, frame, "side", list(result.sides)),
     )
 
 
 def _errors(result: HeadResult) -> Figure:
-    frame = pd.concat([one.table.assign(side=side) for side, one in result.sides.items()], ignore_index=True)
+    frame = pd.concat([heads.table.assign(side=side) for side, heads in result.sides.items()], ignore_index=True)
     ends = [float(frame[["estimate", "effect"]].min().min()), float(frame[["estimate", "effect"]].max().max())]
     points = alt.Chart().mark_point(filled=True, size=45).encode(
         x=alt.X("estimate:Q", title="first order (SD)"),
@@ -64,6 +65,7 @@ def _errors(result: HeadResult) -> Figure:
     return Figure(
         "head_errors",
         "First-order estimates against exact ablation",
+        "Change of the margin when one head is fixed at its mean, in standard deviations (SD) of the intact margin. "
         "Each point is one head that was ablated exactly. On the line, the estimate equals the exact change.",
         f"Estimated against exact change of the margin, for {len(frame)} heads.",
         facets(alt.layer(line, points).properties(**PANEL), frame, "side", list(result.sides)),

@@ -14,9 +14,10 @@ FEWEST_GROUPS = 4  # of queries that share nothing, two for each half
 
 
 def choosing_half(collection: Collection, queries: Sequence[str]) -> Bool[np.ndarray, "query"]:
-    """Mark the queries that choose the top heads. Queries with shared texts or passages stay in one half.
+    """Return true for the queries that choose the top heads, and false for those that test them.
 
-    Queries that share nothing are assigned to choosing and to testing in turn.
+    Queries with shared texts or passages form a group, which stays in one half. Groups are assigned, the largest first,
+    to the half with fewer queries.
     """
     groups = sharing_groups(collection, queries)
     places: dict[int, list[int]] = {}
@@ -31,7 +32,7 @@ def choosing_half(collection: Collection, queries: Sequence[str]) -> Bool[np.nda
 
 
 def sharing_groups(collection: Collection, queries: Sequence[str]) -> list[int]:
-    """Return every query's group number. Queries linked by shared texts or relevant passages form a group."""
+    """Return the index of every query's group. Queries linked by shared texts or relevant passages form a group."""
     numbers: dict[tuple[str, str], int] = {}
     shared = [(place, numbers.setdefault(key, len(numbers)))
               for place, query in enumerate(queries) for key in _keys(collection, query)]  # fmt: skip
@@ -49,7 +50,7 @@ def without_shared(collection: Collection, queries: Sequence[str], choosing: Seq
 
 
 def without_run(collection: Collection, queries: Sequence[str], passages: Sequence[str]) -> list[str]:
-    """Return the queries of whose relevant passages none has the text of one of these passages."""
+    """Return the queries none of whose relevant passages has the same text as one of `passages`."""
     run = {("passage", folded(collection.passage_text(p))) for p in passages}
     return [query for query in queries if not run.intersection(_keys(collection, query))]
 

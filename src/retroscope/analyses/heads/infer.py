@@ -25,7 +25,7 @@ TOP_ROLE, CONTROL_ROLE, RANDOM_ROLE, OTHER_TOP_ROLE = "top", "control", "random"
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> HeadResult | None:
-    """Return the tested heads of both models and the changes between them, or None if one model was measured."""
+    """Return the tested heads of both models and the changes between them, or None unless two models were measured."""
     if not measurements or f"{BEFORE}/exact" not in measurements[0].scores:
         return None
     return head_result(measurements[0], (BEFORE, AFTER), reading)
@@ -80,7 +80,7 @@ def _side(measurement: Measurement, side: str, name: str, statistics: Comparison
 
 
 def _roles(facts: Mapping[str, Any], side: str) -> dict[str, str]:
-    """Map each head to its role (e.g. top head or control) in one model."""
+    """Return each ablated head's role in one model: "top", "other's top", "control" or "random"."""
     controls = {head for heads in facts["controls"].values() for head in heads}
     roles = dict.fromkeys(facts["sample"], RANDOM_ROLE) | dict.fromkeys(controls, CONTROL_ROLE)
     others = {head for heads in facts["top"].values() for head in heads}
@@ -113,7 +113,7 @@ def _table(
     controls: Mapping[str, Sequence[str]],
     statistics: ComparisonSettings,
 ) -> pd.DataFrame:
-    """Return a row for each head, columns `HEAD_COLUMNS`."""
+    """Return a row for each ablated head, with the columns `HEAD_COLUMNS`."""
     effects = rows(effect)
     heads = [str(head) for head in effects["head"]]
     top = [head for head in heads if roles[head] == TOP_ROLE]
@@ -180,7 +180,10 @@ def _single(retrieval: Scores, top: Sequence[str]) -> pd.DataFrame:
 
 
 def _shift(measurement: Measurement, change: Difference, statistics: ComparisonSettings) -> Difference | None:
-    """Compare before and after which tokens heads attend to, for heads that changed or else the top heads."""
+    """Compare how much heads attend to each kind of token before and after; None if attention was not measured.
+
+    The heads are those whose effect on the margin changed significantly or, if there are none, the top heads.
+    """
     sides = [measurement.scores.get(f"{side}/attention") for side in (BEFORE, AFTER)]
     if sides[0] is None or sides[1] is None:
         return None
@@ -194,6 +197,6 @@ def _shift(measurement: Measurement, change: Difference, statistics: ComparisonS
 
 
 def _attention(scores: Scores, heads: Sequence[str], kinds: Sequence[str]) -> Scores:
-    """Return the attention shares of the named heads and kinds of tokens, averaged over towers, (query, head, kind)."""
+    """Return the shares of attention of some heads to some kinds of tokens, (query, head, kind), as means of towers."""
     values = scores.values.sel(attending="all", drop=True).mean("tower").sel(head=list(heads), kind=list(kinds))
     return replace(scores, values=values.transpose(QUERY, "head", "kind"))

@@ -35,9 +35,7 @@ FEWEST_TESTED = 25  # queries: with fewer, an effect must be large to show
 
 
 def refusal(context: Context, settings: HeadSettings) -> str:
-    """Return the reason why the heads of both towers cannot be fixed or the queries cannot be split, or "" if there is
-    none.
-    """
+    """Return the reason why heads cannot be fixed in both towers or queries cannot be split, or "" if there is none."""
     try:
         for retriever in context.models.values() if len(settings.towers) > 1 else ():
             check_alike(retriever)
@@ -46,8 +44,8 @@ def refusal(context: Context, settings: HeadSettings) -> str:
     groups = len({*sharing_groups(context.collection, context.collection.judged_queries)})
     if groups < FEWEST_GROUPS:
         return (
-            f"the queries form {groups} groups that share no text and no relevant passage, fewer than {FEWEST_GROUPS}: "
-            "the heads cannot be chosen by one half and tested by the other"
+            f"the queries form {groups} groups that share no text and no relevant passage, but at least "
+            f"{FEWEST_GROUPS} are needed to choose heads on one half of the queries and to test them on the other half"
         )
     return ""
 
@@ -59,12 +57,13 @@ def plan(context: Context, settings: HeadSettings) -> Planned:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model of the analysis: the examples of both towers, their texts, and results computed so far.
+    """One model of the analysis, with its examples and their texts.
 
     Attributes:
-        examples: tower -> an example a query.
+        examples: tower -> one example for each query.
         texts: texts of all examples.
-        cells: cached arrays of this model.
+        cells: cache of the arrays that were computed for this model.
+        stages: durations of the stages.
     """
 
     retriever: Retriever
@@ -77,13 +76,14 @@ class _Side:
 def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measurement:
     """Return the change of every query's margin, and of retrieval, when heads are fixed at their means.
 
-    Scores of every side: "SIDE/margin" (query); "SIDE/estimates" to first order (query, layer, head); "SIDE/exact"
-    (query, head) for the ablated heads and the tested queries; "SIDE/retrieval" (query, set, measure); "SIDE/attention"
-    (query, tower, attending, head, kind). The frame "SIDE/attention" has the means of all heads.
+    SIDE is the role of a model, e.g. "before". Its scores are "SIDE/margin" (query), "SIDE/estimates" to first order
+    (query, layer, head), "SIDE/exact" (query, head) for the ablated heads and the queries that test them,
+    "SIDE/retrieval" (query, set, measure), and "SIDE/attention" (query, tower, attending, head, kind). The frame
+    "SIDE/attention" has the means of all heads.
     """
     sides = dict(_sides(context, settings))
-    margins = {side: one.cells.of("margins", one.texts.margins) for side, one in sides.items()}
-    estimates = {side: _estimates(one) for side, one in sides.items()}
+    margins = {side: model.cells.of("margins", model.texts.margins) for side, model in sides.items()}
+    estimates = {side: _estimates(model) for side, model in sides.items()}
     ids = next(iter(sides.values())).texts.ids
     choosing = choosing_half(context.collection, ids)
     tested = ~choosing
@@ -96,19 +96,19 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
     frames: dict[str, pd.DataFrame] = {}
     seconds: dict[str, float] = {}
     search = _search(context, settings, [i for i, used in zip(ids, choosing, strict=True) if used], sides)
-    for side, one in sides.items():
-        scores |= _margin_scores(context, side, one, (margins[side], estimates[side]))
-        scores[f"{side}/exact"] = _exact(context, one, choice, margins[side], tested)
-        one.stages.ended("heads: exact")
-        scores[f"{side}/retrieval"] = search.measured(one.retriever, one.texts.means, choice.top[side])
-        one.stages.ended("heads: retrieval")
+    for side, model in sides.items():
+        scores |= _margin_scores(context, side, model, (margins[side], estimates[side]))
+        scores[f"{side}/exact"] = _exact(context, model, choice, margins[side], tested)
+        model.stages.ended("heads: exact")
+        scores[f"{side}/retrieval"] = search.measured(model.retriever, model.texts.means, choice.top[side])
+        model.stages.ended("heads: retrieval")
         if settings.attention:
-            attention = attended(one.texts, choice.every, settings.subjects)
+            attention = attended(model.texts, choice.every, settings.subjects)
             scores[f"{side}/attention"] = _of(context, "attention", attention.by_query, context.collection.relevant)
             frames[f"{side}/attention"] = attention.means
             facts["eager"][side] = {"gap": attention.gap, "limit": attention.limit}
-            one.stages.ended("heads: attention")
-        seconds |= {f"{side}: {stage}": taken for stage, taken in one.stages.seconds.items()}
+            model.stages.ended("heads: attention")
+        seconds |= {f"{side}: {stage}": duration for stage, duration in model.stages.seconds.items()}
     facts |= search.facts()
     return Measurement(scores, frames, {}, facts, tuple(_caveats(context, settings, facts, int(tested.sum()))), seconds)
 
@@ -152,7 +152,7 @@ def _exact(context: Context, side: _Side, choice: HeadChoice, margins: np.ndarra
     """Measure how fixing each chosen head alone changes the margins of the tested queries, (query, head)."""
     number = {i: place for place, i in enumerate(side.texts.ids)}
     keep = [i for i, used in zip(side.texts.ids, tested, strict=True) if used]
-    examples = [one for one in side.examples["query"] if one.id in {*keep}]
+    examples = [example for example in side.examples["query"] if example.id in {*keep}]
     texts = margin_texts(side.retriever, context.collection, examples, side.texts.towers)
     show = side.stages.inside("heads: exact")
     columns, of_tested = [], fingerprint(keep)[:8]  # in a cell's name: its queries
@@ -191,14 +191,14 @@ def _search(
 ) -> HeadSearches:
     examples = [example for side in sides.values() for example in side.examples["query"]]
     chose = {*choosing}
-    return head_searches(context, settings, choosing, [one.negative for one in examples if one.id in chose])
+    return head_searches(context, settings, choosing, [example.negative for example in examples if example.id in chose])
 
 
 def _facts(settings: HeadSettings, choice: HeadChoice, sides: Mapping[str, _Side]) -> dict[str, Any]:
-    one = next(iter(sides.values()))
+    first = next(iter(sides.values()))
     return {
         "towers": list(settings.towers),
-        "queries": len(one.texts.ids),
+        "queries": len(first.texts.ids),
         "top": {side: [str(head) for head in heads] for side, heads in choice.top.items()},
         "sample": [str(head) for head in choice.sample],
         "controls": {str(layer): [str(head) for head in heads] for layer, heads in choice.controls.items()},
@@ -210,18 +210,18 @@ def _facts(settings: HeadSettings, choice: HeadChoice, sides: Mapping[str, _Side
 def _caveats(context: Context, settings: HeadSettings, facts: Mapping[str, Any], tested: int) -> Iterator[str]:
     yield (
         f"heads: {facts['queries']} queries were drawn; {facts['queries'] - tested} chose the top heads and {tested} "
-        "tested them, which share no text and no relevant passage with the others"
+        "tested them; these two halves share no text and no relevant passage"
     )
     if tested < FEWEST_TESTED:
-        yield f"heads: {tested} tested queries are few; an effect must be large to be significant"
+        yield f"heads: only {tested} queries test the heads, so an effect must be large to be significant"
     for retriever in context.models.values():
         if len(settings.towers) > 1 and retriever.query.fingerprint != retriever.passage.fingerprint:
             yield f"heads: the towers of {retriever.name} differ; a head is fixed in both of them"
         for pooling in sorted({retriever.tower(tower).recipe.pooling for tower in settings.towers}):
             if set(pooling.split(JOIN)) <= ONE_TOKEN:
                 yield (
-                    f"heads: {retriever.name} pools one token ({pooling}), where a head is fixed at its mean over all "
-                    "tokens: its effect includes what it writes to that token in every text"
+                    f"heads: {retriever.name} pools one token ({pooling}), but a head is fixed at its mean over all "
+                    "tokens. So its effect includes the constant part of its output at the pooled token"
                 )
     yield from (f"heads: {note}" for note in facts["notes"])
 

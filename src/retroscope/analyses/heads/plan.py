@@ -21,11 +21,11 @@ class HeadSize:
     """Expected work on the heads of one model.
 
     Attributes:
-        heads: that are estimated to first order.
-        queries: over which they are.
-        exact: heads that are ablated exactly, at most.
-        searches: with heads fixed at their means.
-        seconds: of all that.
+        heads: number of heads whose effect is estimated to first order.
+        queries: number of queries over which it is estimated.
+        exact: the largest number of heads that are ablated exactly.
+        searches: number of searches with heads fixed at their means.
+        seconds: estimated seconds of all estimates, ablations and searches.
     """
 
     heads: int
@@ -36,8 +36,8 @@ class HeadSize:
 
 
 def plan_heads(context: Context, settings: HeadSettings) -> Planned:
-    """Plan the ablation of heads: the work of each model, with its seconds."""
-    sizes = {side: _size(context, one, settings) for side, one in context.models.items()}
+    """Plan the ablation of heads: count the work of each model, and estimate the seconds."""
+    sizes = {side: _size(context, retriever, settings) for side, retriever in context.models.items()}
     lines = [f"attention heads fixed at their means, {' and '.join(settings.towers)} tower"]
     lines += [f"  {side}: {_line(size)}" for side, size in sizes.items()]
     return Planned(tuple(lines), sum(size.seconds for size in sizes.values()),

@@ -19,7 +19,7 @@ from retroscope.typesetting.subject import MODEL
 
 def report(result: HeadResult, reading: Reading) -> Section:
     """Return the section about the heads of both models: statements, tables and figures."""
-    differences = {f"Heads, {side}": one.exact for side, one in result.sides.items()}
+    differences = {f"Heads, {side}": heads.exact for side, heads in result.sides.items()}
     frames = {"heads": _every(result), "heads_exact": _exact(result)}
     document = clean({**result.document(), "agreement": result.agreement})
     if result.change is not None:
@@ -57,7 +57,7 @@ def _every(result: HeadResult) -> pd.DataFrame:
 
 
 def _exact(result: HeadResult) -> pd.DataFrame:
-    return pd.concat([one.table.assign(side=side) for side, one in result.sides.items()], ignore_index=True)
+    return pd.concat([model.table.assign(side=side) for side, model in result.sides.items()], ignore_index=True)
 
 
 def _figures(result: HeadResult) -> tuple[Figure, ...]:

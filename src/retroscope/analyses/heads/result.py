@@ -1,4 +1,4 @@
-"""Result of the analysis of attention heads. Computes nothing."""
+"""Result of the analysis of attention heads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,11 +21,12 @@ class SetEffect:
 
     Attributes:
         intact, top, random: means over queries (for random sets, over the draws as well).
-        lowest, highest: the lowest and the highest mean of a draw.
+        lowest, highest: the lowest and the highest mean of a random set.
         beyond: `top` minus `random`. `low` and `high` are the ends of its interval.
         p_queries: p of `beyond`, paired by query, corrected over the measures.
         p_draws: p of the test whether the set of top heads could be one more random set.
-        heads: number of top heads, and of heads in the smallest random set.
+        heads: number of top heads, and number of heads in the smallest random set.
+        queries: number of searched queries.
     """
 
     measure: str
@@ -60,13 +61,13 @@ class SideHeads:
             top" (at the top in the other model alone), "control" or "random". `effect` is the change of the margin, and
             `beyond` is this change minus the mean change by the controls of the head's layer. A head `carries` the
             margin if `effect` and `beyond` are both significant and below 0.
-        exact: the paired difference by fixing each of these heads.
+        exact: change of the margin by fixing each of these heads, paired by query.
         errors: errors of the estimates, for "all", "top" and "random" heads.
-        sets: retrieval with the top heads fixed, a value a measure.
-        top: top heads, the most harmful by the estimate first.
-        single: measure -> mean with each top head fixed alone.
-        eager: distance of vectors in the plain implementation of attention, and the largest distance allowed, empty if
-            attention was not measured.
+        sets: retrieval with all top heads fixed, one item for each measure.
+        top: top heads. The first is the one whose ablation is estimated to lower the margin most.
+        single: a row for each top head: the mean of every measure with this head alone fixed.
+        eager: "gap" is the largest relative distance of vectors by the eager implementation of attention from those by
+            the usual one, and "limit" the largest distance allowed; empty if attention was not measured.
         attention: shares of attention of all heads, or None if attention was not measured.
     """
 
@@ -84,7 +85,7 @@ class SideHeads:
 
     @property
     def carrying(self) -> pd.DataFrame:
-        """Return the rows of the heads whose ablation significantly lowers the margin, the largest effect first."""
+        """Return the rows of the heads that carry the margin (see `table`), the largest effect first."""
         return self.table[self.table["carries"]].sort_values("effect")
 
 
@@ -93,15 +94,15 @@ class HeadResult:
     """The attention heads of one model, or of two.
 
     Attributes:
-        sides: "before" and "after", or "model".
+        sides: role of the model ("before" and "after", or "model" for a single one) -> its heads.
         towers: towers whose heads were fixed.
         level: confidence level of the intervals.
         change: change of the exact effects by fine-tuning (after - before), over the heads that were ablated, or None
             for one model.
-        agreement: rank correlation of all heads' estimates between both models, or NaN for one.
-        shift: change of the attention of the heads with a significant change (of all top heads if there are none), over
-            (head, kind), or None if attention was not measured.
-        notes: what a reader must know before reading a number.
+        agreement: rank correlation of all heads' estimates between both models, or NaN for one model.
+        shift: change by fine-tuning of the shares of attention, over (head, kind of token), for the heads whose effect
+            changed significantly (all top heads if there are none). None if attention was not measured.
+        notes: caveats on the searched sample.
     """
 
     sides: Mapping[str, SideHeads]
@@ -114,7 +115,7 @@ class HeadResult:
 
     def document(self) -> dict[str, Any]:
         """Return the numbers of every model as JSON-like values."""
-        return {side: _side_document(one) for side, one in self.sides.items()}
+        return {side: _side_document(heads) for side, heads in self.sides.items()}
 
 
 def _side_document(one: SideHeads) -> dict[str, Any]:

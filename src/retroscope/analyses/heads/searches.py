@@ -25,7 +25,7 @@ from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import QUERY, Scores
 
-INTACT, TOP_SET, RANDOM_SET = "intact", "top", "random"  # names of sets; one of a single head is its own
+INTACT, TOP_SET, RANDOM_SET = "intact", "top", "random"  # names of sets; a set of one head has the name of this head
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class HeadSearches:
     Attributes:
         searched: the collection, or a sample, without two kinds of queries: those that chose the top heads, and those
             that share a text or a relevant passage with them.
-        whole: rankings of the whole corpus by the intact models, if a sample is searched.
-        rows: how the sample changes the measures of each intact model; filled during the searches.
+        whole: rankings of the whole corpus by the intact models, or None if the whole corpus is searched.
+        rows: how the sample changes the measures of each intact model; `measured` adds them.
         run: queries that are searched although one of their relevant passages was the negative of a query that chose
             the top heads.
     """
@@ -54,7 +54,13 @@ class HeadSearches:
         return self.settings.measures or self.context.settings.measures
 
     def measured(self, retriever: Retriever, means: Mapping[str, HeadValues], top: Sequence[Head]) -> Scores:
-        """Search with every set of heads fixed and return the measures of every query, (query, set, measure)."""
+        """Search with every set of heads fixed and return the measures of every query, (query, set, measure).
+
+        The sets are: no head, all top heads, random heads of the same layers, and each top head alone.
+
+        Args:
+            means: tower -> mean output of its heads, at which they are fixed.
+        """
         heads = find_heads(retriever.tower(self.settings.towers[0])).heads
         sets: dict[str, tuple[Head, ...]] = {INTACT: (), TOP_SET: tuple(top)}
         for draw, some in enumerate(random_sets(top, heads, self.settings.draws, self.settings.seed), start=1):
@@ -88,7 +94,7 @@ class HeadSearches:
         return xr.DataArray(np.stack(columns, axis=1), coords, tuple(coords))
 
     def facts(self) -> dict[str, Any]:
-        """Return the searched sample, and how sampling the passages changes the measures, as JSON-like values."""
+        """Return the size of the searched sample and its caveats, as JSON-like values."""
         queries, passages = len(self.searched.queries), len(self.searched.passages)
         notes = [
             f"{queries:,} queries were searched in {passages:,} passages with heads fixed",

@@ -31,9 +31,9 @@ class HeadSettings:
         measures: ir-measures names, the first is the headline measure. If None, those of the study.
         passages: number of passages that are sampled from a larger corpus and searched (see `inputs.sampled`). 0
             searches all.
-        attention: measure what the heads attend to.
-        subjects: query id -> its subject: a part of the query and of its relevant passage whose attention is measured
-            separately.
+        attention: measure to which kinds of tokens the heads attend.
+        subjects: query id -> its subject, a part of the query and of its relevant passage. The attention to its tokens
+            is measured separately.
         seed: seed of every draw.
     """
 

@@ -15,13 +15,13 @@ from retroscope.typesetting.words import effect_limits
 def head_tables(result: HeadResult) -> dict[str, PaperTable]:
     """Return the tables of each model's exact effects, of retrieval with heads fixed, and of the changes."""
     tables = {}
-    for side, one in result.sides.items():
-        tables[f"heads_{side}"] = _exact(one)
-        tables[f"head_retrieval_{side}"] = _retrieval(one)
+    for side, heads in result.sides.items():
+        tables[f"heads_{side}"] = _exact(heads)
+        tables[f"head_retrieval_{side}"] = _retrieval(heads)
     if result.change is not None:
         printed = printed_effects(result.change, rows(result.change))
         printed.insert(0, "head", rows(result.change)["head"])
-        caption = "Change of the margin without each head, in SD of the intact margin, before and after"
+        caption = "Change of the margin when each head is fixed at its mean, in SD of the intact margin"
         tables["head_change"] = PaperTable(printed, caption, explained(result.change), tuple(printed.columns[1:]))
     if result.shift is not None:
         shifts = rows(result.shift)
@@ -55,7 +55,7 @@ def _exact(one: SideHeads) -> PaperTable:
         "neither model."
     )
     numeric = tuple(frame.columns[2:8])
-    return PaperTable(frame, f"Attention heads of {one.name}, each ablated in a run of its own", note, numeric)
+    return PaperTable(frame, f"Attention heads of {one.name}, each ablated alone", note, numeric)
 
 
 def _retrieval(one: SideHeads) -> PaperTable:
@@ -74,8 +74,8 @@ def _retrieval(one: SideHeads) -> PaperTable:
     )  # fmt: skip
     note = (
         "Top fixed: score with all top heads fixed together. Random fixed: score with as many other heads of the same "
-        "layers fixed. Difference: top fixed minus random fixed. Only: score with one top head fixed. p (draws): test "
-        "that the top heads are one more random set."
+        "layers fixed. Difference: top fixed minus random fixed. Only: score with one top head fixed. p (queries): "
+        "test of this difference. p (draws): test whether the top heads could be one more random set."
     )
     return PaperTable(frame, f"Retrieval of {one.name} with heads fixed", note, tuple(frame.columns[1:]))
 

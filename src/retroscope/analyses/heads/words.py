@@ -21,32 +21,33 @@ UNIT = "SD of the intact margin"
 
 def head_statements(result: HeadResult) -> tuple[Statement, ...]:
     """Return the statements about each model's heads, then about the changes between the models."""
-    of_sides = [s for side, one in result.sides.items() for rule in RULES for s in rule(result, side, one)]
+    of_sides = [s for side, model in result.sides.items() for rule in RULES for s in rule(result, side, model)]
     return (*of_sides, *_change(result), *_shift(result))
 
 
 def _at(side: str) -> str:
-    """Return the ending of a phrase about a model: " before fine-tuning", " after ...", or "" for a single model."""
+    """Return the end of a phrase about a model, e.g. " before fine-tuning", or "" for a single model."""
     return "" if side == MODEL else f" {side} fine-tuning"
 
 
 def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
-    """State which heads carry the margin: those whose ablation significantly lowers it."""
+    """State which heads carry the margin: those whose ablation lowers it significantly, and more than control heads."""
     level = 1 - result.level
     tested = one.table[one.table["role"] == "top"]
     carrying = one.carrying
     named = carrying if len(carrying) else tested.sort_values("effect")
-    said = "; ".join(_head(row) for _, row in named.head(SHOWN).iterrows())
+    effects = "; ".join(_head(row) for _, row in named.head(SHOWN).iterrows())
     more = f"; and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     top = named.iloc[0]
     number = Estimate(
-        f"margin without head {top['head']}, {UNIT}", top["effect"], top["ci_low"], top["ci_high"], top["p_corrected"]
-    )
+        f"effect of fixing head {top['head']} on the margin (in {UNIT})", top["effect"], top["ci_low"], top["ci_high"],
+        top["p_corrected"],
+    )  # fmt: skip
     text = (
         f"Attention heads{_at(side)} ({' and '.join(result.towers)} tower): {len(carrying)} of "
         f"{count(len(tested), 'top head')} carry the margin. A head carries the margin if fixing it at its mean lowers "
         f"the margin, by more than fixing random heads of its layer (both corrected p below {level:.2g}). The largest "
-        f"changes of the margin (in {UNIT}): {said}{more}."
+        f"changes of the margin (in {UNIT}): {effects}{more}."
     )
     state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"carry.{side}", estimate=number, figure="head_estimates")
@@ -65,8 +66,9 @@ def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statem
     first = one.sets[0]
     holds = first.p < 1 - result.level and first.beyond < 0
     number = Estimate(
-        f"{first.measure} beyond random heads", first.beyond, first.low, first.high, first.p, first.queries
-    )
+        f"change of {first.measure} with the top heads fixed, beyond random heads", first.beyond, first.low, first.high,
+        first.p, first.queries,
+    )  # fmt: skip
     text = (
         f"Retrieval{_at(side)}: fixing the {count(first.heads[0], 'top head')} together changes {first.measure} from "
         f"{score(first.intact)} to {score(first.top)}. With random heads of the same layers fixed, {first.measure} is "
@@ -98,7 +100,10 @@ def _error(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
         )
     every = one.errors["all"]
     weak = every.correlation < WEAK
-    text = f"First-order estimates{_at(side)}, compared with exact ablation of the same heads: {'; '.join(parts)}."
+    text = (
+        f"First-order estimates of the change of the margin{_at(side)}, compared with exact ablation of the same "
+        f"heads: {'; '.join(parts)}."
+    )
     text += " The estimates rank these heads poorly, so rely on the exact ablations." if weak else ""
     number = Estimate("correlation of estimates with exact changes", every.correlation, kind=Kind.SCORE)
     yield Statement(
@@ -108,7 +113,7 @@ def _error(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
 
 
 def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
-    """State by how much vectors differ between the implementation that returns attention (eager) and the usual one."""
+    """State by how much vectors differ between the eager implementation of attention and the usual one."""
     if one.eager:
         text = (
             f"The attention weights{_at(side)} come from the eager implementation. The largest relative difference of "
@@ -119,17 +124,17 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
 
 
 def _change(result: HeadResult) -> Iterator[Statement]:
-    """State which heads changed in their effects, and the rank correlation of both models' estimates."""
+    """State for which heads fine-tuning changed the effect on the margin, and how far both models' estimates agree."""
     if result.change is None:
         return
     table = rows(result.change)
     changed = table[table["p_corrected"] < alpha(result.change)].sort_values("effect")
     row = most_changed(table, alpha(result.change))
     shown = changed if len(changed) else table.loc[[row.name]]
-    said = "; ".join(_changed(one) for _, one in shown.head(SHOWN).iterrows())
+    changes = "; ".join(_changed(head) for _, head in shown.head(SHOWN).iterrows())
     number = Estimate(
-        f"effect of head {row['head']}, {UNIT}", row["effect"], row["ci_low"], row["ci_high"], row["p_corrected"],
-        int(row["n"]), before=row["before"], after=row["after"],
+        f"change by fine-tuning of the effect of head {row['head']} on the margin (in {UNIT})", row["effect"],
+        row["ci_low"], row["ci_high"], row["p_corrected"], int(row["n"]), before=row["before"], after=row["after"],
     )  # fmt: skip
     alike = "" if math.isnan(result.agreement) else (
         " Over all heads, the first-order estimates before and after have a rank correlation of "
@@ -137,7 +142,8 @@ def _change(result: HeadResult) -> Iterator[Statement]:
     )  # fmt: skip
     text = (
         f"How much the margin depends on a head changed significantly for {len(changed)} of "
-        f"{count(len(table), 'head')} that were ablated exactly in both models. The largest changes: {said}.{alike}"
+        f"{count(len(table), 'head')} that were ablated exactly in both models. The largest changes of the effect of "
+        f"fixing a head: {changes}.{alike}"
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code="change", estimate=number, figure="head_estimates")
@@ -149,21 +155,22 @@ def _changed(row: "pd.Series[float]") -> str:
 
 
 def _shift(result: HeadResult) -> Iterator[Statement]:
-    """State which kinds of tokens the changed heads attend to more, and which less."""
+    """State for which heads and kinds of tokens fine-tuning changed the share of attention."""
     if result.shift is None:
         return
     table = rows(result.shift)
     moved = table[table["p_corrected"] < alpha(result.shift)]
     row = most_changed(table, alpha(result.shift))
-    said = "; ".join(_attends(one) for _, one in _largest(result.shift).iterrows())
+    shares = "; ".join(_attends(share) for _, share in _largest(result.shift).iterrows())
+    heads = count(table["head"].nunique(), "head")
     text = (
-        f"Attention of {count(table['head'].nunique(), 'head')} (those that changed, or else the top heads): "
+        f"Attention of {heads} (those whose effect changed significantly or, if there are none, the top heads): "
         f"{len(moved)} of {count(len(table), 'share')} of attention by head and kind of token changed significantly. "
-        f"The largest changes of the share: {said}."
+        f"The largest changes of the share: {shares}."
     )
     number = Estimate(
-        f"attention of head {row['head']} to {row['kind']}", row["effect"], row["ci_low"], row["ci_high"],
-        row["p_corrected"], int(row["n"]), before=row["before"], after=row["after"],
+        f"change of the share of attention of head {row['head']} to {row['kind']} tokens", row["effect"], row["ci_low"],
+        row["ci_high"], row["p_corrected"], int(row["n"]), before=row["before"], after=row["after"],
     )  # fmt: skip
     state = State.SIGNIFICANT if len(moved) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code="attention", estimate=number)
@@ -172,8 +179,8 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
 def _largest(shift: Difference) -> pd.DataFrame:
     table = rows(shift)
     moved = table[table["p_corrected"] < alpha(shift)]
-    chosen = moved if len(moved) else table
-    return chosen.loc[chosen["effect"].abs().sort_values(ascending=False).index].head(SHOWN)
+    candidates = moved if len(moved) else table
+    return candidates.loc[candidates["effect"].abs().sort_values(ascending=False).index].head(SHOWN)
 
 
 def _attends(row: "pd.Series[float]") -> str:

@@ -1,6 +1,7 @@
 """Analysis of neurons: which FFN neurons matter for retrieval?
 
-Every FFN neuron is attributed. Ablation tests whether retrieval needs the top ones.
+Every FFN neuron gets an attribution. An ablation tests whether retrieval needs the neurons with the largest
+attribution.
 """
 
 from retroscope.analyses.analysis import (

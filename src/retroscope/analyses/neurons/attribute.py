@@ -27,7 +27,7 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
 
 
 def as_asked(settings: AttributionSettings, protocol: str) -> AttributionSettings:
-    """Return the settings under a protocol: the published one attributes all examples, in their order."""
+    """Return the settings under a protocol. The published one attributes all examples, even if halves of them agree."""
     return replace(settings, agreement=None) if protocol == PUBLISHED_PROTOCOL else settings
 
 
@@ -42,9 +42,9 @@ def attribute(
     """Attribute every FFN neuron of one tower over the judged queries of a collection, with BM25 negatives.
 
     Args:
-        settings: settings of the attribution: target, tower, quadrature, number of queries ...
-        state: folder with the state of an interrupted run, from which the same call continues.
-        progress: called with (examples done, examples in all), or True, False, None: see `display.shown`.
+        settings: settings of the attribution, e.g. target, tower, quadrature and number of queries.
+        state: folder in which progress is saved. After an interruption, the same call continues from there.
+        progress: called with (attributed examples, all examples), or True, False, None: see `display.shown`.
     """
     settings = settings or AttributionSettings()
     with shown_count(progress, "neurons") as report:
@@ -60,7 +60,10 @@ def shared_negatives(
     settings: AttributionSettings,
     protocol: str = "default",
 ) -> Sequence[Candidates]:
-    """Return the candidates for a pair of retrievers. For the target `margin`, both share one negative per query."""
+    """Return each query's relevant passage and negatives, for two retrievers.
+
+    For the target `margin`, each query keeps one negative, which both retrievers use.
+    """
     if settings.target != "margin":
         return candidates
     settings = as_asked(settings, protocol)
@@ -74,7 +77,10 @@ def plan_on_collection(
     settings: AttributionSettings,
     protocol: str = "default",
 ) -> AttributionPlan:
-    """Plan the attribution over the judged queries of a collection, or over their texts."""
+    """Plan the attribution of one retriever over the judged queries of a collection.
+
+    For the target `norm`, the examples are the texts of these queries or of their relevant passages.
+    """
     measured, settings = as_measured(retriever, protocol), as_asked(settings, protocol)
     plan = plan_attribution(
         measured.tower(settings.scaled),

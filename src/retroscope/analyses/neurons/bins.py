@@ -13,17 +13,17 @@ DIFFERENCE = "difference"
 
 
 def bin_edges(n: int, bins: int) -> Int[np.ndarray, "edge"]:
-    """Return the first neuron of every bin, then `n`.
+    """Return the index of the first neuron of every bin, and at last `n`, the end of the last bin.
 
-    Bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1. Bins differ by one neuron at most and none is
-    empty: there are no more bins than neurons.
+    Bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1. The numbers of neurons in two bins differ by
+    one at most. There are at most `n` bins, so no bin is empty.
     """
     n_bins = min(bins, n)
     return np.arange(n_bins + 1) * n // n_bins
 
 
 def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[np.ndarray, "layer bin"]:
-    """Return the mean or the maximum of every bin of neighbouring neurons."""
+    """Return the mean or the maximum (`layout.within`) of the neurons in every bin."""
     edges = bin_edges(values.shape[1], layout.bins)
     if layout.within == "max":
         return np.maximum.reduceat(values, edges[:-1], axis=1)
@@ -31,9 +31,11 @@ def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[
 
 
 def neuron_values(attribution: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
-    """Return the mean share of every neuron, or the share of examples in which it is active at a threshold.
+    """Return a value for every neuron: its mean share or, if `value` is a threshold, how often it is active.
 
-    Examples that are noise are left out of both.
+    A share is the magnitude of a neuron's attribution, divided by the largest magnitude in the same example. The second
+    value is the proportion of examples in which the neuron's share is at least the threshold. Both leave out examples
+    that are noise (the target F changes only by rounding).
     """
     data = attribution.neurons[part]
     if isinstance(value, str):
@@ -47,10 +49,10 @@ def neuron_values(attribution: NeuronAttribution, part: str, value: str | float)
 
 
 def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
-    """Return a row for each layer and bin: layer, first, end (neurons first to end - 1), a column a model, and
-    `difference`.
+    """Return a row for each map, layer and bin, with the columns part, map, layer, first, end and value.
 
-    The difference, after - before, is given if both sides have equally many neurons.
+    A map is a model, e.g. "before", or `DIFFERENCE` (after - before), which exists if both models have equally many
+    neurons. A bin holds the neurons first to end - 1.
     """
     layout = tower.heat_map
     attributions = tower.attributions

@@ -1,8 +1,7 @@
-"""Check whether results about neurons are reliable: noise, completeness, target and warnings. Checks of noise,
-completeness, target and ablation.
+"""Check whether results about neurons are reliable: noise, completeness, target and warnings.
 
-A count without an ablation is not evidence: every conclusion about a side whose neurons no ablation
-confirms is marked.
+An attribution without an ablation is not evidence. So every statement about a model whose top neurons no ablation
+confirms is marked as doubtful.
 """
 
 from collections.abc import Callable
@@ -24,13 +23,13 @@ INCOMPLETE, WRONG = 0.01, 0.05
 
 
 def check_statements(tower: TowerNeurons) -> list[Statement]:
-    """Run every check on every model's neurons, in the order of `CHECKS`; warnings come last."""
+    """Return the statements of every check in `CHECKS` for each model, then the warnings of the comparison."""
     statements = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
     return [*statements, *_paired_warnings(tower)]
 
 
 def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
-    """Mark a statement as doubtful if its neurons are noise, incompletely attributed, or unconfirmed by ablation."""
+    """Return the statement with all reasons to doubt it: noise, a large completeness gap, no confirming ablation."""
     sides = {name: side for name, side in tower.sides.items() if name in statement.rests_on}
     alarms = [s for n, side in sides.items() for check in (noise, completeness) for s in check(n, side)]
     reasons = seen_above(s for s in alarms if s.failed)
@@ -48,7 +47,7 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
 
 
 def noise(name: str, side: AttributedModel) -> list[Statement]:
-    """State how many examples have a target F without change: an alarm if at least half do."""
+    """State in how many examples the target F changes only by rounding. If at least half do, this is an alarm."""
     attribution = side.attribution
     if not attribution.noise:
         return []
@@ -58,8 +57,8 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
     if attribution.noise >= MUCH_NOISE * attribution.examples:
         title = f"NEURONS ARE NOISE {of_model(name, side)}"
         text = (
-            f"{title}: {part}, the target changes by no more than rounding. Shares and counts describe the other "
-            "examples only, not the model."
+            f"{title}: {part}, the target changes by no more than rounding. Shares and counts of neurons describe the "
+            "other examples only, not the model."
         )
         return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
     text = f"Noise: {part}, the target changes by no more than rounding. These examples are left out of all shares."
@@ -67,9 +66,9 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def completeness(name: str, side: AttributedModel) -> list[Statement]:
-    """State whether the signed attributions add up to F(1) - F(0) at the site with the largest gap.
+    """State by how much the signed attributions miss F(1) - F(0), at the matrix and layer with the largest gap.
 
-    Methods without a path have no gap.
+    Methods that do not integrate along a path claim no completeness, so they have no gap.
     """
     how = f"method {side.recipe.get('method', 'unknown')}, quadrature {side.recipe.get('quadrature', 'unknown')}"
     gaps = gaps_of(side.attribution)
@@ -85,29 +84,34 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     part, layer = gaps.judged
     median = float(gaps.median[part, layer])
     weighted = ", ".join(f"{g:.2g} ({p} neurons)" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
+    held = _held(gaps, part, layer, f"{parts[part]} neurons")
     sizes = (
         f"the attributions {of_model(name, side)} should add up to the change of the target, F(1) - F(0). The "
         "gap is the difference between their sum and this change, divided by the sum of the absolute attributions. "
-        f"Of the layers with a substantial part of the attribution, layer {layers[layer]} has the largest gap "
-        f"({parts[part]} neurons; {_held(gaps, part, layer)}): its median is {median:.2g}, and "
-        f"{exact_percent(WORST)} of the examples have a gap below {gaps.worst[part, layer]:.2g}. Mean "
-        f"gap over all layers, weighted by attribution: {weighted}; {how}."
+        f"Among the layers with a substantial part of the attribution, the gap is largest for the {parts[part]} "
+        f"neurons of layer {layers[layer]}: its median is {median:.2g}, and {exact_percent(WORST)} of the examples "
+        f"have a gap below {gaps.worst[part, layer]:.2g}. {held} The mean gap over all layers, weighted by "
+        f"attribution, is {weighted}. Attributed by {how}."
     )
     number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
     about: Any = {"code": f"completeness.{name}", "control": named_control("completeness", name), "estimate": number}
     if median > WRONG:
         title = f"ATTRIBUTION INCOMPLETE {of_model(name, side)}"
-        text = f"{title}: {sizes} Use more nodes, e.g. quadrature auto:0.01."
+        text = f"{title}: {sizes} Use more quadrature nodes, e.g. quadrature auto:0.01."
         return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
     caution = median > INCOMPLETE
     return [Statement(TOPIC, State.MEASURED, f"Completeness: {sizes}", (name,), caution=caution, **about)]
 
 
-def _held(gaps: SiteGaps, part: int, layer: int) -> str:
-    """Return which share of the attribution and of the top neurons of its kind a layer has."""
+def _held(gaps: SiteGaps, part: int, layer: int, neurons: str) -> str:
+    """State one layer's share of the attribution over all layers, and its share of the top 1 % of the neurons.
+
+    Args:
+        neurons: the words for the neurons of this matrix, e.g. "output neurons".
+    """
     share, top = gaps.weight[part, layer], gaps.top[part, layer]
-    neurons = f" and {percent(top)} of their top {exact_percent(TOP)}" if np.isfinite(top) else ""
-    return f"{percent(share)} of their attribution over all layers{neurons}"
+    best = f", and {percent(top)} of their top {exact_percent(TOP)}" if np.isfinite(top) else ""
+    return f"This layer has {percent(share)} of the attribution of all {neurons}{best}."
 
 
 def target(name: str, side: AttributedModel) -> list[Statement]:
@@ -122,7 +126,7 @@ def target(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def warned(name: str, side: AttributedModel) -> list[Statement]:
-    """Return the warnings of the attribution and of the ablation, once each."""
+    """Return a statement for each warning of the attribution and of the ablation, without repeats."""
     carried = side.ablation.warnings if side.ablation is not None else ()
     every = dict.fromkeys((*side.attribution.warnings, *carried))
     texts = [f"Caution (neurons {of_model(name, side)}): {w}" for w in every]
@@ -130,7 +134,7 @@ def warned(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
-    """Return the warnings of the comparison of both models' neurons."""
+    """Return a statement for each warning of the comparison that is not already a warning of one model."""
     if tower.profile is None:
         return []
     attributions = tower.attributions

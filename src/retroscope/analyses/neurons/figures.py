@@ -1,4 +1,4 @@
-"""Figures of neurons: statistics by layer with their tests, activity over thresholds, overlap against its ceiling."""
+"""Figures of neurons: statistics by layer with their tests, active neurons over thresholds, overlap of two models."""
 
 import math
 from collections.abc import Callable
@@ -36,16 +36,16 @@ SHOWN = {  # statistic -> what its axis says
     PARTICIPATION: "participation",
 }
 OVERLAPS = {
-    "jaccard": "Jaccard index of the top sets",
+    "jaccard": "Jaccard index of the top neurons",
     "spearman": "rank correlation of all neurons",
 }  # measure -> axis
 HEIGHT = 130  # of a panel, where four rows of them stand below one another
 READING = (
     "Share of the total: the attribution (sum of magnitudes) in one layer, divided by that in all layers of the same "
     "kind of matrix. Gini index: 0 if all neurons of a layer have equal attribution, close to 1 if one neuron has all "
-    "of it. Share of the top 1 %: the part of the layer's attribution that its top 1 % of neurons have. Participation: "
-    "squared sum of the attributions, divided by n times the sum of their squares, for n neurons; 1 if all neurons "
-    "have equal attribution, 1/n if one neuron has all of it."
+    "of it. Share of the top 1 %: the part of the layer's attribution that its top 1 % of neurons have together. "
+    "Participation: squared sum of the attributions, divided by n times the sum of their squares, for the n neurons of "
+    "a layer; 1 if all neurons have equal attribution, 1/n if one neuron has all of it."
 )
 OUTCOMES_HERE = {
     "higher after": OUTCOMES[GAIN],
@@ -57,7 +57,7 @@ NAMES = {GAIN: "higher after", LOSS: "lower after"}
 
 
 def profile_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw every statistic by layer with intervals over examples, one row of panels for each statistic."""
+    """Draw every statistic of `SHOWN` by layer with intervals over examples, one row of panels for each statistic."""
     charts, parts = [], []
     for statistic, title in SHOWN.items():
         frame = profile_rows(tower, statistic)
@@ -83,7 +83,7 @@ def profile_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def move_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the paired effect of fine-tuning on every statistic and layer, with the outcome of its tests."""
+    """Draw the difference after - before of every statistic in every layer, with interval and outcome of the test."""
     if tower.profile is None:
         return None
     parts: list[pd.DataFrame] = []
@@ -100,8 +100,8 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_moves",
         "What fine-tuning changed, by layer",
-        "Bars are confidence intervals of the paired difference, after - before. Higher after and lower after: the "
-        f"difference has a {rule}. {no_change_words(tower.profile)}",
+        "Bars are confidence intervals of the paired difference, after - before. Higher after, lower after: the "
+        f"difference is significant ({rule}). {no_change_words(tower.profile)}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
         choosing(effect_panel(layer_axis(), outcomes), pd.concat(parts, ignore_index=True), _choices(tower)),
         alt.vconcat(*charts),
@@ -116,13 +116,16 @@ def _choices(tower: TowerNeurons) -> list[Selector]:
 
 
 def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a row for each FFN matrix and layer: a statistic's paired difference, interval and outcome in words."""
+    """Return a row for each FFN matrix and layer: a statistic's paired difference, interval and outcome in words.
+
+    The table is empty for a single model.
+    """
     effects = effect_rows(tower, statistic)
     if tower.profile is None or effects.empty:
         return pd.DataFrame()
     outcome = [outcome_of(row, alpha(tower.profile)) for _, row in effects.iterrows()]
-    kept = effects.rename(columns={"effect": "value", "ci_low": "low", "ci_high": "high"})
-    return kept[["part", "layer", "value", "low", "high"]].assign(outcome=[NAMES.get(o, o) for o in outcome])
+    renamed = effects.rename(columns={"effect": "value", "ci_low": "low", "ci_high": "high"})
+    return renamed[["part", "layer", "value", "low", "high"]].assign(outcome=[NAMES.get(o, o) for o in outcome])
 
 
 def activity_figure(tower: TowerNeurons) -> Figure | None:
@@ -136,9 +139,10 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
-        "Share of a matrix's neurons, over all layers, that are active. A neuron is active if its magnitude, divided "
-        "by the largest magnitude of the same example, is at least the threshold. So if a few neurons grow, fewer of "
-        "the others count as active. Bands are confidence intervals over examples.",
+        "Share of a matrix's neurons, over all layers, that are active. A neuron is active if the magnitude of its "
+        "attribution, divided by the largest magnitude of the same example, is at least the threshold. So if the "
+        "attribution of a few neurons grows, fewer of the other neurons count as active. Bands are confidence "
+        "intervals over examples.",
         f"Share of the neurons that are active at the thresholds {_listed(tower)}.",
         choosing(panel, named, [Selector("part", "matrix", tower.parts[0])]),
         facets(panel, named, "part", tower.parts).properties(title="Active neurons over thresholds"),
@@ -174,7 +178,7 @@ def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def _places(tower: TowerNeurons) -> Callable[["pd.Series[Any]"], "pd.Series[Any]"]:
-    """Return a function that sorts FFN matrices by their place in the network rather than by name."""
+    """Return a sort key for a column of FFN matrices: the position of each matrix in the network."""
     return lambda parts: parts.map(tower.parts.index)
 
 
@@ -194,7 +198,7 @@ def threshold_axis(tower: TowerNeurons) -> Any:
 
 
 def overlap_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the overlap of both models' top neurons by layer, and its ceiling from halves of each model's examples."""
+    """Draw by layer how far both models' neurons agree and, as a ceiling, how far halves of one model's examples do."""
     frame = overlap_curves(tower)
     if frame.empty:
         return None
@@ -203,10 +207,12 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_overlap",
         "Overlap of the neurons",
-        "Agreement of the two models' neurons, beside the agreement of each model with itself on two random halves of "
-        "the examples (before, after). If both models have the same neurons up to noise, the line of the two models "
-        "lies between these two lines. All lines use the same random split into halves that share no example, so the "
-        "sampling error of this split is in all lines. Grey is chance.",
+        "Agreement of two attributions: the Jaccard index of their sets of top neurons, and the correlation of the "
+        f"ranks of all neurons. Line {BETWEEN}: agreement of the two models, each on another random half of the "
+        "examples. Lines before and after: agreement of one model with itself, between these halves. If both models "
+        f"have the same neurons up to noise, the line {BETWEEN} lies between the lines before and after. All lines "
+        "use the same random split into halves, so all have the sampling error of this split. Grey: agreement to "
+        "expect by chance.",
         "Agreement of the neurons by layer: between the two models, between two halves of each model's examples, and "
         "by chance.",
         choosing(
@@ -226,7 +232,11 @@ def _overlapping(frame: pd.DataFrame, title: str) -> Any:
 
 
 def overlap_curves(tower: TowerNeurons) -> pd.DataFrame:
-    """Return the rows of overlap curves (part, layer, measure, series, line, value), without rows over all layers."""
+    """Return a row for each FFN matrix, layer, measure of overlap and line of the figure.
+
+    Columns: part, layer, measure, series, line, value, low and high (both NaN). Overlaps over all layers together are
+    left out.
+    """
     if tower.overlap is None:
         return pd.DataFrame()
     by_layer = tower.overlap[tower.overlap["layer"] > 0]
@@ -261,7 +271,7 @@ def draw_neurons(tower: TowerNeurons) -> list[Figure]:
 
 
 def neuron_figures(result: NeuronResult) -> tuple[Figure, ...]:
-    """Draw all figures of all towers. Names and titles name the tower, except for the main one."""
+    """Draw all figures of all towers. Names and titles of figures contain the tower, except for the first tower."""
     drawn = []
     for prefix, tower in by_prefix(result):
         named = f" ({tower.label} tower)" if prefix else ""

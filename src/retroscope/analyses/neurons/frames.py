@@ -22,7 +22,7 @@ METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", 
 
 
 def sound(attribution: NeuronAttribution) -> xr.DataArray:
-    """Mark the examples whose attribution is more than noise, [query, part, layer]."""
+    """Return true for the examples whose target F changes by more than rounding, [query, part, layer]."""
     values = attribution.scores.values
     if not attribution.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
@@ -30,9 +30,10 @@ def sound(attribution: NeuronAttribution) -> xr.DataArray:
 
 
 def layer_shares(attribution: NeuronAttribution) -> Scores:
-    """Return each layer's share of an example's total attribution magnitude in an FFN matrix: [query, part, layer].
+    """Return, for each example and kind of FFN matrix, each layer's share of the attribution: [query, part, layer].
 
-    Totals differ in scale between two models, shares do not. Examples that are noise have no shares.
+    The whole is the sum of magnitudes over all layers. Such sums differ in scale between two models, shares do not.
+    Examples that are noise have no shares (NaN).
     """
     total = attribution.scores.values.sel(statistic=TOTAL, drop=True)
     whole = total.sum("layer")
@@ -41,7 +42,7 @@ def layer_shares(attribution: NeuronAttribution) -> Scores:
 
 
 def activity(attribution: NeuronAttribution) -> Scores:
-    """Return the share of an FFN matrix's neurons, over all layers, that are active: [query, part, threshold]."""
+    """Return each example's share of active neurons over all layers of a kind of matrix: [query, part, threshold]."""
     values = attribution.scores.values.isel(statistic=list(attribution.activities.values())).mean("layer", skipna=False)
     named = values.rename(statistic="threshold").assign_coords(threshold=list(attribution.thresholds))
     shares = named.transpose("query", "part", "threshold")
@@ -53,7 +54,10 @@ DERIVED: dict[str, Callable[[NeuronAttribution], Scores]] = {LAYER_SHARE: layer_
 
 @lru_cache(maxsize=8)  # words, tables and figures of one report ask for the same
 def effect(tower: TowerNeurons, name: str) -> Difference | None:
-    """Compare the quantity `name` of `DERIVED` before and after, paired by query and tested as one family."""
+    """Return the difference after - before of layer shares or of activity (`DERIVED`), or None for a single model.
+
+    The difference is paired by query, and all its tests are one family.
+    """
     profile = tower.profile
     if profile is None:
         return None
@@ -64,13 +68,17 @@ def effect(tower: TowerNeurons, name: str) -> Difference | None:
 
 
 def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a row for each FFN matrix, layer and model: value, low, high of a statistic, or of `LAYER_SHARE`."""
+    """Return a row for each FFN matrix, layer and model: the mean of a statistic over examples, and its interval.
+
+    Columns: part, layer, side, value, low and high. The statistic is one of the attribution's scores, e.g. the Gini
+    index, or `LAYER_SHARE`.
+    """
     labels = ["part", "layer"]
     if statistic in DERIVED:
         return curve_rows(tower, statistic, labels)
     if tower.profile is not None:
         return by_side(rows(tower.profile, statistic=statistic), labels)
-    return _alone(tower, lambda made: made.scores.select(statistic=statistic), labels)
+    return _alone(tower, lambda attribution: attribution.scores.select(statistic=statistic), labels)
 
 
 @lru_cache(maxsize=8)
@@ -85,9 +93,11 @@ def gaps_of(attribution: NeuronAttribution) -> SiteGaps:
 
 
 def completeness_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, FFN matrix and layer: median completeness gap, its 99 % quantile, share, mean nodes.
+    """Return a row for each model, FFN matrix and layer: its completeness gap, attribution and quadrature nodes.
 
-    Sides whose method claims no completeness have no rows.
+    Columns: side, part, layer, gap (median over examples), gap_worst (99 % quantile over examples), share (of the
+    attribution over all layers), nodes (mean number), judged (true for the row that stands for the model's gap). Models
+    whose method claims no completeness have no rows.
     """
     gap_rows = []
     for name, attribution in tower.attributions.items():
@@ -102,10 +112,10 @@ def completeness_rows(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def effect_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a row for each FFN matrix and layer: the paired difference of a statistic, or of a quantity in `DERIVED`,
-    and tests.
+    """Return a row for each FFN matrix and layer: the paired difference of a statistic, and its tests.
 
-    Empty for a retriever alone.
+    The statistic is one of the attribution's scores, e.g. the Gini index, or a quantity in `DERIVED`. The table is
+    empty for a single model.
     """
     if tower.profile is None:
         return pd.DataFrame(columns=["part", "layer"])
@@ -116,7 +126,7 @@ def effect_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 
 def activity_effect(tower: TowerNeurons) -> pd.DataFrame | None:
-    """Return a row for each FFN matrix and threshold: the paired difference in active neurons, or None."""
+    """Return a row for each FFN matrix and threshold: the paired difference in active neurons. None for one model."""
     paired = effect(tower, "activity")
     return None if paired is None else rows(paired)
 
@@ -138,7 +148,10 @@ def layer_activity(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
-    """Return a row for each curve and point: how, draw, fraction (none for "intact"), measure, value, low, high."""
+    """Return a row for each point of each ablation curve: the mean of a measure over queries, and its interval.
+
+    Columns: how (which neurons are fixed, or "intact"), draw, fraction (NaN for "intact"), measure, value, low, high.
+    """
     frames = [summarise(scores).to_dataframe().reset_index() for scores in (ablation.scores, ablation.intact)]
     frame = pd.concat([frames[0], frames[1].assign(how="intact", draw=0)], ignore_index=True).dropna(subset=["mean"])
     named = frame.rename(columns={"mean": "value", "ci_low": "low", "ci_high": "high"})
@@ -146,7 +159,10 @@ def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
 
 
 def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, FFN matrix, layer and neuron, with one column per aggregate (e.g. `count@0.1`)."""
+    """Return a row for each model, FFN matrix, layer and neuron, with a column for each aggregate over examples.
+
+    Examples of aggregates: `share` (mean share), and `count@0.1` (examples in which the neuron is active at 0.1).
+    """
     parts = [
         _neurons_of(data).assign(side=name, part=part)
         for name, attribution in tower.attributions.items()
@@ -158,7 +174,11 @@ def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def curve_rows(tower: TowerNeurons, name: str, labels: list[str]) -> pd.DataFrame:
-    """Return the mean and interval of a quantity in `DERIVED`, for each model and combination of `labels`."""
+    """Return the mean and interval of a quantity in `DERIVED`, for each model and each combination of `labels`.
+
+    Args:
+        labels: dimensions of the quantity besides queries, e.g. part and threshold.
+    """
     paired = effect(tower, name)
     if paired is not None:
         return by_side(rows(paired), labels)
@@ -166,7 +186,7 @@ def curve_rows(tower: TowerNeurons, name: str, labels: list[str]) -> pd.DataFram
 
 
 def _alone(tower: TowerNeurons, make: Callable[[NeuronAttribution], Scores], labels: list[str]) -> pd.DataFrame:
-    """Return means with bootstrap intervals of a quantity that `make` computes, for a single model."""
+    """Return means over examples, with bootstrap intervals, of the scores that `make` computes for a single model."""
     (name, attribution), *_ = tower.attributions.items()
     frame = summarise(make(attribution), IntervalSettings()).to_dataframe().reset_index().dropna(subset=["mean"])
     named = frame.rename(columns={"mean": "value", "ci_low": "low", "ci_high": "high"}).assign(side=name)
@@ -174,7 +194,10 @@ def _alone(tower: TowerNeurons, make: Callable[[NeuronAttribution], Scores], lab
 
 
 def _neurons_of(data: xr.Dataset) -> pd.DataFrame:
-    """Return a row for each layer and neuron of a data set. A third dimension becomes several columns."""
+    """Return a row for each layer and neuron of a data set.
+
+    A variable with a third dimension, e.g. threshold, becomes one column for each label of this dimension.
+    """
     flat: dict[str, xr.DataArray] = {}
     for name, array in data.data_vars.items():
         extra = [dim for dim in array.dims if dim not in ("layer", "neuron")]

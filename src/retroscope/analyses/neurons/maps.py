@@ -31,7 +31,7 @@ def map_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def _of_part(part: str, frame: pd.DataFrame) -> Any:
-    """Draw a row of maps for one FFN matrix: the models share a scale, the difference has its own."""
+    """Draw the maps of one FFN matrix side by side. The models share a colour scale, the difference has its own."""
     names = list(dict.fromkeys(frame["map"]))
     sides = [_map(part, name, frame) for name in names if name != DIFFERENCE]
     row = alt.hconcat(*sides).resolve_scale(color="shared")
@@ -87,10 +87,10 @@ def _embedded(frame: pd.DataFrame) -> Any:
 def _reading(tower: TowerNeurons) -> str:
     value, within = tower.heat_map.value, tower.heat_map.within
     what = (
-        "its magnitude, divided by the largest magnitude of the same example (mean over examples)"
+        "the magnitude of its attribution, divided by the largest magnitude of the same example (mean over examples)"
         if isinstance(value, str)
-        else f"the share of the examples in which it is active (magnitude of at least {value:g} times the largest "
-        "magnitude of the same example)"
+        else "the share of the examples in which it is active (its attribution has a magnitude of at least "
+        f"{value:g} times the largest magnitude of the same example)"
     )
     text = (
         f"Colour is the {'mean' if within == 'mean' else 'largest'} value of the neurons in a bin. The value of a "
@@ -99,9 +99,9 @@ def _reading(tower: TowerNeurons) -> str:
     if tower.profile is None:
         return text
     return (
-        f"{text} If a few neurons grow, the shares of all others fall. Both models share one colour scale. The "
-        "difference has its own scale, in the colour of the model that is higher. Neuron numbers are comparable only "
-        "if one model was fine-tuned from the other."
+        f"{text} If the attribution of a few neurons grows, the values of all other neurons fall. Both models share "
+        "one colour scale. The difference has its own scale, in the colour of the model that is higher. Neuron numbers "
+        "are comparable only if one model was fine-tuned from the other."
     )
 
 
@@ -128,7 +128,7 @@ def _words(frames: dict[str, pd.DataFrame]) -> str:
             if len(measured):
                 top = measured.loc[measured["value"].abs().idxmax()]
                 peaks.append(
-                    f"{part}, {name}: {'most' if name != DIFFERENCE else 'largest'} {top['value']:.3g} at layer "
-                    f"{top['layer']}, neurons {top['first']} to {top['end'] - 1}"
+                    f"{part}, {name}: largest {'value' if name != DIFFERENCE else 'difference'} {top['value']:.3g} at "
+                    f"layer {top['layer']}, neurons {top['first']} to {top['end'] - 1}"
                 )
     return "Heat maps of neurons by layer. " + "; ".join(peaks) + "."

@@ -46,25 +46,27 @@ def plan(context: Context, settings: NeuronsSettings) -> Planned:
 
 
 def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Measurement:
-    """Return the attributed and ablated neurons of every model and tower. Both models of a pair share negatives."""
+    """Attribute and ablate the neurons of every model and tower. Both models of a pair use the same negatives."""
     candidates = _candidates(context, settings)
     towers: dict[str, dict[str, AttributedModel]] = {}
     plans: list[AttributionPlan] = []
     seconds: dict[str, float] = {}
     for tower in towers_of(context, settings):
-        asked = replace(settings.attribution, tower=tower)
+        attribution_settings = replace(settings.attribution, tower=tower)
         sides: dict[str, _Side] = {}
         for side, retriever in context.models.items():
             stages = context.stages(f"{retriever.name}, {tower} tower")
-            one_plan = plan_on_collection(retriever, context.collection, candidates, asked, context.settings.protocol)
-            plans.append(one_plan)
+            side_plan = plan_on_collection(
+                retriever, context.collection, candidates, attribution_settings, context.settings.protocol
+            )
+            plans.append(side_plan)
             stages.ended("neurons: plan")
-            sides[side] = _Side(retriever, one_plan, stages)
+            sides[side] = _Side(retriever, side_plan, stages)
         attributions = _attributions(context, sides)
-        for side, one in sides.items():
-            towers.setdefault(tower, {})[side] = _measured(context, one, attributions[side], settings.ablation)
+        for side, model in sides.items():
+            towers.setdefault(tower, {})[side] = _measured(context, model, attributions[side], settings.ablation)
             of = f"{side}, {tower} tower: " if context.is_pair else ""
-            seconds |= {f"{of}{stage}": taken for stage, taken in one.stages.seconds.items()}
+            seconds |= {f"{of}{stage}": duration for stage, duration in model.stages.seconds.items()}
     caveats = list(dict.fromkeys(_left_out(context, settings, towers)))
     if not context.is_pair:
         caveats += caveats_of_one(plans[0], towers)
@@ -73,14 +75,18 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
 
 
 def _pairs(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
-    """Return the pairs in the order in which texts are attributed. A margin needs negatives that are not relevant."""
+    """Return each query's relevant passage and hard negatives, in the order in which texts are attributed.
+
+    Under the published protocol, the target `norm` takes the rows of the data set, in which a query may be repeated.
+    Otherwise, there is one item for each query, and no negative is judged relevant.
+    """
     if settings.attribution.target != "norm":
         return context.negatives().candidates
     return pairs_of(context.negatives(), context.settings.protocol)
 
 
 def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
-    """Return the relevant passage and the negatives of every query; for the margin, the same for both models."""
+    """Return each query's relevant passage and negatives. For the margin, both models get the same negative."""
     mined = _pairs(context, settings)
     if not context.is_pair:
         return mined
@@ -90,7 +96,7 @@ def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candida
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model in the attribution of a tower, with its plan and the times of its stages."""
+    """One model whose tower is attributed, with the plan of its attribution and the durations of its stages."""
 
     retriever: Retriever
     plan: AttributionPlan
@@ -98,7 +104,7 @@ class _Side:
 
 
 def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, NeuronAttribution]:
-    """Attribute the neurons of both models, with the number of examples that the more demanding model needs."""
+    """Attribute the neurons of every model over the same examples: as many as the least stable ranking needs."""
 
     def attributed(side: _Side, stop_at: int = 0) -> NeuronAttribution:
         attribution = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)
@@ -106,16 +112,19 @@ def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, Neu
         return attribution
 
     attributions = {name: attributed(side) for name, side in sides.items()}
-    most = max(one.examples for one in attributions.values())
-    return {name: one if one.examples == most else attributed(sides[name], most) for name, one in attributions.items()}
+    most = max(attribution.examples for attribution in attributions.values())
+    return {
+        name: attribution if attribution.examples == most else attributed(sides[name], most)
+        for name, attribution in attributions.items()
+    }
 
 
 def _measured(
     context: Context, side: _Side, attribution: NeuronAttribution, ablation: NeuronAblationSettings | None
 ) -> AttributedModel:
-    """Ablate the attributed neurons of one model and tower if the settings ask for it."""
-    retriever, one_plan, stages = side.retriever, side.plan, side.stages
-    if one_plan.settings.target != "norm":  # whose examples are distinct texts
+    """Return the attributed neurons of one model and tower, with their ablation if the settings ask for one."""
+    retriever, target, stages = side.retriever, side.plan.settings.target, side.stages
+    if target != "norm":  # whose examples are distinct texts
         attribution = replace(attribution, scores=attribution.scores.with_texts(context.collection.query_texts))
     curves, unranked = None, ""
     if ablation is not None:
@@ -126,7 +135,7 @@ def _measured(
             whole = context.whole_search(ablation.measures) if sampled else None
             curves = ablation_curves(retriever, context.collection, attribution, ablation, stages.named(), whole=whole)
         stages.ended("neurons: ablation")
-    if context.is_pair and one_plan.settings.target == "margin":
+    if context.is_pair and target == "margin":
         recipe: AttributionRecipe = {**attribution.recipe, "negative": SHARED_NEGATIVE}
         attribution = replace(attribution, scores=replace(attribution.scores, recipe=recipe), recipe=recipe)
     if unranked:
@@ -135,7 +144,7 @@ def _measured(
 
 
 def _unranked(attribution: NeuronAttribution) -> str:
-    """Return the reason why neurons cannot be ablated by their attribution, or "" if there is none."""
+    """Return the reason why the attribution ranks no neurons for an ablation, or "" if it does."""
     if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
     return (
@@ -145,25 +154,25 @@ def _unranked(attribution: NeuronAttribution) -> str:
 
 
 def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield tower and the overlap of both models' top neurons, for towers whose matrices have the same shape."""
+    """Yield each tower with the overlap of both models' neurons, if their FFN matrices have the same shapes."""
     for tower, sides in towers.items():
-        attributions = [one.attribution for one in sides.values()]
-        shapes = [{part: dict(neurons.sizes) for part, neurons in one.neurons.items()} for one in attributions]
+        attributions = [side.attribution for side in sides.values()]
+        shapes = [{part: dict(neurons.sizes) for part, neurons in each.neurons.items()} for each in attributions]
         if len(attributions) > 1 and shapes[0] == shapes[1]:
             yield tower, overlap(*attributions).table
 
 
 def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTowers) -> Iterator[str]:
-    """Describe which queries were not attributed, and how stable the ranking of neurons is."""
+    """Yield caveats: which queries were not attributed, and how stable the ranking of neurons is."""
     mined = _pairs(context, settings)
     for tower, sides in towers.items():
-        used = max(one.attribution.examples for one in sides.values())
+        used = max(side.attribution.examples for side in sides.values())
         yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower, limit=used))
-        for one in sides.values():
-            agreement, target = one.attribution.recipe["agreement_reached"], one.attribution.recipe["agreement"]
+        for side in sides.values():
+            agreement, target = side.attribution.recipe["agreement_reached"], side.attribution.recipe["agreement"]
             if agreement is not None:
                 yield (
-                    f"neurons of {one.name}, {tower} tower: random halves of {used} examples agree on the top neurons "
+                    f"neurons of {side.name}, {tower} tower: random halves of {used} examples agree on the top neurons "
                     f"to a Jaccard index of {agreement:.2f} (requested: {target:g})"
                 )
 

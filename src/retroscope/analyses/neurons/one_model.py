@@ -26,12 +26,12 @@ from retroscope.typesetting.subject import MODEL
 
 
 def caveats_of_one(plan: AttributionPlan, towers: AttributedTowers) -> list[str]:
-    """Return the caveats: texts that were cut, and the warnings of the attribution."""
+    """Return the caveats: texts that may have been cut, and the warnings of the attribution."""
     return [*_cut_texts(plan), *_warnings(towers)]
 
 
 def _cut_texts(plan: AttributionPlan) -> list[str]:
-    """Report how many texts reach the maximum length, so that they may have been cut."""
+    """Return a caveat on the texts of maximum length, whose ends may be cut; an empty list if there are none."""
     rows = [row for example in plan.tokens for row in example]
     full = sum(len(row) >= plan.encoder.recipe.max_length for row in rows)
     many = f"{full} of {len(rows)} attributed texts fill the maximum of {plan.encoder.recipe.max_length} tokens"
@@ -39,18 +39,18 @@ def _cut_texts(plan: AttributionPlan) -> list[str]:
 
 
 def _warnings(towers: AttributedTowers) -> list[str]:
-    return [warning for sides in towers.values() for one in sides.values() for warning in one.attribution.warnings]
+    return [warning for sides in towers.values() for side in sides.values() for warning in side.attribution.warnings]
 
 
 @dataclass(frozen=True, eq=False)
 class TextsPlan:
-    """Attribution of one model's neurons over a file of texts. Without queries, there is no ablation.
+    """Planned attribution of one model's neurons over a file of texts. Without queries, there is no ablation.
 
     Attributes:
-        retriever: the model, under the recipe that the protocol prescribes for neuron attribution.
-        planned: the plan, whose `work` is run.
+        retriever: the model, with the recipe that the protocol prescribes for neuron attribution.
+        planned: the plan; its `work` is the attribution to run.
         source: path of the file.
-        cache: folder of the state from which a stopped attribution continues.
+        cache: folder in which progress is saved, so that a stopped attribution can continue.
     """
 
     retriever: Retriever
@@ -82,35 +82,36 @@ def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
     """Load the model that the settings name, read a file of one text a line, and plan the attribution.
 
     Raises:
-        SettingsError: if the target asks for queries, or no model or no analysis of neurons is named.
+        SettingsError: if the target needs queries, if no model is named, or if the settings switch off the analysis of
+            neurons.
         CollectionError: if the file cannot be read.
     """
-    asked = settings.of("neurons", NeuronsSettings)
-    if asked is None:
+    neurons = settings.of("neurons", NeuronsSettings)
+    if neurons is None:
         raise SettingsError(
             "the settings switch off the analysis of neurons, but this command has no other analysis",
             where="neurons: null",
             fix="remove `neurons: null` from the settings",
         )
-    _check_target(asked.attribution)
+    _check_target(neurons.attribution)
     texts = read_lines(file)
     retriever = retriever_of(settings.after)
-    work = plan_on_texts(retriever, texts, asked.attribution, settings.protocol)
+    work = plan_on_texts(retriever, texts, neurons.attribution, settings.protocol)
     return TextsPlan(as_measured(retriever, settings.protocol), planned(work), str(file), cache)
 
 
 def plan_on_texts(
     retriever: Retriever, texts: Sequence[str], settings: AttributionSettings, protocol: str = "default"
 ) -> AttributionPlan:
-    """Plan the attribution over texts without queries, for which the target `norm` alone is possible.
+    """Plan the attribution over texts without queries. Only the target `norm` is possible.
 
     Raises:
-        SettingsError: if the target asks for queries.
+        SettingsError: for another target, which needs queries.
     """
     _check_target(settings)
-    kept = texts[: settings.limit] if settings.limit else texts
+    first_texts = texts[: settings.limit] if settings.limit else texts
     settings = replace(settings, agreement=None)  # a file of texts is read in its order, and to its end
-    examples = text_examples([str(i) for i in range(len(kept))], kept)
+    examples = text_examples([str(i) for i in range(len(first_texts))], first_texts)
     encoder = as_measured(retriever, protocol).tower(settings.scaled)
     return plan_attribution(encoder, examples, settings, padding_pooled=protocol == PUBLISHED_PROTOCOL)
 

@@ -20,7 +20,13 @@ OPEN = 0.5  # share of the sets of neurons that are expected to be measured beyo
 
 @dataclass(frozen=True)
 class AblationSize:
-    """Upper bound on the work of an ablation: how often its texts are encoded, how many they are, and the seconds."""
+    """Upper bound on the work of an ablation.
+
+    Attributes:
+        ablations: how often each text is encoded: once for each set of fixed neurons, and twice by the intact model.
+        ablation_texts: number of texts.
+        ablation_seconds: estimated seconds.
+    """
 
     ablations: int = 0
     ablation_texts: int = 0
@@ -29,7 +35,13 @@ class AblationSize:
 
 @dataclass(frozen=True)
 class TowerSize:
-    """Expected work on the neurons of one tower: examples that are attributed, the seconds, and the ablation."""
+    """Expected work on the neurons of one model and tower.
+
+    Attributes:
+        examples: the largest number of examples that are attributed.
+        seconds: estimated seconds of the attribution.
+        ablation: upper bound on the work of the ablation.
+    """
 
     examples: int
     seconds: float
@@ -41,7 +53,7 @@ class TowerSize:
 
 
 def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
-    """Return the towers to attribute: those in the settings, or both towers of a pair under the published protocol.
+    """Return the towers to attribute: those in the settings or, for a pair under the published protocol, both.
 
     Raises:
         SettingsError: if the settings name both towers in a study of one model.
@@ -63,7 +75,7 @@ def plan_neurons(context: Context, settings: NeuronsSettings) -> Planned:
     }
     seconds = sum(size.seconds + size.ablation.ablation_seconds for size in sizes.values())
     attribution = settings.attribution
-    how = f"neurons by {attribution.method} of {attribution.target}, {attribution.rule}"
+    how = f"neurons: target {attribution.target}, method {attribution.method}, quadrature {attribution.rule}"
     lines = (how, *(f"  {role}: {_line(size)}" for role, size in sizes.items()))
     return Planned(lines, seconds, {"neurons": {role: size.document() for role, size in sizes.items()}})
 
@@ -91,9 +103,10 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
 
 
 def _compared_seconds(context: Context, retriever: Retriever, attribution: AttributionSettings) -> float:
-    """Estimate the seconds of encoding queries, relevant passages and negatives to find the hardest negatives.
+    """Estimate the seconds of encoding one query, its relevant passage and its negatives.
 
-    A pair ranks the negatives by both models first. Then every model's vectors are made again.
+    The vectors serve to find the hardest negative. For the target `margin` in a comparison, these texts are encoded
+    twice: both models rank the negatives first, and then each model encodes them for its own attribution.
     """
     margin = attribution.target == "margin"
     passages = 1 + (attribution.negatives if margin else 0)
@@ -108,7 +121,7 @@ def _ablation_size(
     """Return an upper bound on the encodings of an ablation, and estimate their seconds.
 
     Args:
-        attributed: number of attributed examples, which are held out if enough queries remain.
+        attributed: number of attributed examples. The ablation leaves as many queries out if enough queries remain.
     """
     if settings is None:
         return AblationSize()
@@ -122,24 +135,24 @@ def _ablation_size(
         "query": sum(len(pool.judged_queries) for pool in pools),
     }
     towers = TOWERS[settings.tower or tower]
-    once = sum(numbers[one] * context.seconds_each(retriever, one, settings.precision) for one in towers)
+    once = sum(numbers[name] * context.seconds_each(retriever, name, settings.precision) for name in towers)
     width = retriever.passage.width
     once += search_seconds(numbers["query"], numbers["passage"], width, settings.measures, context.product_rate)
-    texts = sum(numbers[one] for one in towers)
+    texts = sum(numbers[name] for name in towers)
     share = 1 / len(pools) + OPEN * (1 - 1 / len(pools))
     return AblationSize(runs, texts, round(share * runs * once, 3))
 
 
 def planned(work: AttributionPlan) -> Planned:
-    """Return the plan of an attribution over given texts, in words and as JSON-like values."""
+    """Return the plan of an attribution over a file of texts, as lines to print and as JSON-like values."""
     size, attribution, encoder = facts(work), work.settings, work.encoder
     lengths = [len(row) for rows in work.tokens for row in rows]
     passes = attribution_size(encoder, attribution, len(work.examples)).passes
     rate = RELATIVE_RATE * measured_rate(encoder, lengths, attribution.precision)
     seconds = passes * operations(encoder, lengths) / rate
     lines = (
-        f"neurons of {encoder.name}, {attribution.scaled} tower: {attribution.method} of {attribution.target} by "
-        f"{attribution.rule}, {len(work.sites)} matrices",
+        f"neurons of {encoder.name}, {attribution.scaled} tower: target {attribution.target}, method "
+        f"{attribution.method}, quadrature {attribution.rule}, {len(work.sites)} FFN matrices",
         f"  {size['examples']:,} examples, {size['texts']:,} texts, {size['tokens']:,} tokens; in all about "
         f"{estimate(seconds)}",
     )

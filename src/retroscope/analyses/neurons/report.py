@@ -42,7 +42,10 @@ ENCODER_TYPES = {"cls": "CLS", "pooler": "CLS", "mean": "mean", "last_column": "
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult | None:
-    """Pair both models' neurons by query for every tower, and test them. Each statistic is one family of tests."""
+    """Compare both models' neurons in every tower, paired by query; None if nothing was measured.
+
+    The tests of one statistic are one family.
+    """
     if not measurements:
         return None
     measurement, subject = measurements[0], reading.subject
@@ -63,7 +66,11 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult
 
 
 def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
-    """Return the layout of the protocol's heat map, at the protocol's threshold or else the largest counted one."""
+    """Return the layout of the heat map that the protocol prescribes.
+
+    The published layout needs activity counts at its threshold. If the attribution has none there, the layout uses the
+    largest threshold that was counted.
+    """
     if protocol != PUBLISHED_PROTOCOL:
         return HeatMap()
     return (
@@ -72,7 +79,7 @@ def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
 
 
 def report(result: NeuronResult, reading: Reading) -> Section:
-    """Return the section about the neurons of a pair. Unconfirmed statements are separate."""
+    """Return the section about the neurons of a pair. Statements with reasons to doubt them are in `unconfirmed`."""
     every = all_statements(result)
     profiles = {
         f"Neurons, {tower.label} tower" if prefix else "Neurons": tower.profile for prefix, tower in by_prefix(result)
@@ -93,7 +100,10 @@ def report(result: NeuronResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section about a single model's neurons, with activity counts as published under ielab-2025."""
+    """Return the section about a single model's neurons.
+
+    Under the protocol ielab-2025, it comes with files of activity counts in the published layout.
+    """
     result = _result_of_one(measurement, reading)
     tower, side = result.main, result.main.sides[MODEL]
     narrow = narrow_ablation(tower)
@@ -145,7 +155,7 @@ def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
 
 
 def _side_document(side: AttributedModel) -> dict[str, Any]:
-    """Return the JSON document of one model's neurons: size, recipe, warnings and ablation."""
+    """Return the JSON document of one model's neurons: counts of examples, recipe, warnings and ablation."""
     attribution = side.attribution
     return {
         "examples": attribution.examples,
@@ -167,14 +177,19 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
 
 
 def _asked(attribution: NeuronAttribution) -> tuple[str, str]:
-    """Describe how many examples were attributed, and how."""
-    asked = ", ".join(f"{name}: {dict(attribution.recipe)[name]}" for name in ASKED if name in attribution.recipe)
+    """Return two lines for the head of the report: how many examples were attributed, and with which settings."""
+    choices = ", ".join(f"{name}: {dict(attribution.recipe)[name]}" for name in ASKED if name in attribution.recipe)
     few = f"{attribution.noise} of them noise (the target changes by no more than rounding)"
-    return f"{count(attribution.examples, 'example')}, {few}", asked
+    return f"{count(attribution.examples, 'example')}, {few}", choices
 
 
 def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:
-    """Return the neurons with the largest mean share, with their other aggregates, as JSON-like values."""
+    """Return the `NAMED` neurons with the largest mean share, the largest first, as JSON-like values.
+
+    A share is the magnitude of a neuron's attribution, divided by the largest magnitude in the same example. Each item
+    has the neuron's part, layer and index, and three means over examples: of its share, of its attribution with sign
+    ("signed") and of its magnitude ("mean").
+    """
     rows: list[dict[str, Any]] = []
     for part, neurons in attribution.neurons.items():
         table = neurons[["signed", "mean", "share"]].to_dataframe().reset_index()
@@ -183,9 +198,10 @@ def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:
 
 
 def published_files(attribution: NeuronAttribution) -> dict[str, dict[str, Any]]:
-    """Map file names to activity counts in the layout of the published study (arXiv 2505.07166), one per threshold.
+    """Return file name -> activity counts in the layout of the published study (arXiv 2505.07166).
 
-    Counts of each FFN matrix are named `layer_0_intermediate` ... from block 0.
+    There is one file for each threshold. In a file, each FFN matrix has a key, e.g. `layer_0_intermediate` for the
+    first block.
     """
     pooling = attribution.recipe["recipe"]["pooling"]
     files = {}

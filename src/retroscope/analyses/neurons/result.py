@@ -36,11 +36,12 @@ class HeatMap:
     """Layout of a heat map of neurons: the value that is drawn, and the bins of neighbouring neurons.
 
     Attributes:
-        value: value of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold:
-            the part of the examples in which that share is at least the threshold.
+        value: value of a neuron. "share" is its mean share over examples; the share is the magnitude of its
+            attribution, divided by the largest magnitude in the example. A threshold, e.g. 0.1, gives the proportion of
+            examples in which its share is at least this threshold.
         bins: number of bins along the neurons of a layer. Bin i of B holds neurons floor(i n / B) to floor((i + 1) n /
             B) - 1.
-        within: "mean" or "max" of the bin's neurons.
+        within: value of a bin: the "mean" or the "max" of its neurons.
     """
 
     value: str | float = SHARE
@@ -63,9 +64,9 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 class AblationRecipe(TypedDict, total=False):
     """Protocol of an ablation as JSON-like values: how neurons are chosen, their fixed value, and what is searched.
 
-    "neurons" were ranked `by` one quantity, and by `beside` for the second curve. They lie in `layers` layers. Of
-    `of_queries` queries, `queries` were measured, of which the attribution used `attributed_queries`. The result of
-    `ablation_curves` has every key.
+    "neurons" is how many neurons were ranked, in "layers" layers: by the quantity "by" and, for a second curve, by
+    "beside". Of "of_queries" queries, "queries" were measured; the attribution had used "attributed_queries" of these.
+    "pools" and "groups" are how many passages and queries each group has. `ablation_curves` sets every key.
     """
 
     attribution: AttributionRecipe
@@ -96,12 +97,13 @@ class AblationRecipe(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class AblationCurves:
-    """Retrieval as a function of the share of neurons that are fixed.
+    """Retrieval as a function of the fraction of the neurons that are fixed.
 
     Attributes:
-        scores: array with the dimensions `ABLATED`. `how` is "top", the name of the second ranking (e.g. "signed": the
-            neurons with its largest values in the same layers), "largest" (see `attribution.size_ranking`), "bottom" or
-            "random". Only "random" has several draws. The others have draw 0, and NaN elsewhere.
+        scores: array with the dimensions `ABLATED`. `how` names the fixed neurons: "top", "largest" (see
+            `attribution.size_ranking`), "bottom", "random", or the second ranking (e.g. "signed": as many neurons of
+            each layer as in the top, with the largest signed attribution). Only "random" has several draws; the scores
+            of all other sets are at draw 0, and NaN at the other draws.
         intact: scores of the intact model, (query, measure).
         table: a row for each fraction and measure, with at least `TABLE_COLUMNS` (see `ablation.table.curve_table`).
             `harm` is the loss by fixing the top neurons minus the mean loss by fixing random neurons.
@@ -109,12 +111,12 @@ class AblationCurves:
             have an interval over queries and a test. `confirmed` is true if fixing the top neurons costs significantly
             more than fixing random neurons and than fixing the largest neurons (`p_confirmed`, Holm-corrected over the
             fractions, for each measure). `neurons` is the number of fixed neurons, and `layers` the number of layers
-            that contain them. `shared_by_chance` is the expected share of the top neurons in a random set, and
-            `shared_with_largest` their share among the largest.
+            that contain them. `shared_by_chance` is the share of the top neurons that a random set is expected to
+            contain, and `shared_with_largest` the share of the top neurons that are also among the largest.
         areas: a row for each measure and each `how` except "random", with the columns `AREA_COLUMNS`: the area between
-            the curve `how` and the mean random curve above it, over log10 of the fraction, with its interval over
-            queries. The area is positive if the neurons of `how` harm retrieval more than random neurons.
-        recipe: the selection of the neurons, the value at which they were fixed, and the searched sample.
+            the mean curve of the random sets and the curve of `how`, over log10 of the fraction, with its interval over
+            queries. The area is positive if fixing the neurons of `how` harms retrieval more than fixing random ones.
+        recipe: how the neurons were selected, the value at which they were fixed, and the searched sample.
         warnings: reasons to doubt the ablation.
     """
 
@@ -138,7 +140,7 @@ class AblationCurves:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Return the measures of retrieval. The statements use the first measure."""
+        """Return the names of the retrieval measures, the headline measure first."""
         return tuple(str(m) for m in self.scores.values.coords["measure"].values)
 
     @property
@@ -148,7 +150,7 @@ class AblationCurves:
 
     @property
     def of_headline(self) -> pd.DataFrame:
-        """Return the rows of the headline measure."""
+        """Return the rows of `table` for the headline measure."""
         return self.table[self.table["measure"] == self.measures[0]]
 
     def fractions_where(self, claim: str) -> tuple[float, ...]:
@@ -158,10 +160,10 @@ class AblationCurves:
 
     @property
     def harms(self) -> bool:
-        """Return whether, at some fraction, fixing the top neurons costs more than fixing random or the largest
-        neurons.
+        """Return whether fixing the top neurons costs significantly more than both controls at some fraction.
 
-        The p-values are corrected over the fractions (see `ablation.table.curve_table`).
+        The controls are random neurons and the largest neurons. The p-values are corrected over the fractions (see
+        `ablation.table.curve_table`).
         """
         return bool(self.fractions_where("confirmed"))
 
@@ -183,7 +185,7 @@ class AttributedModel:
     Attributes:
         name: name of the model.
         attribution: attribution of every neuron of one tower.
-        ablation: ablation of the neurons that the attribution names, or None if no ablation was run.
+        ablation: retrieval with the top neurons of this attribution fixed, or None if no ablation was run.
     """
 
     name: str
@@ -201,14 +203,16 @@ class TowerNeurons:
     """The neurons of one tower, of one model or two.
 
     Attributes:
-        sides: "before" and "after", or "model" for a model alone.
-        profile: the paired difference of both sides' scores, or None for one side.
-        overlap: table with the columns `OVERLAP_COLUMNS`: the agreement of sets ("jaccard") or ranks ("spearman") of
-            neurons. The table compares halves of the two sides that share no example, the halves of one side (the
-            ceilings), and the means over all examples (`whole`, which has no ceiling). The last column is the agreement
-            by chance. Layer 0 stands for all layers together, and part "all" for all parts.
+        sides: role of the model ("before" and "after", or "model" for a single model) -> its neurons.
+        profile: the difference after - before of the attributions' scores, paired by query; None for a single model.
+        overlap: agreement of both models' neurons, with the columns `OVERLAP_COLUMNS`; None if it was not measured. The
+            `measure` is "jaccard" (of the sets of top neurons) or "spearman" (of the ranks of all neurons). `between`
+            compares the two models, each on another random half of the examples. `before_halves` and `after_halves`
+            compare the two halves of one model; they are the ceilings of `between`. `whole` compares the two models on
+            all examples, and has no ceiling. `chance` is the agreement to expect by chance. Layer 0 stands for all
+            layers together, and part "all" for all FFN matrices.
         heat_map: the layout of the heat maps.
-        label: "query" or "passage" if the report has both, or else empty.
+        label: name of the tower ("query" or "passage") if the report has both towers, or else "".
     """
 
     sides: Mapping[str, AttributedModel]
@@ -232,12 +236,12 @@ class TowerNeurons:
 
     @property
     def attributions(self) -> Mapping[str, NeuronAttribution]:
-        """Map the model role ("before", "after") to its attribution."""
+        """Return each model's attribution by its role, e.g. "before"."""
         return {name: side.attribution for name, side in self.sides.items()}
 
     @property
     def ablations(self) -> Mapping[str, AblationCurves]:
-        """Map the model role to its ablation curves, for the models that were ablated."""
+        """Return each model's ablation curves by its role. A model without an ablation is left out."""
         return {name: side.ablation for name, side in self.sides.items() if side.ablation is not None}
 
     @property
@@ -248,14 +252,14 @@ class TowerNeurons:
     @property
     def parts(self) -> tuple[str, ...]:
         """Return the FFN matrices whose neurons were attributed in every model."""
-        kept = [attributions.parts for attributions in self.attributions.values()]
-        return tuple(part for part in kept[0] if all(part in others for others in kept))
+        by_model = [attribution.parts for attribution in self.attributions.values()]
+        return tuple(part for part in by_model[0] if all(part in parts for parts in by_model))
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the activity thresholds that every model's attribution counted."""
-        kept = [attributions.thresholds for attributions in self.attributions.values()]
-        return tuple(t for t in kept[0] if all(t in others for others in kept))
+        """Return the activity thresholds at which every model's active neurons were counted."""
+        by_model = [attribution.thresholds for attribution in self.attributions.values()]
+        return tuple(t for t in by_model[0] if all(t in thresholds for thresholds in by_model))
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,19 +267,19 @@ class NeuronResult:
     """The neurons of every tower.
 
     Attributes:
-        towers: "passage" and "query", or one of them. The main one comes first.
+        towers: name of the tower ("passage", "query") -> its neurons. The report begins with the first.
     """
 
     towers: Mapping[str, TowerNeurons]
 
     @property
     def main(self) -> TowerNeurons:
-        """Return the neurons of the main tower."""
+        """Return the neurons of the first tower."""
         return next(iter(self.towers.values()))
 
 
 def nearest(threshold: float, known: Iterable[float]) -> int | None:
-    """Return the index of a threshold among the known ones, equal to six digits, or None if it is unknown."""
+    """Return the index of the known threshold that equals `threshold` up to rounding (`WRITTEN`), or None."""
     places = list(known)
     if not places:
         return None
@@ -284,10 +288,10 @@ def nearest(threshold: float, known: Iterable[float]) -> int | None:
 
 
 def _demand_recipe(what: str, recipe: Mapping[str, object], names: Sequence[str]) -> None:
-    lost = [name for name in names if name not in recipe]
-    if lost:
+    missing = [name for name in names if name not in recipe]
+    if missing:
         raise AnalysisError(
-            f"the recipe of the {what} lacks the fields {', '.join(lost)}",
+            f"the recipe of the {what} lacks the fields {', '.join(missing)}",
             where="AblationCurves",
             fix="run the neuron ablation again",
         )

@@ -22,33 +22,36 @@ TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passa
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronAblationSettings:
-    """Settings of the ablation of neurons: fixed neurons, their value, and the passages searched.
+    """Settings of the ablation of neurons: which neurons are fixed, at which value, and which passages are searched.
 
     Attributes:
-        fractions: fractions of the neurons of the parts that are ablated, in rising order. Each is rounded to a whole
-            number of neurons, at least one. Each fraction costs up to `4 + draws` encodings of the searched texts, so
-            there are only six by default, each about three times the one before.
-        by: how neurons are ranked: "share" (the published quantity, in which every example has the same weight),
-            "magnitude" or "signed" (see `attribution.selection.ranked`).
-        parts: parts whose neurons are ablated. If None, `intermediate`, the hidden units, if it was attributed
-            (magnitudes of several parts are not on one scale).
+        fractions: fractions of the neurons to fix, in rising order, e.g. 0.01 for the top 1 %. Each is rounded to a
+            whole number of neurons, at least one. Each fraction costs up to `4 + draws` encodings of the searched
+            texts, so there are only six by default, each about three times the one before.
+        by: quantity by which neurons are ranked: "share" (magnitude of the attribution, divided by the largest
+            magnitude in the example, as published), "magnitude" or "signed" (see
+            `attribution.top_neurons.selection.ranked`).
+        parts: FFN matrices whose neurons are ranked and fixed. If None, the first attributed one of "intermediate",
+            "up" and "output", because magnitudes of different matrices are not on one scale.
         fixed_at: value at which an ablated neuron is fixed: its "mean" over the tower's texts of this collection, or
             "zero".
-        tower: tower whose texts are encoded with neurons ablated: "query", "passage" or "both". If None, the attributed
+        tower: tower whose texts are encoded with neurons fixed: "query", "passage" or "both". If None, the attributed
             tower.
-        draws: the largest number of random sets for each fraction. The sets of one draw grow with the fraction.
-        groups: number of groups of the queries, each with its own pool of passages, if the corpus is sampled and each
-            group has `ENOUGH` queries. If the answer for a fraction is clear after the first group, its other groups
-            are not measured (see `ablation.looks`). 1 measures all queries at once.
-        measures: ir-measures names.
-        held_out: measure only queries that were not used for the attribution. If None, do so if `ENOUGH` such queries
-            are left.
+        draws: the largest number of random sets for each fraction. The random set of a larger fraction contains the set
+            of the same draw for a smaller fraction.
+        groups: number of groups into which the queries are divided, each with its own pool of passages, if the corpus
+            is sampled and each group has at least 50 queries. If the answer for a fraction is clear after the first
+            group, its other groups are not measured (see `ablation.looks`). 1 measures all queries at once.
+        measures: ir-measures names, the first is the headline measure.
+        held_out: measure only queries that were not used for the attribution. If None, do so if at least 50 such
+            queries are left.
         passages: the largest number of passages that are sampled from a larger corpus and searched (see
             `ablation.pools`), because every set of neurons costs an encoding of all of them. 0 searches the whole
             corpus.
         seed: seed of the random sets and of the sample.
         precision: precision of the forward passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`.
-            Its effect on the harm of the top neurons is measured first, and the ablation is refused if it is too large.
+            Its effect on the loss by fixing the top neurons is measured first. If this is too large, nothing is
+            ablated.
         batch_tokens: number of padded tokens in one forward pass. None chooses a number that suits the device.
         intervals: bootstrap intervals over queries.
     """
@@ -93,12 +96,12 @@ class NeuronAblationSettings:
 
     @property
     def ablations(self) -> int:
-        """Return the largest number of ablated neuron sets: for each fraction, four sets and the random draws."""
+        """Return the largest number of neuron sets to fix: for each fraction, four sets and the random draws."""
         return len(self.fractions) * (4 + self.draws)
 
     @property
     def beside(self) -> str:
-        """Return the name of the second ranking, whose curve is shown beside that of `by`."""
+        """Return the quantity of the second ranking, whose curve the report shows together with that of `by`."""
         return BESIDE[self.by]
 
 

@@ -25,40 +25,40 @@ def stored(
     caveats: tuple[str, ...] = (),
     seconds: Mapping[str, float] | None = None,
 ) -> Measurement:
-    """Return the measurement that holds these neurons. Its names begin with "TOWER/SIDE/".
+    """Return the measurement that holds these neurons. Its names begin with "TOWER/SIDE/", e.g. "query/before/".
 
     Args:
-        towers: the main tower comes first.
-        overlaps: tower -> overlap of its sides, for the towers whose sides can be compared.
-        plan: size of the attribution of one model, JSON-like.
-        caveats: what a reader must know.
-        seconds: stage -> time it took.
+        towers: tower -> role of the model -> its neurons. The report begins with the first tower.
+        overlaps: tower -> overlap of both models' neurons, for the towers in which they can be compared.
+        plan: counts of the attribution of a single model, e.g. examples and tokens.
+        caveats: caveats that the report prints.
+        seconds: stage -> its duration.
     """
     scores: dict[str, Scores] = {}
     frames: dict[str, pd.DataFrame] = {}
     datasets: dict[str, xr.Dataset] = {}
     for tower, sides in towers.items():
-        for side, one in sides.items():
-            place, attribution = f"{tower}/{side}", one.attribution
+        for side, model in sides.items():
+            place, attribution, ablation = f"{tower}/{side}", model.attribution, model.ablation
             scores[f"{place}/{ATTRIBUTION}"] = replace(attribution.scores, recipe=attribution.recipe)
             datasets |= {f"{place}/{part}": neurons for part, neurons in attribution.neurons.items()}
-            if one.ablation is not None:
-                ablated = replace(one.ablation.scores, recipe=one.ablation.recipe, warnings=one.ablation.warnings)
-                scores |= {f"{place}/{ABLATION}": ablated, f"{place}/{INTACT}": one.ablation.intact}
-                frames |= {f"{place}/{ABLATION}": one.ablation.table, f"{place}/{AREAS}": one.ablation.areas}
+            if ablation is not None:
+                ablated = replace(ablation.scores, recipe=ablation.recipe, warnings=ablation.warnings)
+                scores |= {f"{place}/{ABLATION}": ablated, f"{place}/{INTACT}": ablation.intact}
+                frames |= {f"{place}/{ABLATION}": ablation.table, f"{place}/{AREAS}": ablation.areas}
     frames |= {f"{tower}/{OVERLAP}": table for tower, table in overlaps.items()}
     facts = {
-        TOWERS: {tower: {side: _facts(one) for side, one in sides.items()} for tower, sides in towers.items()},
+        TOWERS: {tower: {side: _facts(model) for side, model in sides.items()} for tower, sides in towers.items()},
         PLAN: dict(plan or {}),
     }
     return Measurement(scores, frames, datasets, facts, caveats, seconds or {})
 
 
-def _facts(one: AttributedModel) -> dict[str, Any]:
-    """Return the size and the warnings of one model's attribution, which are stored without arrays."""
-    attribution = one.attribution
+def _facts(model: AttributedModel) -> dict[str, Any]:
+    """Return what is stored of one model's attribution besides its arrays: names, counts of examples and warnings."""
+    attribution = model.attribution
     return {
-        "model": one.name,
+        "model": model.name,
         "parts": list(attribution.parts),
         "examples": attribution.examples,
         "noise": attribution.noise,
@@ -68,7 +68,7 @@ def _facts(one: AttributedModel) -> dict[str, Any]:
 
 
 def attributed(measurement: Measurement) -> dict[str, dict[str, AttributedModel]]:
-    """Map tower and model role to the neurons that `stored` received."""
+    """Return tower -> role of the model -> its neurons, as `stored` received them."""
     return {
         tower: {side: _attributed(measurement, f"{tower}/{side}", facts) for side, facts in sides.items()}
         for tower, sides in measurement.facts[TOWERS].items()

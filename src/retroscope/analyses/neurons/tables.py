@@ -33,23 +33,27 @@ PRINTED = {
     TOP_SHARE: "share of the top 1 %",
     PARTICIPATION: "participation",
 }
+CAPTIONS = {
+    LAYER_SHARE: "Share of the total attribution (over all layers) that the neurons of each layer have",
+    GINI: "Gini index of the attributions of the neurons in each layer",
+}
 OVERLAP_NUMBERS = ("between", "before_halves", "after_halves", "whole", "chance")
 ABLATION_NOTE = (
     "Intact, top, ... random: the measure with no neurons fixed, or with these neurons fixed. Every set has as many "
     "neurons in each layer and matrix as the set of top neurons (those with the largest attribution). Largest: the "
-    "neurons whose fixing changes the output of their block most, found without gradient or query. Bottom: the "
+    "neurons whose fixing changes the output of their block most, chosen without gradient or query. Bottom: the "
     "neurons with the smallest attribution. Harm: the measure with random (or the largest) neurons fixed minus the "
     "measure with the top neurons fixed, paired by query. Its interval is over queries, for these random sets only. "
     "Lowest: yes if the measure is lower with the top neurons fixed than with any random set fixed. "
-    '"p, queries": paired test of the top neurons against the mean of the random sets. "p, draws": Student\'s '
-    'prediction test that the top neurons are one more random set. "p, largest": paired test of the top neurons '
+    '"p, queries": paired test of the top neurons against the mean of the random sets. "p, draws": test whether the '
+    'top neurons could be one more random set (Student\'s prediction). "p, largest": paired test of the top neurons '
     'against the largest neurons. "p, corrected": the largest of these three p-values, Holm-corrected over the '
     'fractions of neurons for each measure. Beats both: yes if "p, corrected" is significant.'
 )
 
 
 def profile_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each statistic, FFN matrix and layer; for a pair, with both models and the tests."""
+    """Return a row for each statistic, FFN matrix and layer. For two models, it has the tests of their difference."""
     if tower.profile is not None:
         shares = effect_rows(tower, LAYER_SHARE).assign(statistic=LAYER_SHARE)
         return pd.concat([rows(tower.profile), shares], ignore_index=True)
@@ -75,12 +79,12 @@ def ablation_points(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def ablation_harm(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, fraction and measure: the top neurons against the random draws."""
+    """Return a row for each model, fraction and measure: retrieval with the top neurons fixed, and with controls."""
     return _by_side(tower, lambda ablation: ablation.table)
 
 
 def ablation_areas(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, curve and measure: the area between the curve and the curves of random neurons."""
+    """Return a row for each model, curve and measure: the area between the curve and the mean curve of random sets."""
     return _by_side(tower, lambda ablation: ablation.areas)
 
 
@@ -90,18 +94,18 @@ def _by_side(tower: TowerNeurons, rows_of: Callable[[AblationCurves], pd.DataFra
 
 
 def map_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each FFN matrix, map, layer and bin of the heat maps."""
+    """Return a row for each FFN matrix, map (a model, or the difference), layer and bin of the heat maps."""
     frames = [map_rows(tower, part) for part in tower.parts]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def paper_shares(tower: TowerNeurons) -> PaperTable:
-    """Return the table of each layer's share of the total attribution, before and after."""
+    """Return the table of each layer's share of the total attribution, before and after; empty for a single model."""
     return _paired(tower, LAYER_SHARE)
 
 
 def paper_gini(tower: TowerNeurons) -> PaperTable:
-    """Return the Gini index of each layer, before and after."""
+    """Return the table of the Gini index of each layer, before and after; empty for a single model."""
     return _paired(tower, GINI)
 
 
@@ -112,7 +116,7 @@ def _paired(tower: TowerNeurons, statistic: str) -> PaperTable:
     printed = printed_effects(tower.profile, frame)
     printed.insert(0, "matrix", frame["part"].astype(str))
     printed.insert(1, "layer", frame["layer"].astype(str))
-    caption = f"{PRINTED[statistic].capitalize()} of the neurons' attribution, by layer: {_models(tower)}."
+    caption = f"{CAPTIONS[statistic]}: {_models(tower)}."
     return PaperTable(printed, caption, explained(tower.profile), NUMERIC)
 
 
@@ -135,7 +139,7 @@ def _values(frame: pd.DataFrame) -> "pd.Series[str]":
 
 
 def paper_ablation(tower: TowerNeurons) -> PaperTable:
-    """Return the table of the ablation: the top neurons against the random draws, by fraction."""
+    """Return the table of the ablation: retrieval with the top neurons fixed, and with controls, by fraction."""
     losses = ablation_harm(tower)
     if losses.empty:
         return NOTHING
@@ -174,7 +178,7 @@ def narrow_ablation(tower: TowerNeurons) -> PaperTable:
     note = (
         "Intact, top, ... random: the measure with no neurons fixed, or with these neurons fixed. Every set has as "
         "many neurons in each layer as the set of top neurons (those with the largest attribution). Largest: the "
-        "neurons whose fixing changes the output of their block most, found without gradient or query. Lowest: yes if "
+        "neurons whose fixing changes the output of their block most, chosen without gradient or query. Lowest: yes if "
         "the measure is lower with the top neurons fixed than with any random set fixed. p, both: p of the test that "
         "fixing the top neurons costs more than fixing random neurons and more than fixing the largest neurons, "
         "Holm-corrected over the fractions of neurons."
@@ -203,10 +207,10 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
         "judged": ["yes" if judged else "" for judged in gaps["judged"]],
     }
     note = (
-        "Gap: |sum of signed values - (F(1) - F(0))|, divided by the sum of absolute values, as median and 99 % "
-        "quantile over examples. Share: the layer's share of the attribution over all layers of the same kind of "
-        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the layer with the largest gap among the "
-        "layers that have at least half of an even share."
+        "Gap: |sum of signed attributions - (F(1) - F(0))|, divided by the sum of absolute attributions, as median and "
+        "99 % quantile over examples. Share: the layer's share of the attribution over all layers of the same kind of "
+        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the row with the largest gap among the rows "
+        "with a substantial part (half of an even share, or a tenth) of the attribution or of the top neurons."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))
@@ -221,13 +225,14 @@ def paper_overlap(tower: TowerNeurons) -> PaperTable:
     for name in OVERLAP_NUMBERS:
         printed[name.replace("_", ", ")] = [score(v) for v in overlaps[name]]
     note = (
-        "between: agreement of the two models, each on a different half of the examples. halves: agreement of one "
-        "model on both halves. The halves are random and share no example. whole: agreement of the two models on all "
-        "examples, for which no ceiling is known. chance: agreement to expect by chance."
+        "between: agreement of the two models, each on a different half of the examples. before, halves and after, "
+        "halves: agreement of one model with itself, between both halves. The halves are random and share no example. "
+        "whole: agreement of the two models on all examples, for which no ceiling is known. chance: agreement to "
+        "expect by chance."
     )
     caption = (
-        "Agreement of the neurons of two models over all layers, by the top sets (jaccard) and by the ranks of all "
-        f"neurons (spearman): {_models(tower)}."
+        "Agreement of the neurons of two models over all layers, by the sets of top neurons (jaccard) and by the ranks "
+        f"of all neurons (spearman): {_models(tower)}."
     )
     return PaperTable(printed, caption, note, tuple(printed.columns[2:]))
 
@@ -262,12 +267,12 @@ PAPER_TABLES: dict[str, Callable[[TowerNeurons], PaperTable]] = {
 
 
 def neuron_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
-    """Map table names to all numbers about neurons, for every tower."""
+    """Return every table of numbers about neurons by its name, for every tower."""
     return {f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in FRAMES.items()}
 
 
 def large_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
-    """Map table names to tables with one row for each neuron, for every tower."""
+    """Return the tables with one row for each neuron by their names, for every tower."""
     return {
         f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in LARGE_FRAMES.items()
     }
@@ -285,5 +290,5 @@ def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
 
 
 def by_prefix(result: NeuronResult) -> list[tuple[str, TowerNeurons]]:
-    """Return every tower with the prefix of its table and figure names. The main tower has no prefix."""
+    """Return every tower with the prefix of its table and figure names. The prefix of the first tower is ""."""
     return [(f"{name}_" if number else "", tower) for number, (name, tower) in enumerate(result.towers.items())]

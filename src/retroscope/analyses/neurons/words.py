@@ -1,7 +1,7 @@
 """Statements about neurons: concentration of the attribution, its layers, and the overlap of both models.
 
-The rules are those of the verdict: a difference is claimed only by its corrected p, and what rests on
-neurons that no ablation confirms is marked.
+A difference is claimed only if its corrected p is significant. A statement about neurons that no ablation confirms is
+marked as doubtful.
 """
 
 import math
@@ -25,9 +25,10 @@ from retroscope.typesetting.words import best, effect_limits, estimate_of
 LEVEL = 0.05  # of intervals where nothing is compared
 EVERYTHING = "all"  # the part that stands for all of them in an overlap
 ACTIVE = (
-    "a neuron is active if its magnitude, divided by the largest magnitude of the same example, is at least the "
-    "threshold"
+    "a neuron is active if the magnitude of its attribution, divided by the largest magnitude of the same example, is "
+    "at least the threshold"
 )
+PARTICIPATING = "the participation (1 if all neurons have equal attribution)"
 
 
 def all_statements(result: NeuronResult) -> list[Statement]:
@@ -36,7 +37,7 @@ def all_statements(result: NeuronResult) -> list[Statement]:
 
 
 def neuron_statements(tower: TowerNeurons) -> list[Statement]:
-    """Return every statement about a tower: the ablation, the attribution, then the checks."""
+    """Return every statement about a tower: first on its ablation, then on its attribution, then the checks."""
     proof = [s for name, side in tower.sides.items() for s in ablation_statements(name, side)]
     claims = [
         s for part in tower.parts for rule in (concentration, layers, activity_statements) for s in rule(tower, part)
@@ -50,13 +51,13 @@ def neuron_statements(tower: TowerNeurons) -> list[Statement]:
 
 
 def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State which model's attribution is more concentrated, by the Gini index and the other indices."""
+    """State at which layers fine-tuning concentrated the attribution on fewer neurons or spread it over more."""
     table = _of_part(effect_rows(tower, GINI), part)
     if tower.profile is None:
         return _concentrated_alone(tower, part)
     if table.empty:
         return []
-    opening = f"Concentration of {part} neurons"
+    opening = f"Concentration of the attribution on few {part} neurons"
     up, down = _changed(tower, table)
     if up.empty and down.empty:
         return [_unchanged(f"{opening} (Gini index of the attributions)", table, "layer")]
@@ -66,8 +67,8 @@ def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
     text = (
         f"{opening}: after fine-tuning, attribution is {' and '.join(moves)} ({count(len(table), 'layer')} tested). "
         f"The largest significant change of the Gini index is at layer {largest['layer']}, {_effect(tower, largest)}. "
-        f"{_beside(tower, part, TOP_SHARE, 'The share of the top 1 % of neurons')}; "
-        f"{_beside(tower, part, PARTICIPATION, 'the participation')}.{_negligible(tower, up, down)}"
+        f"{_beside(tower, part, TOP_SHARE, 'The share of the attribution that the top 1 % of neurons have')}; "
+        f"{_beside(tower, part, PARTICIPATION, PARTICIPATING)}.{_negligible(tower, up, down)}"
     )
     about = _about(part, "concentration", largest, f"Gini index, {part}")
     return [Statement(TOPIC, State.SIGNIFICANT, text, **about)]
@@ -79,14 +80,15 @@ def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
         return []
     most, least = best(table, "value"), table.loc[table["value"].idxmin()]
     text = (
-        f"Concentration of {part} neurons: the Gini index of the attributions in a layer ranges from {_value(least)} "
-        f"(layer {least['layer']}) to {_value(most)} (layer {most['layer']})."
+        f"Concentration of the attribution on few {part} neurons: the Gini index of a layer (0 if all its neurons have "
+        f"equal attribution) ranges from {_value(least)} (layer {least['layer']}) to {_value(most)} (layer "
+        f"{most['layer']})."
     )
     return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"concentration.{part}")]
 
 
 def layers(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State which layers have the largest share in each model, and how fine-tuning changed the shares."""
+    """State which layers have the largest share of the attribution, and how fine-tuning changed these shares."""
     shares = [_peaks(tower, part)]
     table = _of_part(effect_rows(tower, LAYER_SHARE), part)
     if tower.profile is not None and len(table):
@@ -95,9 +97,10 @@ def layers(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def _peaks(tower: TowerNeurons, part: str) -> Statement | None:
-    """State which layer has the largest share in each model.
+    """State which layer has the largest share of the attribution in each model.
 
-    It is said to hold most where its interval, widened over all layers, parts and sides, excludes an even spread.
+    A layer is named only if its interval, widened for the number of layers, matrices and models, lies above the share
+    that every layer has in an even spread.
     """
     level = alpha(tower.profile) if tower.profile is not None else LEVEL
     cells = _of_part(widened(profile_rows(tower, LAYER_SHARE), level), part)
@@ -116,7 +119,8 @@ def _peak(name: str, top: "pd.Series[Any]", even: float) -> str:
     where = "" if name == MODEL else f"{name} fine-tuning, "
     if top["low"] > even:
         return f"{where}layer {top['layer']} has the largest share, {_value(top)}"
-    return f"{where}no layer's share is significantly above this (largest share: {_value(top)}, layer {top['layer']})"
+    largest = f"largest share: {_value(top)}, layer {top['layer']}"
+    return f"{where}no layer has significantly more than in an even spread ({largest})"
 
 
 def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
@@ -136,7 +140,7 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
 
 
 def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State whether fine-tuning made more neurons active, at every threshold, because the answer may depend on it."""
+    """State at every threshold whether fine-tuning made more neurons active, because thresholds may disagree."""
     paired = activity_effect(tower)
     if paired is None:
         return _active_alone(tower, part)
@@ -162,24 +166,24 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
 
 def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(activity_rows(tower), part)
-    said = "; ".join(f"{_value(row)} at threshold {row['threshold']:g}" for _, row in table.iterrows())
-    text = f"Share of active {part} neurons ({ACTIVE}): {said}."
-    return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"active.{part}")] if said else []
+    shares = "; ".join(f"{_value(row)} at threshold {row['threshold']:g}" for _, row in table.iterrows())
+    text = f"Share of active {part} neurons ({ACTIVE}): {shares}."
+    return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"active.{part}")] if shares else []
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
-    """State the overlap of both models' top neurons, and the overlap between halves of each model's examples."""
+    """State how far both models' neurons agree, and how far two halves of each model's examples do."""
     if tower.overlap is None:
         return []
     together = tower.overlap[tower.overlap["layer"] == 0]
     whole = together[together["part"] == EVERYTHING]
     shown = whole if len(whole) else together
-    said = [_overlapping(row) for _, row in shown.iterrows()]
+    sentences = [_overlapping(row) for _, row in shown.iterrows()]
     text = (
-        f"Agreement of the two models' neurons over all layers. {' '.join(said)} These numbers are from one random "
-        "split of the examples into halves and are not tested."
+        f"Agreement of the two models' neurons over all layers. {' '.join(sentences)} These numbers are from one "
+        "random split of the examples into halves and are not tested."
     )
-    return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if said else []
+    return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if sentences else []
 
 
 def _overlapping(row: "pd.Series[Any]") -> str:
@@ -188,10 +192,10 @@ def _overlapping(row: "pd.Series[Any]") -> str:
         name = f"{name} ({row['part']} neurons)"
     own = [row["before_halves"], row["after_halves"]]
     if any(pd.isna(v) for v in (row["between"], *own)):
-        return f"{name} is undefined, because values are equal."
+        return f"{name} is undefined, because all values to be ranked are equal."
     halves = (
-        f"{score(own[0])} between two halves of the examples before fine-tuning, {score(own[1])} after, and "
-        f"{score(row['chance'])} by chance"
+        f"agreement of two halves of the examples: {score(own[0])} before fine-tuning, {score(own[1])} after it; by "
+        f"chance: {score(row['chance'])}"
     )
     if min(own) <= row["chance"]:
         return (
@@ -203,10 +207,11 @@ def _overlapping(row: "pd.Series[Any]") -> str:
 
 
 def overlap_ceiling(before: float, after: float) -> float:
-    """Return the expected overlap of two equal models with noise, estimated from the halves of each model's examples.
+    """Return the overlap to expect of two models with the same neurons, given the noise in each attribution.
 
-    It is the geometric mean of both overlaps. With independent noise, the observed correlation between two models is
-    the true one times this mean (Spearman 1904). For Jaccard indices it is a rule of thumb.
+    It is the geometric mean of `before` and `after`, the overlaps between two halves of the examples of each model.
+    With independent noise, the observed correlation between two models is the true one times this mean (Spearman 1904).
+    For Jaccard indices it is a rule of thumb.
     """
     return math.sqrt(before * after)
 
@@ -216,7 +221,7 @@ def _of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def _changed(tower: TowerNeurons, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows with a significant rise and those with a significant fall, by their corrected p."""
+    """Return two tables: the rows with a significant rise, and the rows with a significant fall (corrected p)."""
     if tower.profile is None:
         return table.iloc[:0], table.iloc[:0]
     changed = table[table["p_corrected"] < alpha(tower.profile)]
@@ -224,12 +229,12 @@ def _changed(tower: TowerNeurons, table: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
 
 def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
-    """State that all significant changes are also equivalent to no change within the margin."""
-    found = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
-    stated = margin(tower.profile) if tower.profile else float("nan")
-    if not found or not all(found):
+    """Return a sentence if every significant change also passes the equivalence test, or else ""."""
+    equivalent = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
+    within = margin(tower.profile) if tower.profile else float("nan")
+    if not equivalent or not all(equivalent):
         return ""
-    return f" These changes are significant but negligible: all pass the equivalence test with the margin {stated:g}."
+    return f" These changes are significant but negligible: all pass the equivalence test with the margin {within:g}."
 
 
 def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
@@ -245,13 +250,13 @@ def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
 
 
 def _about(part: str, code: str, row: "pd.Series[Any]", name: str) -> dict[str, Any]:
-    """Return the code and the estimate for a statement about the largest change."""
+    """Return the code and the estimate of a statement about the largest change, as keyword arguments."""
     return {"code": f"{code}.{part}", "estimate": estimate_of(row, name)}
 
 
 def _beside(tower: TowerNeurons, part: str, statistic: str, name: str) -> str:
     up, down = _changed(tower, _of_part(effect_rows(tower, statistic), part))
-    return f"{name} rises significantly at {count(len(up), 'layer')} and falls at {len(down)}"
+    return f"{name} rises significantly at {count(len(up), 'layer')} and falls significantly at {len(down)}"
 
 
 def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":
@@ -275,8 +280,8 @@ def _layers(table: pd.DataFrame) -> str:
     """Format layer numbers as text: "layer 3", "layers 1-2 and 4-6"."""
     numbers = sorted(int(layer) for layer in table["layer"])
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    said = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
-    return f"layer{'s' if len(numbers) > 1 else ''} {_and(said)}"
+    ranges = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"layer{'s' if len(numbers) > 1 else ''} {_and(ranges)}"
 
 
 def _thresholds(table: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Activation patching: put activations of clean queries into runs on corrupted queries, and measure the margin."""
+"""Activation patching: put activations for clean queries into forward passes of corrupted ones, measure the margin."""
 
 from retroscope.analyses.analysis import (
     LEFT_OUT,

@@ -16,7 +16,7 @@ BY_LAYER = ("head", "ffn", "block")
 
 
 def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
-    """Draw the margin recovered by layer, but no figure if nothing was patched."""
+    """Draw the recovered margin by layer. Return no figure if nothing was patched."""
     frame = _recovered(result)
     if frame.empty:
         return ()
@@ -33,7 +33,7 @@ def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
             "What patched activations recover",
             "Margin recovered when a component's activation for the clean query replaces its activation in a run on "
             "the corrupted query, in standard deviations of the loss by the corruption. Of the heads of a layer, the "
-            "figure shows the one that recovers most.",
+            "figure shows the one whose own activation recovers most.",
             f"Recovered margin by layer; corruption and tokens: {', '.join(choices)}.",
             choosing(curves(layer_axis(), frame, y), frame, selectors),
             paper.properties(title=f"What patched activations recover ({choices[0]})"),
@@ -42,12 +42,16 @@ def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
 
 
 def _recovered(result: PatchingResult) -> pd.DataFrame:
-    """Return rows of curves: panel, choice, layer, series, line, value, low, high."""
+    """Return a row for each point of the curves, with the columns panel, choice, layer, series, line, value, low, high.
+
+    A panel is a model and a kind of component; a choice is a corruption and the tokens at which activations are
+    patched.
+    """
     parts = []
-    for side, one in result.sides.items():
+    for side, patches in result.sides.items():
         for column, line in LINES.items():
-            some = one.table.dropna(subset=[column])
-            best = some.loc[some.groupby(["corruption", "tokens", "kind", "layer"])["own"].idxmax()]
+            measured = patches.table.dropna(subset=[column])
+            best = measured.loc[measured.groupby(["corruption", "tokens", "kind", "layer"])["own"].idxmax()]
             panel, choice = side + ", " + best["kind"], best["corruption"] + ", " + best["tokens"]
             named = best[["layer"]].assign(panel=panel, choice=choice, series=line, line=line, value=best[column])
             parts.append(named.assign(low=float("nan"), high=float("nan")))

@@ -1,4 +1,4 @@
-"""Test the share of the margin that activation patching recovers."""
+"""Test how much of the lost margin activation patching recovers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,14 +32,14 @@ PATCH = ", "  # between the corruption and the tokens, in the label of a patch
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
-    """Return the tested recovery of both models, or None if one model was measured."""
+    """Return what patches recover in both models, with tests, or None unless two models were measured."""
     if not measurements or f"{BEFORE}/recovered" not in measurements[0].scores:
         return None
     return patching_result(measurements[0], (BEFORE, AFTER), reading)
 
 
 def patching_result(measurement: Measurement, sides: Sequence[str], reading: Reading) -> PatchingResult:
-    """Test what patches recover in these receiving models, and compare the models if there are two."""
+    """Test what patches recover in each of these models. If there are two, test the other model's activations, too."""
     statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
     names = {side: reading.subject.models[side].name for side in sides}
     patches = {}
@@ -52,7 +52,7 @@ def patching_result(measurement: Measurement, sides: Sequence[str], reading: Rea
 def _side(measurement: Measurement, side: str, names: tuple[str, str], statistics: ComparisonSettings) -> SidePatches:
     total, recovered = measurement.scores[f"{side}/total"], measurement.scores[f"{side}/recovered"]
     spread = float(total.values.std(ddof=1)) or 1.0
-    total, recovered = (replace(one, values=one.values / spread) for one in (total, recovered))
+    total, recovered = (replace(score, values=score.values / spread) for score in (total, recovered))
     by_donor = {
         str(donor): replace(recovered, values=recovered.values.sel(donor=donor, drop=True))
         for donor in recovered.values["donor"].values
@@ -75,14 +75,14 @@ def _compared(before: Scores, after: Scores, statistics: ComparisonSettings) -> 
 
 
 class _Patches(NamedTuple):
-    """Margins that patched activations recover, by the origin of the activations, (query, corruption, tokens,
-    component).
+    """Recovered margins by the origin of the patched activation, each (query, corruption, tokens, component).
 
     Attributes:
-        own, random: margins with the receiver's clean activation, and with a random change of the same size.
-        other, other_random: the same with the other model's activation, less the effect of its activation of the
-            corrupted query.
-        exchange: effect of the other model's activation of the corrupted query, which exchanges the model alone.
+        own: with the receiving model's activation for the clean query.
+        random: with a random change of the same size.
+        other: with the other model's activation for the clean query, minus `exchange`.
+        other_random: with a random change of the size of the other model's change, minus `exchange`.
+        exchange: with the other model's activation for the corrupted query, so that only the model is exchanged.
     """
 
     own: Scores
@@ -93,7 +93,7 @@ class _Patches(NamedTuple):
 
 
 def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
-    """Return the values to test. The effect of exchanging the model is subtracted from the other model's patches."""
+    """Return the recovered margins to test, from the scores by donor. Subtract `exchange` from the other model's."""
     patches = _Patches(by_donor[OWN], by_donor[RANDOM_PATCH])
     if OTHER not in by_donor:
         return patches
@@ -106,13 +106,13 @@ def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
 def _measured_cells(scores: Scores) -> Scores:
     """Return scores by (query, patch, component). A patch is a combination of corruption and tokens.
 
-    Those without any number are left out: of a removed word no token is patched.
+    Combinations without any number are left out, e.g. the changed tokens of a removed word, which cannot be patched.
     """
     values = scores.values
     kinds, tokens = ([str(name) for name in values[dim].values] for dim in ("corruption", "tokens"))
     pairs = {f"{kind}{PATCH}{some}": values.sel(corruption=kind, tokens=some) for kind in kinds for some in tokens}
-    pairs = {name: one for name, one in pairs.items() if np.isfinite(one.values).any()}
-    flat = xr.concat([one.drop_vars(["corruption", "tokens"]) for one in pairs.values()], dim="patch")
+    pairs = {name: pair_scores for name, pair_scores in pairs.items() if np.isfinite(pair_scores.values).any()}
+    flat = xr.concat([pair_scores.drop_vars(["corruption", "tokens"]) for pair_scores in pairs.values()], dim="patch")
     labelled = flat.assign_coords(patch=list(pairs)).transpose(QUERY, "patch", "component")
     return replace(scores, values=labelled)
 
@@ -148,7 +148,7 @@ def _table(
     for prefix, part in (("", patches.own), ("other_", patches.other), ("exchange_", patches.exchange)):
         shares = [_share(total, part, row, statistics) for _, row in frame.iterrows()]
         for field, ratio in (("share", "value"), ("share_low", "low"), ("share_high", "high")):
-            frame[f"{prefix}{field}"] = [getattr(one, ratio) for one in shares]
+            frame[f"{prefix}{field}"] = [getattr(share, ratio) for share in shares]
     kinds = frame["component"].astype(str).str.partition(" ")
     frame["kind"] = kinds[0]
     frame["layer"] = kinds[2].str.partition(".")[0].astype(int)
@@ -175,7 +175,7 @@ def _other(across: tuple[Difference, Difference] | None) -> pd.DataFrame:
 
 
 def _share(total: Scores, patch: Scores | None, row: "pd.Series[Any]", statistics: ComparisonSettings) -> Ratio:
-    """Return the share of the total effect that a patch recovers, over queries with both values."""
+    """Return the share of the lost margin that a patch recovers, over the queries for which both are measured."""
     if patch is None:
         return NO_RATIO
     part = patch.values.sel({name: row[name] for name in CELL})
@@ -184,15 +184,15 @@ def _share(total: Scores, patch: Scores | None, row: "pd.Series[Any]", statistic
 
 
 def _ratio(part: xr.DataArray, whole: xr.DataArray, scores: Scores, statistics: ComparisonSettings) -> Ratio:
-    kept = np.isfinite(part.values) & np.isfinite(whole.values)
-    if kept.sum() < 2:
+    measured = np.isfinite(part.values) & np.isfinite(whole.values)
+    if measured.sum() < 2:
         return NO_RATIO
-    clusters = clusters_by_row(replace(scores, values=whole[kept]))
-    return ratio_of_means(part.values[kept], whole.values[kept], statistics.level, clusters)
+    clusters = clusters_by_row(replace(scores, values=whole[measured]))
+    return ratio_of_means(part.values[measured], whole.values[measured], statistics.level, clusters)
 
 
 def _random(total: Scores, random: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
-    """Return the mean and the largest share of the total effect that random changes recover, over components."""
+    """Return the mean and the largest share of the lost margin that random changes recover, over components."""
     records = []
     values = random.values
     for kind in values["corruption"].values.tolist():

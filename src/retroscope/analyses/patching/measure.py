@@ -1,4 +1,4 @@
-"""Patch activations of clean queries into runs on corrupted ones, from the same model and from the other."""
+"""Patch activations for clean queries into forward passes of corrupted ones, from the same and from the other model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,17 +32,15 @@ from retroscope.numbers import count, estimate
 from retroscope.progress import Stages
 from retroscope.scores import QUERY, Scores
 
-TRIED = 32  # words that are tried until one has as many tokens
+TRIED = 32  # candidates for a corrupted query that are tried until one fits
 SIDES = ("clean", "corrupted")
 TRACED_PASSES = 2  # of a donor and of the corrupted query, for every kind of patch
 
 
 def refusal(context: Context, settings: PatchingSettings) -> str:
-    """Return the reason why one model's activations cannot be patched into the other, or "" (always for a single
-    model).
-    """
-    encoders = [one.query for one in context.models.values()]
-    shapes = {_shape(one) for one in encoders}
+    """Return the reason why activations of one model cannot be patched into the other, or "" if they can."""
+    encoders = [retriever.query for retriever in context.models.values()]
+    shapes = {_shape(encoder) for encoder in encoders}
     if len(shapes) > 1:
         return "the two models differ in their blocks, heads or dimensions, so activations cannot be exchanged"
     if len(encoders) > 1 and not same_tokens(*encoders):
@@ -56,7 +54,7 @@ def _shape(encoder: Encoder) -> tuple[int, int, int, int]:
 
 
 def plan(context: Context, settings: PatchingSettings) -> Planned:
-    """Plan activation patching: count the patched passes and estimate their seconds."""
+    """Plan activation patching: count the forward passes with patches, and estimate their seconds."""
     judged = len(context.collection.judged_queries)
     queries = min(settings.limit or judged, judged)
     donors = len(OWN_DONORS) + (len(OTHER_DONORS) if context.is_pair else 0)
@@ -76,37 +74,38 @@ def plan(context: Context, settings: PatchingSettings) -> Planned:
 def measure(context: Context, settings: PatchingSettings, planned: Planned) -> Measurement:
     """Return the margins that patched activations recover.
 
-    Scores of every side: "SIDE/total" (query, corruption) is the clean margin minus the corrupted margin.
-    "SIDE/recovered" (query, corruption, tokens, donor, component) is the patched margin minus the corrupted margin. The
-    donors are listed in `attribution.patching.donors`. The frame "corruptions" has the texts.
+    SIDE is the role of the receiving model, e.g. "before". The scores "SIDE/total" (query, corruption) are the clean
+    margin minus the corrupted margin. "SIDE/recovered" (query, corruption, tokens, donor, component) is the patched
+    margin minus the corrupted margin; `attribution.patching.donors` lists the donors. The frame "corruptions" has the
+    clean and the corrupted queries.
     """
     examples = _examples(context, settings)
     first = next(iter(context.models.values())).query
-    texts = _corrupted(context.collection, first, [one.id for one in next(iter(examples.values()))], settings)
+    texts = _corrupted(context.collection, first, [example.id for example in next(iter(examples.values()))], settings)
     scores: dict[str, Scores] = {}
     seconds: dict[str, float] = {}
     for side, retriever in context.models.items():
         stages = context.stages(retriever.name)
-        other = next((one.query for name, one in context.models.items() if name != side), None)
+        other = next((retriever.query for name, retriever in context.models.items() if name != side), None)
         work = _Side(context, settings, retriever, other, examples[side], stages)
         total, recovered = work.measured(texts)
         scores[f"{side}/total"] = _scores(work, "total effect of the corruption", total)
         scores[f"{side}/recovered"] = _scores(work, "recovered margin", recovered)
         stages.ended("patching")
-        seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
+        seconds |= {f"{side}: {stage}": duration for stage, duration in stages.seconds.items()}
     corrupted = {kind: len(some) for kind, some in texts.items()}
     facts = {"queries": len(next(iter(examples.values()))), "corrupted": corrupted}
     return Measurement(scores, {"corruptions": _frame(texts)}, {}, facts, tuple(_caveats(facts, settings)), seconds)
 
 
 def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Example]]:
-    """Map the model role to one example per query; both models of a pair use the same negatives."""
+    """Return role of the model -> one example for each query. Both models of a pair use the same negatives."""
     attribution, candidates = chosen_margins(
         context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed
     )
     return {
-        side: collection_examples(one, context.collection, candidates, attribution)
-        for side, one in context.models.items()
+        side: collection_examples(retriever, context.collection, candidates, attribution)
+        for side, retriever in context.models.items()
     }
 
 
@@ -128,7 +127,11 @@ def _corrupted(
 
 
 def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_place: bool) -> str | None:
-    """Return the first candidate whose tokens differ from those of the clean text, or None if there is none."""
+    """Return the first candidate whose tokens differ from those of the clean text, or None if there is none.
+
+    Args:
+        in_place: the candidate must also have as many tokens as the clean text where they differ.
+    """
     own = tokenise(encoder, [clean])[0]
     for text in candidates:
         aligned = align_texts(own, tokenise(encoder, [text])[0])
@@ -149,12 +152,12 @@ class _Side:
     stages: Stages
 
     def measured(self, texts: Mapping[str, Sequence[Corruption]]) -> tuple[xr.DataArray, xr.DataArray]:
-        """Return the total effect of each corruption, and the recovery by every patch, or NaN if not measured."""
+        """Return the loss of margin by each corruption and the margin that each patch recovers; NaN if not measured."""
         components = find_components(self.retriever.query, self.settings.components)
         donors = [*OWN_DONORS, *(OTHER_DONORS if self.other is not None else ())]
         coords: dict[str, list[str]] = {
-            QUERY: [one.id for one in self.examples], "corruption": list(texts), "tokens": list(self.settings.tokens),
-            "donor": donors, "component": [one.name for one in components],
+            QUERY: [example.id for example in self.examples], "corruption": list(texts),
+            "tokens": list(self.settings.tokens), "donor": donors, "component": [c.name for c in components],
         }  # fmt: skip
         recovered = xr.DataArray(np.full([len(v) for v in coords.values()], np.nan), coords, tuple(coords))
         total = recovered.isel(tokens=0, donor=0, component=0, drop=True).copy()
@@ -162,7 +165,7 @@ class _Side:
         steps = [(kind, tokens, donor) for kind in texts for tokens in self.settings.tokens for donor in donors]
         for done, (kind, tokens, donor) in enumerate(steps, start=1):
             if texts[kind]:
-                ids = [one.query for one in texts[kind]]
+                ids = [corruption.query for corruption in texts[kind]]
                 run = self._run(texts[kind])
                 cells = self._cells(run)
                 total.loc[ids, kind] = cells.of("total", run.total)
@@ -174,13 +177,15 @@ class _Side:
         return total, recovered
 
     def _run(self, some: Sequence[Corruption]) -> PatchingRun:
-        against = {one.id: one.others[0] for one in self.examples}
-        clean, corrupted = (tokenise(self.retriever.query, [getattr(one, side) for one in some]) for side in SIDES)
+        against = {example.id: example.others[0] for example in self.examples}
+        clean, corrupted = (
+            tokenise(self.retriever.query, [getattr(corruption, side) for corruption in some]) for side in SIDES
+        )
         return PatchingRun(
             self.retriever.query,
             self.other,
             [align_texts(*both) for both in zip(clean, corrupted, strict=True)],
-            torch.stack([against[one.query] for one in some]).float(),
+            torch.stack([against[corruption.query] for corruption in some]).float(),
             self.retriever.similarity == "cosine",
             find_components(self.retriever.query, self.settings.components),
             self.settings.seed,
@@ -188,9 +193,10 @@ class _Side:
 
     def _cells(self, run: PatchingRun) -> HeadCells:
         encoders = [self.retriever.query, *([self.other] if self.other is not None else [])]
-        made_of = [[one.fingerprint for one in encoders], run.cosine, run.seed, [c.name for c in run.components],
-                   [[one.clean, one.corrupted] for one in run.texts], run.against.tolist()]  # fmt: skip
-        names = tuple(one.name for one in encoders)
+        made_of = [[encoder.fingerprint for encoder in encoders], run.cosine, run.seed,
+                   [component.name for component in run.components],
+                   [[text.clean, text.corrupted] for text in run.texts], run.against.tolist()]  # fmt: skip
+        names = tuple(encoder.name for encoder in encoders)
         return head_cells(self.context.cache, made_of, cell_origin(names, self.context.collection.name, "patching"))
 
 
@@ -200,7 +206,7 @@ def _scores(work: _Side, name: str, values: xr.DataArray) -> Scores:
 
 
 def _frame(texts: Mapping[str, Sequence[Corruption]]) -> pd.DataFrame:
-    rows = [vars(one) for some in texts.values() for one in some]
+    rows = [vars(corruption) for some in texts.values() for corruption in some]
     return pd.DataFrame(rows, columns=["query", "kind", "clean", "corrupted"])
 
 
@@ -208,7 +214,7 @@ def _caveats(facts: Mapping[str, Any], settings: PatchingSettings) -> Iterator[s
     for kind in settings.corruptions:
         corrupted = facts["corrupted"][kind]
         if corrupted < facts["queries"]:
-            yield f"patching: {corrupted} of {facts['queries']} queries could be corrupted by {kind!r}"
+            yield f"patching: only {corrupted} of {facts['queries']} queries allow the corruption {kind!r}"
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

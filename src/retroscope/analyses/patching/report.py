@@ -13,18 +13,18 @@ from retroscope.typesetting.subject import MODEL
 
 
 def report(result: PatchingResult, reading: Reading) -> Section:
-    """Return the section about patching in every receiving model: statements, figure and tables."""
-    differences = {f"Patching {side}: own, random": one.against_random for side, one in result.sides.items()}
+    """Return the section about activation patching: statements, a figure, and tables for every receiving model."""
+    differences = {f"Patching {side}: own, random": patches.against_random for side, patches in result.sides.items()}
     differences |= {
-        f"Patching {side}: other, own": one.against_own
-        for side, one in result.sides.items()
-        if one.against_own is not None
+        f"Patching {side}: other, own": patches.against_own
+        for side, patches in result.sides.items()
+        if patches.against_own is not None
     }
     return Section(
         statements=patching_statements(result),
         draw=lambda: _figures(result),
         tables=patching_tables(result),
-        frames={f"patching_{side}": one.table for side, one in result.sides.items()},
+        frames={f"patching_{side}": patches.table for side, patches in result.sides.items()},
         differences=differences,
         document=clean(result.document()),
         values={"sides": list(result.sides)},

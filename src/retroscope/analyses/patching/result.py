@@ -1,4 +1,4 @@
-"""Result of activation patching. Computes nothing."""
+"""Result of activation patching."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,17 +22,18 @@ class SidePatches:
     """Margins that patched activations recover in one receiving model, with their tests.
 
     Attributes:
-        name: name of the receiver.
+        name: name of the receiving model.
         donor: name of the other model, or "" if there is none.
         totals: a row for each corruption, with the columns `TOTAL_COLUMNS`: the loss of margin by the corruption.
         table: a row for each corruption, kind of tokens and component, with the columns `PATCH_COLUMNS`. `total` is the
             loss of margin by the corruption. `own` is the margin recovered by the receiver's own clean activation,
             `random` by a random change of the same size, and `beyond` their difference. `share` is `own`, divided by
             `total` (NaN if the total is not significant). A component `carries` what was corrupted if `beyond` is
-            significant and has the sign of the total. The same columns exist for the `other` model's activation, after
-            subtraction of the effect of the other model's activation of the corrupted query (`exchange_share`).
-        random: the control, with the columns `RANDOM_COLUMNS`: the mean and the largest share of the total, over
-            components, that random changes of each donor's activations recover.
+            significant and has the sign of the total, and `share` is above 0. The same columns exist for the `other`
+            model's activation, after subtraction of what its activation for the corrupted query recovers
+            (`exchange_share`).
+        random: the control, with the columns `RANDOM_COLUMNS` and "donor": which share of the total random changes of
+            the donor's activations recover, as mean and maximum over components.
         against_random: `own` minus `random`, over (patch, component). A patch is a corruption and a kind of tokens.
         against_own: `other` minus `own`, over (patch, component), or None without another model.
     """
@@ -47,7 +48,7 @@ class SidePatches:
 
     @property
     def carrying(self) -> pd.DataFrame:
-        """Return the rows of components whose clean activation recovers the margin significantly, largest first."""
+        """Return the rows of `table` whose component carries what was corrupted, the largest share first."""
         return self.table[self.table["carries"]].sort_values("share", ascending=False)
 
 
@@ -56,7 +57,7 @@ class PatchingResult:
     """Result of activation patching in one model, or in both of a pair.
 
     Attributes:
-        sides: receiver ("before", "after", or "model") -> its patches.
+        sides: role of the receiving model ("before", "after", or "model") -> what patches recover in it.
         level: confidence level of the intervals.
     """
 

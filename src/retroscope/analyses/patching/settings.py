@@ -17,15 +17,15 @@ class PatchingSettings:
     """Settings of activation patching: how queries are corrupted, what is patched, and at which tokens.
 
     Attributes:
-        corruptions: how queries are corrupted: "swapped" (the rarest word is replaced by that of another query with as
-            many tokens), "removed" (the rarest word is left out), "order" (the words are shuffled); and, not by
+        corruptions: how queries are corrupted: "swapped" (the rarest word is replaced by another query's rarest word
+            with as many tokens), "removed" (the rarest word is left out), "order" (the words are shuffled); and, not by
             default, "negated" ("not" is added; English only).
         components: components that are patched: every "head", "ffn" or "block".
-        tokens: tokens at which they are patched: the tokens that were "changed" (if the corrupted text has as many),
-            the "rest", or "all".
+        tokens: tokens at which activations are patched: those that the corruption "changed" (if the corrupted text has
+            as many in their place), the "rest" of the tokens, or "all".
         limit: the largest number of judged queries, drawn with `seed`. 0 takes all.
         negatives: number of hard negatives. The margin uses the hardest of them.
-        seed: seed of the draw, of swapped words and orders, and of the random patches.
+        seed: seed of the drawn queries, of swapped words and shuffled orders, and of the random changes.
     """
 
     corruptions: Annotated[tuple[str, ...], Distinct()] = USUAL

@@ -12,11 +12,11 @@ MOST = 40  # rows of the page's table; the files have all
 
 
 def patching_tables(result: PatchingResult) -> dict[str, PaperTable]:
-    """Return tables for every receiving model: the loss of margin by corruptions, and the best components."""
+    """Return two tables for every receiving model: the loss of margin by corruptions, and what components recover."""
     tables = {}
-    for side, one in result.sides.items():
-        tables[f"patching_{side}"] = _patches(one)
-        tables[f"patching_totals_{side}"] = _totals(one)
+    for side, patches in result.sides.items():
+        tables[f"patching_{side}"] = _patches(patches)
+        tables[f"patching_totals_{side}"] = _totals(patches)
     return tables
 
 
@@ -40,9 +40,9 @@ def _patches(one: SidePatches) -> PaperTable:
     note = (
         "Share: share of the lost margin that the model's own clean activation recovers, with Fieller's interval. Own "
         "and random: margin recovered by the model's own clean activation and by a random change of equal size, in "
-        "standard deviations of the total effect. Other's share: share recovered by the other model's clean "
-        "activation, minus the share recovered by its activation on the corrupted query. Exchange: share recovered by "
-        "the other model's activation on the corrupted query, that is, by exchanging only the model. p is corrected "
+        "standard deviations of the loss of margin. Other's share: share recovered by the other model's clean "
+        "activation, minus the share recovered by its activation for the corrupted query. Exchange: share recovered by "
+        "the other model's activation for the corrupted query, that is, by exchanging only the model. p is corrected "
         f"over all rows. The table shows the {MOST} components that recover most; the files have all components."
     )
     return PaperTable(frame, f"Activations patched into {one.name}", note, tuple(frame.columns[3:]))
@@ -59,8 +59,8 @@ def _totals(one: SidePatches) -> PaperTable:
             "queries": totals["n"].astype(int),
         }
     )
-    caption = f"Loss of margin by corrupting the query, in {one.name} (SD: standard deviation of the intact margin)"
-    return PaperTable(frame, caption, "", tuple(frame.columns[1:]))
+    note = "SD: standard deviation of this loss over queries and corruptions. p is corrected over the corruptions."
+    return PaperTable(frame, f"Loss of margin by corrupting the query, in {one.name}", note, tuple(frame.columns[1:]))
 
 
 def _share(row: "pd.Series[Any]", name: str) -> str:

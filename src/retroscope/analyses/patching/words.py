@@ -14,6 +14,7 @@ from retroscope.typesetting.subject import MODEL
 
 TOPIC = "patching"
 SHOWN = 2  # components that a sentence names
+UNIT = "SD of the loss of margin by the corruptions"
 CORRUPTED = {
     "swapped": "the rarest word swapped",
     "removed": "the rarest word removed",
@@ -25,18 +26,18 @@ TOKENS = {"changed": "at the changed tokens", "rest": "at the other tokens", "al
 
 def patching_statements(result: PatchingResult) -> tuple[Statement, ...]:
     """Return the statements about patching in every receiving model."""
-    return tuple(s for side, one in result.sides.items() for rule in RULES for s in rule(result, side, one))
+    return tuple(s for side, patches in result.sides.items() for rule in RULES for s in rule(result, side, patches))
 
 
-def _at(side: str) -> str:
-    """Return the ending of a phrase about a model: " before fine-tuning", " after ...", or "" for a single model."""
-    return "" if side == MODEL else f" {side} fine-tuning"
+def _opening(side: str, rest: str) -> str:
+    """Return a sentence about a model: "Before fine-tuning, REST", or "REST" with a capital for a single model."""
+    return f"{rest[0].upper()}{rest[1:]}" if side == MODEL else f"{side.capitalize()} fine-tuning, {rest}"
 
 
 def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
     """State by how much each corruption of the query lowers the margin."""
     level = 1 - result.level
-    said = "; ".join(
+    changes = "; ".join(
         f"{CORRUPTED[row['corruption']]} {signed(-row['clean_less_corrupted'])} SD "
         f"{interval(-row['high'], -row['low'], effect=True)}, corrected {tied_p(row['p'])}"
         for _, row in one.totals.iterrows()
@@ -44,11 +45,11 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     shown = one.totals[one.totals["p"] < level]
     largest = one.totals.loc[one.totals["clean_less_corrupted"].abs().idxmax()]
     number = Estimate(
-        f"margin, {largest['corruption']}", -largest["clean_less_corrupted"], -largest["high"], -largest["low"],
-        largest["p"], int(largest["n"]),
+        f"change of the margin (in {UNIT}) with {CORRUPTED[largest['corruption']]}", -largest["clean_less_corrupted"],
+        -largest["high"], -largest["low"], largest["p"], int(largest["n"]),
     )  # fmt: skip
     none = "" if len(shown) else " No change is significant, so there is no loss to recover."
-    text = f"Change of the margin by corrupting the query{_at(side)}: {said}.{none}"
+    text = f"{_opening(side, 'corrupting the query changes the margin')} (in {UNIT}): {changes}.{none}"
     state = State.SIGNIFICANT if len(shown) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"corrupted.{side}", estimate=number)
 
@@ -57,14 +58,14 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
     """State which components recover the margin significantly, for each corruption and choice of tokens."""
     for (kind, tokens), rows in one.table.groupby(["corruption", "tokens"], sort=False):
         if rows["share"].isna().all():
-            continue  # of an effect that is not significant there is no share
+            continue  # a loss that is not significant has no shares
         carrying = rows[rows["carries"]].sort_values("share", ascending=False)
         shown = carrying if len(carrying) else rows.sort_values("share", ascending=False)
+        queries = _opening(side, f"queries with {CORRUPTED[str(kind)]}")
         text = (
-            f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: at {len(carrying)} of {count(len(rows), 'component')}, "
-            f"patching in the activation of the clean query {TOKENS[str(tokens)]} recovers significantly more of the "
-            f"margin than a random change of equal size. Largest shares of the lost margin that are recovered: "
-            f"{_by_kind(shown)}."
+            f"{queries}: at {len(carrying)} of {count(len(rows), 'component')}, patching in the activation for the "
+            f"clean query {TOKENS[str(tokens)]} recovers significantly more of the margin than a random change of "
+            f"equal size. Largest shares of the lost margin that are recovered: {_by_kind(shown)}."
         )
         state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
         number = _estimate(shown.iloc[0])
@@ -84,8 +85,8 @@ def _component(row: "pd.Series[Any]") -> str:
 
 def _estimate(row: "pd.Series[Any]") -> Estimate:
     return Estimate(
-        f"of the margin lost, {row['component']}", row["share"], row["share_low"], row["share_high"], row["p"],
-        int(row["n"]), Kind.SHARE,
+        f"of the lost margin recovered by {row['component']}", row["share"], row["share_low"], row["share_high"],
+        row["p"], int(row["n"]), Kind.SHARE,
     )  # fmt: skip
 
 
@@ -104,16 +105,16 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     carried = int(carrying["other_carries"].sum())
     named = count(len(carrying), "head or FFN").replace("head or FFNs", "heads or FFNs")
     text = (
-        f"Activations of {one.donor} patched into {one.name} (clean minus corrupted query): of {named} that carry the "
-        f"margin of {one.name}, {carried} recover more than a random change of equal size. Compared with the "
-        f"activations of {one.name} itself, {less} recover less, {more} recover more, and "
-        f"{len(carrying) - less - more} do not differ significantly. Share of the lost margin that is recovered: "
-        f"{'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
+        f"Activations of {one.donor} patched into {one.name} (clean minus corrupted query): of {named} that "
+        f"significantly recover the margin with the activations of {one.name} itself, {carried} recover significantly "
+        f"more than a random change of equal size. Compared with the activations of {one.name} itself, {less} recover "
+        f"less, {more} recover more, and {len(carrying) - less - more} do not differ significantly. Share of the lost "
+        f"margin that is recovered: {'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
     )
     row = carrying.iloc[0]
     number = Estimate(
-        f"recovered by the other model's activation minus the own one, {row['component']} (SD)", row["other_less_own"],
-        row["other_low"], row["other_high"], row["p_other"], int(row["n"]),
+        f"margin recovered by {row['component']} of the other model minus that by the model's own (in {UNIT})",
+        row["other_less_own"], row["other_low"], row["other_high"], row["p_other"], int(row["n"]),
     )  # fmt: skip
     state = State.SIGNIFICANT if less + more else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code=f"across.{side}", estimate=number, figure="patching")
@@ -136,16 +137,15 @@ def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     if one.random.empty:
         return
     mean = float(one.random["share"].mean())
-    said = "; ".join(
+    shares = "; ".join(
         f"{row['donor']}, {row['corruption']}, {row['tokens']}: {percent(row['share'])} "
         f"(largest {percent(row['largest'])})"
         for _, row in one.random.iterrows()
     )
-    text = (
-        f"Mean share of the lost margin that random changes of equal size recover{_at(side)}, over components: {said}."
-    )
+    mean_share = _opening(side, "mean share of the lost margin that random changes of equal size recover")
+    text = f"{mean_share}, over components, by donor, corruption and tokens: {shares}."
     control = "random patches" + (f" ({side})" if side != MODEL else "")
-    number = Estimate("of the margin lost, random changes", mean, kind=Kind.SHARE)
+    number = Estimate("of the lost margin recovered by random changes", mean, kind=Kind.SHARE)
     yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"random.{side}", estimate=number, control=control)
 
 

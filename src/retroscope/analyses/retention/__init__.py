@@ -1,6 +1,6 @@
 """Analysis of retention: which facts can still be read from the model after fine-tuning?
 
-Facts are read from the states of both models, and compared with what is retrieved.
+Facts are read from the states of both models. The facts that can be read are compared with those that search finds.
 """
 
 from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter, VectorsRead

@@ -22,8 +22,8 @@ def fact_figures(result: RetentionResult, subject: Subject) -> tuple[Figure, ...
     paper = facets(panel, frame, "readout", names).properties(title="Facts by layer")
     words = f"Share of facts whose answer is ranked first, by layer, before and after, read with {' and '.join(names)}."
     caption = (
-        "The answer of each fact is ranked among the objects of its relation. For both models, the own head is the "
-        "backbone's language-model head. The read-out is a linear map fitted to each layer of each model. Bands "
-        "are intervals."
+        "The answer of each fact is ranked among the objects of its relation. Backbone's head: the backbone's own "
+        "language-model head, applied to the states of both models. Refitted read-out: a linear map fitted to each "
+        "layer of each model. Bands are confidence intervals."
     )
     return (Figure("facts_by_layer", "Facts by layer", caption, words, chart, paper),)

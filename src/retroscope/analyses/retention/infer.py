@@ -1,4 +1,4 @@
-"""Test which facts can still be read after fine-tuning, check the controls, and relate known facts to found ones."""
+"""Test which facts can still be read after fine-tuning, check controls, and relate known facts to found facts."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,11 +35,11 @@ from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.resampling.clusters import Clusters, clusters_by_row
 from retroscope.typesetting.subject import AFTER, BEFORE
 
-PARTS = 3  # of popularity, and of shared words
+PARTS = 3  # thirds of the facts, by popularity and by shared words
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionResult | None:
-    """Compare the facts that can be read from both models, with controls, or None unless there are two models."""
+    """Compare the facts that can be read from both models, with controls. Return None unless there are two models."""
     scores = measurements[0].scores if measurements else {}
     if BEFORE not in scores or AFTER not in scores:
         return None
@@ -83,7 +83,7 @@ class _Cells:
         self.strata = facts.loc[self.ids, "stratum"].to_numpy()
 
     def hits(self, side: str, readout: str, measure: str = P1) -> np.ndarray:
-        """Return the values of a measure, one for each fact, in the order of `ids`."""
+        """Return the values of a measure at the last layer, one for each fact, in the order of `ids`."""
         values = self.scores[side].select(layer=self.last, readout=readout, measure=measure).values
         hits: np.ndarray = values.sel(query=self.ids).values
         return hits
@@ -93,7 +93,7 @@ class _Cells:
         return [str(name) for name in self.scores[side].values["readout"].values]
 
     def mean(self, values: np.ndarray, kept: np.ndarray) -> tuple[float, float, float, int]:
-        """Return the mean of the values that `kept` selects, its interval and their number, or NaN without any."""
+        """Return mean, both ends of its interval, and number of the values that `kept` selects (NaN and 0 if none)."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
         estimate = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
@@ -105,8 +105,9 @@ class _Cells:
 
 
 def _retained(cells: _Cells) -> dict[tuple[str, str], Retained]:
-    """Count the facts that fine-tuning kept and those that it gained, by read-out and stratum. A tie counts as
-    not read.
+    """Return which share of the facts fine-tuning kept, and which it gained, by read-out and stratum.
+
+    A fact whose answer is tied for the first rank counts as not read. The stratum "" has all facts.
     """
     every = np.ones(len(cells.ids), dtype=bool)
     groups = {"": every, **{str(name): cells.strata == name for name in np.unique(cells.strata) if name}}
@@ -127,10 +128,12 @@ def _controls(cells: _Cells, unknowable: Sequence[str]) -> Iterator[FactControl]
             if np.isfinite(values).any():
                 mean = cells.mean(values, every)
                 yield FactControl("other subject", side, readout, *mean[:3], cells.frequent(every), mean[3])
-            kept = np.isin(cells.strata, list(unknowable))
-            if kept.any():
-                mean = cells.mean(cells.hits(side, readout), kept)
-                yield FactControl("facts that cannot be known", side, readout, *mean[:3], cells.frequent(kept), mean[3])
+            unknown_facts = np.isin(cells.strata, list(unknowable))
+            if unknown_facts.any():
+                mean = cells.mean(cells.hits(side, readout), unknown_facts)
+                yield FactControl(
+                    "facts that cannot be known", side, readout, *mean[:3], cells.frequent(unknown_facts), mean[3]
+                )
     if RANDOM in cells.sides:
         mean = cells.mean(cells.hits(RANDOM, REFITTED), every)
         yield FactControl("random weights", RANDOM, REFITTED, *mean[:3], cells.frequent(every), mean[3])
@@ -149,22 +152,23 @@ def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
 def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
     """Relate the facts that the backbone knew to those whose passage each model finds, overall and by stratum.
 
-    Facts of all strata are compared within strata: a difference between strata alone can associate known with found.
+    The overall comparison is within strata, because differences between strata alone can make known facts be found
+    more often.
     """
     if FOUND not in measurement.frames:
         return
-    found = measurement.frames[FOUND].set_index("fact").reindex(cells.ids)
-    asked = found["shared"].notna().to_numpy()
+    searches = measurement.frames[FOUND].set_index("fact").reindex(cells.ids)
+    asked = searches["shared"].notna().to_numpy()
     readout = HEAD if HEAD in cells.readouts(BEFORE) else REFITTED
     known = cells.hits(BEFORE, readout) == 1
     names = [str(name) for name in np.unique(cells.strata[asked])]
     groups = {"": asked, **{name: asked & (cells.strata == name) for name in names if len(names) > 1}}
     for stratum, kept in groups.items():
-        popularity, shared = (by_quantile(found[name].to_numpy()[kept], PARTS) for name in ("popularity", "shared"))
+        popularity, shared = (by_quantile(searches[name].to_numpy()[kept], PARTS) for name in ("popularity", "shared"))
         _, own = np.unique(cells.strata[kept], return_inverse=True)
         alike = (own * PARTS + popularity) * PARTS + shared
         for side in (BEFORE, AFTER):
-            hit = found[f"found/{side}"].to_numpy() > 0
+            hit = searches[f"found/{side}"].to_numpy() > 0
             outcomes = pd.DataFrame({"known": known, "found": hit, "cluster": cells.clusters.text})[kept]
             yield _association((side, stratum), outcomes, alike, cells.settings.level)
 

@@ -11,12 +11,12 @@ NAMED = 5  # relations that a note names
 
 
 def not_asked(askable: AskableFacts) -> list[str]:
-    """Describe the facts that give no information about a model."""
+    """Return notes on the facts that are left out: unknown words in the object, or no other object to choose from."""
     notes = []
     if askable.unknown:
         notes.append(
             f"{count(len(askable.unknown), 'fact')} whose object has a word that the tokenizer does not know "
-            f"(e.g. {excerpt(askable.unknown[0].object)}), left out; their objects are no candidates"
+            f"(e.g. {excerpt(askable.unknown[0].object)}), left out; their objects are not candidates for other facts"
         )
     if askable.alone:
         relations = list(dict.fromkeys(fact.relation for fact in askable.alone))
@@ -29,7 +29,7 @@ def not_asked(askable: AskableFacts) -> list[str]:
 
 
 def indistinct_objects(firsts: Sequence[RelationClozes]) -> list[tuple[str, str]]:
-    """Return the object of each fact with another object of its relation that has the same tokens, if there is one."""
+    """Return (answer, other object) for each fact whose answer has the tokens of another object of its relation."""
     return [
         (clozes.objects[clozes.answers[fact]], clozes.objects[int(others.argmax())])
         for clozes in firsts
@@ -39,29 +39,29 @@ def indistinct_objects(firsts: Sequence[RelationClozes]) -> list[tuple[str, str]
 
 
 def counted_otherwise(firsts: Sequence[RelationClozes], asked: int) -> list[str]:
-    """Describe the facts whose first wording cannot be read, and those that can only count as not read.
+    """Return notes on the facts whose first wording cannot be read, and on those that can only count as not read.
 
     Args:
-        firsts: the clozes of every relation.
-        asked: facts that could be asked.
+        firsts: the clozes of every relation in the first wording.
+        asked: number of facts that could be asked.
     """
-    notes, lost, pairs = [], asked - sum(len(one.rows) for one in firsts), indistinct_objects(firsts)
+    notes, lost, pairs = [], asked - sum(len(clozes.rows) for clozes in firsts), indistinct_objects(firsts)
     if lost:
         notes.append(f"{count(lost, 'fact')} cannot be read by this model in the first wording, left out")
     if pairs:
-        one, other = pairs[0]
+        answer, twin = pairs[0]
         notes.append(
             f"{count(len(pairs), 'fact')} whose object has the same tokens as another object of its relation (e.g. "
-            f"{excerpt(one)} and {excerpt(other)}): no model can tell these apart, so the facts count as not read"
+            f"{excerpt(answer)} and {excerpt(twin)}): no model can distinguish them, so the facts count as not read"
         )
     return notes
 
 
 def repeated_wordings(wordings: Sequence[RelationClozes]) -> list[str]:
-    """Describe the clozes whose tokens equal those of an earlier cloze of the same fact."""
+    """Return a note on the clozes whose tokens equal those of an earlier cloze of the same fact, if there are any."""
     seen = [(row, clozes.context(fact)) for clozes in wordings for fact, row in enumerate(clozes.rows)]
     repeated = len(seen) - len(set(seen))
     if not repeated:
         return []
-    what = f"{count(repeated, 'cloze')} that this model reads exactly like an earlier cloze of the same fact"
+    what = f"{count(repeated, 'cloze')} with the same tokens as an earlier cloze of the same fact"
     return [f"{what}: not counted in consistency"]

@@ -1,4 +1,4 @@
-"""Read the facts from both models and from a copy with random weights."""
+"""Read the facts from the states of both models, and of a copy of the first with random weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,18 +34,18 @@ from retroscope.knowledge.recall import MEASURES, TIED, most_frequent, recall
 from retroscope.knowledge.states import states_at
 from retroscope.scores import Scores
 
-FEWEST_RELATIONS = 10  # with fewer, facts of one subject are the observations
+FEWEST_RELATIONS = 10  # with fewer relations, all facts of one subject are one observation
 
 
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
     """Return scores (query, layer, readout, measure) of every model and the random-weight copy. Each fact is a query.
 
-    "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). The frames are "facts" (one row for each
-    fact), "losses" of the read-outs on held-out text, "consistency" over wordings, and "found" if the questions of the
-    facts were searched.
+    The scores are named by the role of the model, SIDE. "SIDE/vocabulary" has the reciprocal ranks of one-token answers
+    among all tokens, (query, layer). The frames are "facts" (one row for each fact), "losses" (of the read-outs on
+    held-out text), "consistency" (over wordings), and "found" if the questions of the facts were searched.
     """
     work = retention_work(planned)
-    encoders = {side: one.tower(settings.tower) for side, one in context.models.items()}
+    encoders = {side: retriever.tower(settings.tower) for side, retriever in context.models.items()}
     first = next(iter(encoders))
     head = head_of(encoders[first])
     control = context.with_random_weights(first)
@@ -60,7 +60,7 @@ def measure(context: Context, settings: RetentionSettings, planned: Planned) -> 
         own = {HEAD: HeadReadout(head)} if isinstance(head, LanguageHead) and side != RANDOM else {}
         readouts: dict[str, Readout] = {**own, REFITTED: readout}
         by_name, agreement = _read(encoder, readouts, work, settings)
-        scores |= {side if name == FACTS else f"{side}/{name}": one for name, one in by_name.items()}
+        scores |= {side if name == FACTS else f"{side}/{name}": part for name, part in by_name.items()}
         consistency.append(agreement.assign(side=side))
         stages.ended(f"facts, {side}")
     frames = {FACTS: _facts(work), LOSSES: pd.DataFrame(losses), CONSISTENCY: pd.concat(consistency)}
@@ -139,14 +139,18 @@ def _consistency(first: Mapping[int, list[np.ndarray]], ids: Sequence[str], read
 
 
 def _agreement(tops: list[int]) -> float:
-    """Return the share of pairs with equal numbers among all pairs; `TIED` equals nothing."""
+    """Return the share of all pairs of wordings that rank the same object first.
+
+    Args:
+        tops: index of the first object for each wording. `TIED`, without a single first object, equals nothing.
+    """
     equal = np.equal.outer(tops, tops) & (np.not_equal(tops, TIED) | np.eye(len(tops), dtype=bool))
     n = len(tops)
     return float((equal.sum() - n) / (n * (n - 1)))
 
 
 def _clusters(work: RetentionWork, settings: RetentionSettings) -> dict[str, int]:
-    """Map each fact to the number of its cluster, which is its relation or its subject."""
+    """Return fact id -> index of its cluster, which is its relation or its subject."""
     names = {fact.id: getattr(fact, clustered_by(work, settings)) for fact in work.facts.facts}
     numbers: dict[str, int] = {}
     return {fact: numbers.setdefault(name, len(numbers)) for fact, name in names.items()}
@@ -160,7 +164,7 @@ def clustered_by(work: RetentionWork, settings: RetentionSettings) -> str:
 
 
 def _facts(work: RetentionWork) -> pd.DataFrame:
-    """Return a row for each fact with values that depend on no model: chance, and P@1 of the most frequent object."""
+    """Return a row for each fact with its text, and with two baselines: chance, and P@1 of the most frequent object."""
     rows = []
     for wording in work.wordings:
         if wording.number == 0:
@@ -176,18 +180,18 @@ def _facts(work: RetentionWork) -> pd.DataFrame:
 def _about(
     head: LanguageHead | NoLanguageHead | None, work: RetentionWork, settings: RetentionSettings
 ) -> RetentionFacts:
-    kept: LanguageHeadFacts | None = None
+    own_head: LanguageHeadFacts | None = None
     no_head = "the model was not loaded from a checkpoint"
     if isinstance(head, LanguageHead):
-        kept, no_head = {"kind": head.kind, "tied": head.tied}, ""
+        own_head, no_head = {"kind": head.kind, "tied": head.tied}, ""
     if isinstance(head, NoLanguageHead):
         no_head = head.reason.value
     return {
-        "head": kept,
+        "head": own_head,
         "no_head": no_head,
         "relations": work.relations,
         "left_out": {"unknown_object": len(work.chosen.unknown), "no_competitor": len(work.chosen.alone)},
-        "same_tokens": len(indistinct_objects([one.clozes for one in work.wordings if one.number == 0])),
+        "same_tokens": len(indistinct_objects([wording.clozes for wording in work.wordings if wording.number == 0])),
         "layout": work.facts.layout,
         "clusters": clustered_by(work, settings),
         "words": len(work.words),
@@ -198,7 +202,7 @@ def _about(
 
 
 def _inputs(settings: RetentionSettings) -> str:
-    """Return the hash of the contents of the files in the settings."""
+    """Return a hash of the contents of the files of facts and of neutral text that the settings name."""
     text = None if settings.text is None else file_digest(Path(settings.text))
     return fingerprint([None if settings.facts is None else load_facts(settings.facts).fingerprint, text])
 

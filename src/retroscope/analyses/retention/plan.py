@@ -1,4 +1,4 @@
-"""Plan the reading of facts: the facts, their tokens, the neutral text, and the estimated time."""
+"""Plan the reading of facts: choose the facts and their clozes, cut the neutral text, and estimate the time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,12 @@ from retroscope.numbers import count
 
 @dataclass(frozen=True, eq=False)
 class Wording:
-    """The facts of one relation in one wording (cloze), ready to be read."""
+    """The facts of one relation in one wording, ready to be read.
+
+    Attributes:
+        number: index of the wording: 0 is the cloze, larger numbers are its paraphrases.
+        clozes: the tokens of the facts in this wording.
+    """
 
     relation: str
     number: int
@@ -47,11 +52,11 @@ class RetentionWork:
         facts: facts of the sample whose object the tokenizer knows. The rows of the wordings are indices into them.
         chosen: which facts of the sample can be asked, and which cannot.
         wordings: the wordings of every relation, the cloze first.
-        places: inputs of neutral text.
-        targets: the token that each position of `places` predicts.
-        held_out: number of the last positions, to which no read-out is fitted.
+        places: inputs of neutral text, with the positions whose states are read.
+        targets: the token to predict at each of these positions.
+        held_out: how many positions, counted from the end, are held out from the fit of read-outs.
         words: token ids that a read-out can predict.
-        notes: what was left out.
+        notes: notes on the facts that were left out or count differently.
     """
 
     sample: Facts
@@ -72,25 +77,23 @@ class RetentionWork:
 
 
 def refusal(context: Context, settings: RetentionSettings) -> str:
-    """Return the reason why no fact can be read (no facts are given, or the two models' tokens differ), or "" if there
-    is none.
-    """
+    """Return the reason why no fact can be read (e.g. no facts are given, or the two vocabularies differ), or ""."""
     if settings.facts is None:
         return "no facts are given: name a file, --set retention.facts=FILE"
-    encoders = [one.tower(settings.tower) for one in context.models.values()]
+    encoders = [retriever.tower(settings.tower) for retriever in context.models.values()]
     first = encoders[0].tokenizer
     if not first.is_fast:
-        return f"the tokenizer of {encoders[0].name} cannot say which characters a token has"
+        return f"the tokenizer of {encoders[0].name} does not report which characters each token covers"
     if prediction(encoders[0]) == "masked" and first.mask_token_id is None:
-        return f"the tokenizer of {encoders[0].name} has no mask token, so that no word can be asked for"
-    vocabularies = [one.tokenizer.get_vocab() for one in encoders]
-    if any(one != vocabularies[0] for one in vocabularies):
-        return "the two models have different vocabularies: one head cannot read both"
+        return f"the tokenizer of {encoders[0].name} has no mask token, so no word of a cloze can be masked"
+    vocabularies = [encoder.tokenizer.get_vocab() for encoder in encoders]
+    if any(vocabulary != vocabularies[0] for vocabulary in vocabularies):
+        return "the two models have different vocabularies, so one language-model head cannot be applied to both"
     return ""
 
 
 def prediction(encoder: Encoder) -> Prediction:
-    """Return what models of the encoder's family predict in pre-training, e.g. masked or next words."""
+    """Return what the encoder's family predicts in pre-training: "masked" words, or next words ("causal")."""
     return "causal" if encoder.anatomy.layout.causal else "masked"
 
 
@@ -117,15 +120,16 @@ def plan(context: Context, settings: RetentionSettings) -> Planned:
         )
     texts = _neutral(context, settings, sample)
     places, targets, held_out = neutral_places(encoder.tokenizer, prediction(encoder), texts, settings.readout)
-    objects = torch.tensor([token for one in wordings for tokens in one.clozes.tokens for token in tokens])
+    objects = torch.tensor([token for wording in wordings for tokens in wording.clozes.tokens for token in tokens])
     words = torch.unique(torch.cat([objects, targets]))
     asked = len(facts) - len(askable.alone)
-    notes = (*sample.notes, *cannot, *counted_otherwise([one.clozes for one in wordings if one.number == 0], asked),
-             *repeated_wordings([one.clozes for one in wordings]))  # fmt: skip
+    firsts = [wording.clozes for wording in wordings if wording.number == 0]
+    repeated = repeated_wordings([wording.clozes for wording in wordings])
+    notes = (*sample.notes, *cannot, *counted_otherwise(firsts, asked), *repeated)
     work = RetentionWork(sample, facts, askable, wordings, places, targets, held_out, words, notes)
     lines = (
         f"facts: {asked:,} of {len(every):,}, {count(work.relations, 'relation')}, "
-        f"{count(sum(len(one.clozes.rows) for one in wordings), 'cloze')}",
+        f"{count(sum(len(wording.clozes.rows) for wording in wordings), 'cloze')}",
         f"read-out: {count(len(targets) - held_out, 'token')} of neutral text, {count(len(words), 'word')}",
     )
     document = {"facts": asked, "relations": work.relations, "words": len(words)}
@@ -133,12 +137,12 @@ def plan(context: Context, settings: RetentionSettings) -> Planned:
 
 
 def sampled_facts(facts: Facts, most: int, seed: int) -> Facts:
-    """Return at most `most` facts of each relation, drawn at random, in their order."""
-    kept = set[str]()
+    """Return at most `most` facts of each relation, drawn at random, in the order of `facts`."""
+    drawn = set[str]()
     for relation in facts.by_relation.values():
         order = np.random.default_rng(seed).permutation(len(relation))[:most]
-        kept.update(relation[at].id for at in order)
-    return replace(facts, facts=tuple(fact for fact in facts.facts if fact.id in kept))
+        drawn.update(relation[at].id for at in order)
+    return replace(facts, facts=tuple(fact for fact in facts.facts if fact.id in drawn))
 
 
 def _wordings(encoder: Encoder, facts: Facts, settings: RetentionSettings) -> Sequence[Wording]:
@@ -175,13 +179,16 @@ def _neutral(context: Context, settings: RetentionSettings, facts: Facts) -> lis
 
 
 def _seconds(context: Context, settings: RetentionSettings, work: RetentionWork) -> float:
-    """Estimate the seconds of passes through both models and the control, and of read-outs."""
+    """Estimate the seconds of forward passes of both models and the random-weight control, and of read-outs."""
     inputs = [
-        place for one in work.wordings for fact in range(len(one.clozes.rows)) for place in one.clozes.places(fact)
+        place
+        for wording in work.wordings
+        for fact in range(len(wording.clozes.rows))
+        for place in wording.clozes.places(fact)
     ]
     lengths = [len(place.ids) for place in (*work.places, *inputs)]
     seconds = 0.0
-    sides = [one.tower(settings.tower) for one in context.models.values()]
+    sides = [retriever.tower(settings.tower) for retriever in context.models.values()]
     for encoder in (*sides, *(sides[:1] if context.settings.random_weights else ())):
         seconds += context.seconds_of(encoder, operations(encoder, lengths))
         layers, width = encoder.anatomy.n_blocks + 1, encoder.width

@@ -16,17 +16,17 @@ from retroscope.typesetting.subject import MODEL
 
 
 def report(result: RetentionResult, reading: Reading) -> Section:
-    """Return the section: statements, the figure by layer, the tables and all numbers."""
+    """Return the section about the retention of facts: statements, a figure by layer, tables and all numbers."""
     retained = [
         {"readout": readout, "stratum": stratum, "read_before": before, "read_after": part.value,
          "ci_low": part.low, "ci_high": part.high, "n": part.n}
-        for (readout, stratum), one in result.retained.items()
-        for before, part in ((True, one.kept), (False, one.gained))
+        for (readout, stratum), facts in result.retained.items()
+        for before, part in ((True, facts.kept), (False, facts.gained))
     ]  # fmt: skip
     frames = {
         "facts": rows(result.effect),
         "facts_retained": pd.DataFrame(retained),
-        "facts_controls": pd.DataFrame([vars(one) for one in result.controls]),
+        "facts_controls": pd.DataFrame([vars(control) for control in result.controls]),
         "facts_consistency": result.consistency,
         "facts_losses": result.losses,
     }
@@ -44,8 +44,8 @@ def report(result: RetentionResult, reading: Reading) -> Section:
             "effects": effect_records(result.effect),
             "vocabulary": effect_records(result.vocabulary),
             "retained": retained,
-            "controls": [vars(one) | {"failed": one.failed} for one in result.controls],
-            "found": [_association(one) for one in result.associations],
+            "controls": [vars(control) | {"failed": control.failed} for control in result.controls],
+            "found": [_association(association) for association in result.associations],
             "consistency": result.consistency.to_dict(orient="records"),
             "about": dict(result.about),
         },

@@ -18,7 +18,7 @@ VOCABULARY = "vocabulary"  # scores of ranks among all tokens, SIDE/vocabulary
 
 @dataclass(frozen=True)
 class FactShare:
-    """A share of some facts with its interval. All numbers are NaN if there are no facts."""
+    """Which share of some facts can be read, with its interval. Without facts, `n` is 0 and the others are NaN."""
 
     value: float
     low: float
@@ -31,8 +31,8 @@ class Retained:
     """Shares of facts that fine-tuning kept, and of facts that it gained, at the last layer.
 
     Attributes:
-        kept: share of the facts read before fine-tuning that are also read after it.
-        gained: share of the other facts that are read after fine-tuning.
+        kept: of the facts that can be read before fine-tuning, the share that can also be read after it.
+        gained: of the facts that cannot be read before fine-tuning, the share that can be read after it.
     """
 
     kept: FactShare
@@ -41,15 +41,15 @@ class Retained:
 
 @dataclass(frozen=True)
 class FactControl:
-    """P@1 of a control without knowledge, and P@1 of always answering the most frequent object.
+    """P@1 of a control that cannot know the facts, and P@1 of always answering the most frequent object.
 
     Attributes:
-        name: name of the control.
-        side: "before", "after" or "random".
+        name: name of the control, e.g. "other subject".
+        side: role of the model: "before", "after" or "random" (weights).
         readout: "head" or "refitted".
-        value, low, high: P@1 with its interval, at the last layer.
-        most_frequent: P@1 of the most frequent object, of the same facts.
-        n: facts.
+        value, low, high: P@1 of the control with its interval, at the last layer.
+        most_frequent: P@1 of always answering a relation's most frequent object, for the same facts.
+        n: number of facts.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Association:
     """Association of facts known before fine-tuning with facts found in search: odds ratios, overall and in strata.
 
     Attributes:
-        side: the model whose search found the passage.
+        side: role of the model whose search found the passage.
         stratum: stratum of the facts, or "" for all of them.
-        known, unknown: share of the known facts that are found, and of the unknown facts.
+        known, unknown: share of the known facts whose passage is found, and the same share for the unknown facts.
         n_known: number of known facts.
         crude: odds ratio of all facts together. Any property that makes facts both known and found confounds it.
-        within: odds ratio within strata of the facts, thirds of popularity and thirds of shared words.
+        within: odds ratio among facts of the same stratum, third of popularity and third of shared words.
     """
 
     side: str
@@ -97,17 +97,18 @@ class LanguageHeadFacts(TypedDict):
 
 
 class LeftOutCounts(TypedDict):
-    """Number of facts that were left out, by reason."""
+    """Numbers of facts that were left out, because of an unknown object or because no other object competes."""
 
     unknown_object: int
     no_competitor: int
 
 
 class RetentionFacts(TypedDict):
-    """Facts of a measurement of retention other than its numbers, as JSON-like values.
+    """Circumstances of a measurement of retention, as JSON-like values.
 
-    "no_head" is the reason why "head" is None. "same_tokens" is the number of objects with the tokens of another
-    object, "words" that of the tokens that a read-out can predict, and "positions" that of the tokens it is fitted on.
+    "no_head" is the reason why "head" is None. Three values are counts: "same_tokens" of the facts whose object has the
+    tokens of another object, "words" of the tokens that a read-out can predict, and "positions" of the tokens on which
+    it is fitted.
     """
 
     head: LanguageHeadFacts | None
@@ -128,18 +129,19 @@ class RetentionResult:
     """Result of retention: the facts that each model recalls, by layer and read-out.
 
     Attributes:
-        effect: effect over (layer, readout, measure). The cells of a measure and read-out are a family.
-        vocabulary: reciprocal rank of answers of one token among all tokens, by layer, as the head reads them, or None
-            without a head.
-        last: number of the last layer.
-        retained: (readout, stratum) -> share read after fine-tuning of the facts that were read before, and of the
-            others. The stratum "" has all facts.
+        effect: difference after - before over (layer, readout, measure). The layers of one measure and read-out are one
+            family of tests.
+        vocabulary: difference in the reciprocal rank of one-token answers among all tokens, by layer, with the
+            language-model head, or None without a head.
+        last: index of the last layer.
+        retained: (readout, stratum) -> shares of the facts that fine-tuning kept and gained. The stratum "" has all
+            facts.
         controls: every control.
-        losses: side, layer, loss of the refitted read-outs on held-out text.
-        consistency: side, readout, consistency over wordings, and the number of facts.
-        associations: known x found, of each side.
-        strata: stratum, side, readout, P@1 with its interval.
-        about: notes of the measurement on head, clusters and neutral text.
+        losses: a row for each side (role of the model) and layer: the loss of the refitted read-out on held-out text.
+        consistency: a row for each side and read-out: the mean consistency over wordings, and the number of facts.
+        associations: association of known facts with found facts, for the search of each model and each stratum.
+        strata: a row for each stratum, side and read-out: P@1 with its interval.
+        about: language-model head, clusters, neutral text and other circumstances of the measurement.
     """
 
     effect: Difference

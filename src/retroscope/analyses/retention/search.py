@@ -1,4 +1,4 @@
-"""Search the passages that state facts with the questions that ask for them."""
+"""Search the passages that state facts, with the questions that ask for these facts as queries."""
 
 import re
 
@@ -17,20 +17,21 @@ WORD = re.compile(r"\w+")
 def search_facts(context: Context, facts: Facts, found_at: int) -> pd.DataFrame:
     """Return a row for each fact that has a question and passages: whether each model finds one of its passages.
 
-    The column "found/SIDE" says whether a passage that states the fact is among the first `found_at`. The column
-    "shared" is the share of the question's words that are in the fact's passages. The column "popularity" is the
-    popularity that the facts give, if all facts give it. Otherwise it is the number of passages that name the subject.
+    SIDE in the column "found/SIDE" is the role of a model; the value is 1 if a passage that states the fact is among
+    the first `found_at`. The column "shared" is the largest share of the question's words that are in one of the fact's
+    passages. The column "popularity" is the popularity that the facts give, if all facts give it. Otherwise it is the
+    number of passages that name the subject.
     """
     collection = facts_as_collection(facts, "facts")
     measure = f"Success@{found_at}"
     asked = [fact for fact in facts.facts if fact.id in collection.queries]
-    found = {f"found/{side}": _found(context.on(collection, first=False), one, measure, asked)
-             for side, one in context.models.items()}  # fmt: skip
-    words = [f" {' '.join(WORD.findall(one.text.casefold()))} " for one in collection.passages.values()]
+    hits = {f"found/{side}": _found(context.on(collection, first=False), retriever, measure, asked)
+            for side, retriever in context.models.items()}  # fmt: skip
+    words = [f" {' '.join(WORD.findall(passage.text.casefold()))} " for passage in collection.passages.values()]
     return pd.DataFrame(
         {
             "fact": [fact.id for fact in asked],
-            **found,
+            **hits,
             "shared": [_shared(fact) for fact in asked],
             "popularity": _popularity(asked, words),
         }
@@ -50,13 +51,13 @@ def _shared(fact: Fact) -> float:
 
 
 def _popularity(asked: list[Fact], passages: list[str]) -> list[float]:
-    """Return the popularity of every fact's subject: as given if all facts give it, else the passages that name it.
+    """Return the popularity of every fact's subject: as given if all facts give it, or else in how many passages it is.
 
     Args:
         passages: the words of each passage between single spaces, with a space at both ends.
     """
-    given = [fact.popularity for fact in asked if fact.popularity is not None]
-    if len(given) == len(asked):
-        return given
+    popularity = [fact.popularity for fact in asked if fact.popularity is not None]
+    if len(popularity) == len(asked):
+        return popularity
     subjects = [f" {' '.join(WORD.findall(fact.subject.casefold()))} " for fact in asked]
     return [float(sum(subject in passage for passage in passages)) for subject in subjects]

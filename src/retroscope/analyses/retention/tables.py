@@ -18,7 +18,7 @@ READ_OUTS = {"head": "backbone's head", "refitted": "refitted read-out"}
 
 
 def fact_tables(result: RetentionResult) -> dict[str, PaperTable]:
-    """Return the tables: measures at the last layer, P@1 by layer, controls, strata, known against found facts."""
+    """Return the tables, e.g. measures at the last layer, P@1 by layer, controls, and known against found facts."""
     tables = {"facts": _last_layer(result), "facts_by_layer": _by_layer(result), "facts_controls": _controls(result)}
     if result.vocabulary is not None:
         tables["facts_vocabulary"] = _vocabulary(result.vocabulary, result)
@@ -125,14 +125,15 @@ def _strata(result: RetentionResult) -> PaperTable:
 
 def _found(result: RetentionResult) -> PaperTable:
     columns = [
-        {"facts": one.stratum or "all", "searched by": one.side, "known": one.n_known,
+        {"stratum": one.stratum or "all", "searched by": one.side, "known": one.n_known,
          "share found, known facts": score(one.known), "share found, other facts": score(one.unknown),
          "odds ratio, all": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
-         "p within": p_value(one.within.p), "of": one.crude.n, "of within": one.within.n}
+         "p within": p_value(one.within.p), "facts, all": one.crude.n, "facts, within strata": one.within.n}
         for one in result.associations
     ]  # fmt: skip
     note = (
-        "A fact is known if the backbone ranks its object first. The odds ratio within strata is that of Mantel and "
+        "Searched by: the model whose search is tested. Known: number of facts whose object the backbone ranks first. "
+        "The odds ratio relates known facts to found facts. The odds ratio within strata is that of Mantel and "
         "Haenszel; facts are in one stratum if they agree in their own stratum and in their thirds by popularity and "
         "by shared words. A stratum does not count if all or none of its facts are known, or if all or none are "
         "found. The odds ratio of all facts is confounded by differences between known and unknown "
@@ -142,7 +143,7 @@ def _found(result: RetentionResult) -> PaperTable:
         f"Facts known by the backbone, and facts whose passage is found among the first {result.about['found_at']} "
         "passages."
     )
-    return PaperTable(pd.DataFrame(columns), caption, note, ("known", "of", "of within"))
+    return PaperTable(pd.DataFrame(columns), caption, note, ("known", "facts, all", "facts, within strata"))
 
 
 def _printed(one: OddsRatio) -> str:

@@ -37,7 +37,7 @@ def statements(result: RetentionResult) -> tuple[Statement, ...]:
         )
         in_order.append(Statement(TOPIC, State.NOT_RUN, text, (), code="no_head"))
     in_order.append(_controls(result))
-    in_order += [_association(one, result) for one in result.associations if not one.stratum]
+    in_order += [_association(association, result) for association in result.associations if not association.stratum]
     return tuple(in_order)
 
 
@@ -62,14 +62,15 @@ def _share(one: FactShare) -> str:
 
 def _controls(result: RetentionResult) -> Statement:
     """State that no control gives more correct answers than chance allows, or name the controls that do."""
-    failed = [one for one in result.controls if one.failed]
+    failed = [control for control in result.controls if control.failed]
     if not failed:
-        highest = max(result.controls, key=lambda one: one.value - one.most_frequent, default=None)
+        highest = max(result.controls, key=lambda control: control.value - control.most_frequent, default=None)
         text = "No control was measured."
         if highest is not None:
             text = (
                 f"{count(len(result.controls), 'control')}: none is significantly more accurate than always answering "
-                f"the most frequent object of each relation. The nearest is {_control_words(highest)}.{scope(result)}"
+                f"the most frequent object of each relation. The control nearest to it is {_control_words(highest)}."
+                f"{scope(result)}"
             )
         return Statement(TOPIC, State.MEASURED, text, code="controls", control="facts", figure=FIGURE)
     text = f"Controls give answers that they cannot know: {'; '.join(map(_control_words, failed))}.{scope(result)}"
@@ -86,7 +87,7 @@ def _control_words(one: FactControl) -> str:
 def _association(one: Association, result: RetentionResult) -> Statement:
     """State the share of known and of unknown facts whose passage a model finds, and the odds ratio within strata."""
     within, alike = one.within, "third by popularity and third by shared words"
-    if any(other.stratum for other in result.associations):
+    if any(association.stratum for association in result.associations):
         alike = f"stratum, {alike}"
     text = (
         f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage for a share of {score(one.known)} of the "

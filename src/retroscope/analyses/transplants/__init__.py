@@ -1,6 +1,6 @@
 """Analysis of transplants: which fine-tuned weights does retrieval need?
 
-Weights of one model are transplanted into the other.
+Weights of one model are transplanted into the other, and retrieval is measured with the resulting hybrid.
 """
 
 from retroscope.analyses.analysis import (

@@ -1,9 +1,9 @@
 """Compare transplants with random weight changes of equal size, to test whether the learned values matter.
 
-Every tensor of the part is changed in a random direction, by the norm of its change by fine-tuning. A part is claimed
-only if its transplant has a larger effect than these random changes, over queries and over draws. Half of the draws are
-made first. The other half is made only for places whose test is still open (`statistics.testing.sequential`). Draws
-that were not made are NaN.
+Every transplanted tensor is moved in a random direction, by the norm of its real change. A place (a block, a group of
+blocks or a part) is claimed only if its transplant has a larger effect than these random changes, by a test over
+queries and a test over draws. Half of the draws are made first. The other half is made only for places whose test is
+still undecided (`statistics.testing.sequential`). The scores of draws that were not made are NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def single_places(names: Sequence[str]) -> list[str]:
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the places whose transplant changes the first measure significantly, if all weights do, too."""
+    """Return the places whose transplant changes the first measure significantly; none unless all weights do, too."""
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -48,19 +48,19 @@ def control_table(
 
     `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`.
     `p_draws` is the p of the test whether the place could be one more draw (Student's prediction). A claim needs both
-    tests, so its p is the larger of the two, and 1 if the place has less effect than the draws in its own direction.
-    The p combines all looks at the draws. `p_corrected` is this p after Holm's correction over the places of a
-    direction and measure. `beats` says whether it is below alpha.
+    tests, so its p is the larger of the two. It is 1 if the effect of the place is smaller than the mean of its draws.
+    It combines the tests after half of the draws and after all draws. `p_corrected` is this p after Holm's correction
+    over the places of a direction and measure. `beats` says whether it is below alpha.
     """
     records = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
     return pd.DataFrame(records, columns=list(CONTROL_COLUMNS))
 
 
 def open_places(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[str]:
-    """Return the places whose test against random changes is still open, by the first measure.
+    """Return the places whose test against random changes is still undecided, by the first measure.
 
     A test is decided if the place beats its draws, or if one draw has as large an effect (Besag and Clifford 1991 stop
-    there, too), because the rank of the place is then no evidence.
+    there, too), because the rank of the place among the draws is then no evidence.
     """
     rows_of = pd.DataFrame(_rows(difference, scores, statistics))
     first = rows_of[rows_of["measure"] == str(scores.values["measure"].values[0])]
@@ -84,14 +84,14 @@ def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings
 
 @dataclass(frozen=True, eq=False)
 class _Tested:
-    """Scores of transplants and of random changes at the same places, to be tested after a number of draws."""
+    """Scores of transplants and of random changes at the same places, which are tested after a number of draws."""
 
     difference: Difference
     scores: Scores
     statistics: ComparisonSettings
 
     def first_draws(self, n: int) -> pd.DataFrame:
-        """Return a row for each place and measure: its effect against its first `n` random draws (or all, if fewer)."""
+        """Return a row for each place and measure: its effect, compared with its first `n` random draws (or fewer)."""
         values = self.scores.values.isel(draw=slice(n))
         places = [str(name) for name in values["transplant"].values]
         hybrids = self.difference.after.values.sel(transplant=places)
@@ -118,8 +118,10 @@ def _against_draws(
     """Return the effect of a place, the range of its random draws, and the tests over queries and over draws.
 
     Args:
-        beyond: the comparison of the place with the mean of its draws, by query.
-        planned: draws of the look. With fewer it was not made, and p is 1.
+        beyond: the comparison of the place with the mean of its draws, paired by query.
+        effect: mean effect of the place over queries.
+        draws: mean effect of each draw over queries.
+        planned: number of draws after which the place is tested. If fewer were made, p is 1.
     """
     sign = float(np.sign(effect))
     does_more = sign * beyond["effect"] > 0 and len(draws) == planned

@@ -12,12 +12,12 @@ PANELS = {RESTORED: "retriever, weights restored", GRAFTED: "backbone, weights g
 
 
 def transplant_figures(f: TransplantEffects) -> tuple[Figure, ...]:
-    """Draw the effects by depth, but no figure if no single blocks were transplanted."""
+    """Draw retrieval by transplanted block. Return no figure if only parts or all weights were transplanted."""
     return (_depth(f),) if f.table()["kind"].isin(["block", "top", "bottom"]).any() else ()
 
 
 def _depth(f: TransplantEffects) -> Figure:
-    """Draw the headline measure by transplanted block, singly and cumulatively, in both directions."""
+    """Draw the headline measure with one transplanted block, and with the first or last k blocks, in each direction."""
     names = {"block": "one block", "top": "from the top", "bottom": "from the bottom"}
     table = f.table()
     table = table[(table["measure"] == f.measures[0]) & table["kind"].isin(list(names))]
@@ -42,10 +42,10 @@ def _depth(f: TransplantEffects) -> Figure:
         "transplants",
         f"{f.measures[0]} with transplanted blocks",
         "The curves differ in which weights are transplanted. One block: only the block at that position, "
-        "or the group of blocks that ends with it. From the top: the last k blocks and the final norm. From "
-        "the bottom: the embeddings and the first k blocks. Intact: the receiving model before any transplant. "
-        "Bands are confidence intervals over queries.",
-        f"{f.measures[0]} of hybrids against the number of transplanted blocks",
+        "or the group of blocks that ends with it. From the top: the last k blocks and the final norm, for k on the "
+        "axis. From the bottom: the embeddings and the first k blocks. Intact: the receiving model before any "
+        "transplant. Bands are confidence intervals over queries.",
+        f"{f.measures[0]} of hybrids by the transplanted block, or by the number of transplanted blocks",
         choosing(panel, shown, [Selector("panel", "hybrid", panels[0])]),
         facets(panel, shown, "panel", panels, columns=2),
     )

@@ -41,8 +41,9 @@ class TransplantScores:
 
     Attributes:
         hybrids: direction -> the intact receiver and its hybrids, (query, transplant, measure).
-        random: direction -> its claimed places changed at random, (query, transplant, draw, measure).
-        subsets: direction -> every subset of a few groups, (query, transplant, measure), empty if not requested.
+        random: direction -> random changes of the places with a significant effect, (query, transplant, draw, measure).
+        subsets: direction -> transplants of every subset of a few groups of blocks, (query, transplant, measure); empty
+            if they were not requested.
     """
 
     hybrids: HybridScores
@@ -51,17 +52,20 @@ class TransplantScores:
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantResult | None:
-    """Return the effects on every collection. The transplants of a direction and measure are one family of tests."""
+    """Return the effects on every collection, or None if nothing was transplanted.
+
+    All transplants of one direction and measure are one family of tests.
+    """
     statistics = reading.subject.paired_statistics
     effects = []
-    for one in measurements:
-        scores = scores_of(one)
+    for measurement in measurements:
+        scores = scores_of(measurement)
         if scores.hybrids:
-            single = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
+            single = effects_of(scores, measurement.collection, reading.subject.n_blocks, statistics)
             over = places_over_trainings(
-                single, further_of(one), reading.subject.after.name, statistics.intervals.level
+                single, further_of(measurement), reading.subject.after.name, statistics.intervals.level
             )
-            effects.append(_with_sample(replace(single, over_trainings=over), one.facts))
+            effects.append(_with_sample(replace(single, over_trainings=over), measurement.facts))
     return TransplantResult(tuple(effects)) if effects else None
 
 
@@ -83,7 +87,9 @@ def scores_of(measurement: Measurement) -> TransplantScores:
         return {d: scores[f"{d}/{name}"] for d in DIRECTIONS if f"{d}/{name}" in scores}
 
     intact = of(INTACT)
-    return TransplantScores({d: (intact[d], one) for d, one in of(HYBRIDS).items()}, of(RANDOM_CHANGES), of(SUBSETS))
+    return TransplantScores(
+        {d: (intact[d], hybrids) for d, hybrids in of(HYBRIDS).items()}, of(RANDOM_CHANGES), of(SUBSETS)
+    )
 
 
 def further_of(measurement: Measurement) -> dict[str, HybridScores]:
@@ -98,11 +104,13 @@ def further_of(measurement: Measurement) -> dict[str, HybridScores]:
 def places_over_trainings(
     effects: TransplantEffects, further: Mapping[str, HybridScores], first: str, level: float
 ) -> OverTrainings | None:
-    """Return the effects over all trainings and queries. The places of a measure are one family of tests.
+    """Return the effects over all trainings and queries, or None without further trainings.
+
+    The places of a measure are one family of tests.
 
     Args:
         effects: effects of the first training.
-        further: name -> scores of the same places, of every further training.
+        further: name of a further training -> its scores with the same places transplanted.
         first: name of the first training.
         level: confidence level of the intervals.
     """
@@ -114,7 +122,7 @@ def places_over_trainings(
     own = (difference.before.select(transplant=places), difference.after.select(transplant=places))
     each = [own, *(scores[direction] for scores in further.values())]
     intact, hybrids = (
-        stack_trainings(f"transplants of every training, {side}", [one[k] for one in each], names)
+        stack_trainings(f"transplants of every training, {side}", [pair[k] for pair in each], names)
         for k, side in enumerate((INTACT, HYBRIDS))
     )
     frame = effects_over_trainings(intact, hybrids, level, "measure")
@@ -160,8 +168,8 @@ def differences(hybrids: HybridScores, statistics: ComparisonSettings) -> dict[s
 def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataFrame:
     """Return every transplant's share of the total effect, in rows with the columns `SHARE_COLUMNS`.
 
-    A direction and measure without a significant total effect has no rows. The row `SUM` adds up the effects of all
-    single blocks, or groups of blocks.
+    A direction and measure without a significant total effect has no rows. The row `SUM` has the sum of the effects of
+    all single blocks, or groups of blocks.
     """
     records = []
     for direction, difference in differences.items():

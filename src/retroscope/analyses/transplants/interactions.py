@@ -1,5 +1,6 @@
-"""Interactions between groups of transplanted blocks. Every subset of a few groups transplanted; Shapley values and
-pairs, query by query.
+"""Interactions between groups of transplanted blocks: Shapley values of groups, and interactions of pairs of groups.
+
+They are computed query by query from the scores of every subset of a few groups.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ DIGITS = 12  # of sums of a few measures: what is less is rounding
 
 
 def players(n_blocks: int, groups: int) -> list[str]:
-    """Return the names of at most `groups` groups: neighbouring blocks, and the weights outside the blocks."""
+    """Return the names of at most `groups` groups of weights: groups of neighbouring blocks, and all other weights."""
     groups_of_blocks = steps(n_blocks, groups - 1)
     return [*(str(last) if first == last else f"{first}-{last}" for first, last in groups_of_blocks), OUTSIDE]
 
@@ -43,7 +44,7 @@ def groups_of(scores: Scores) -> list[str]:
 def interaction_tables(
     scores: Scores, measure: str, statistics: ComparisonSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return Shapley values of the groups and interactions of their pairs, with intervals over queries.
+    """Return two tables: Shapley values of the groups, and interactions of their pairs, with intervals over queries.
 
     Args:
         scores: (query, transplant, measure) of every subset, "none" and "all" among them.
@@ -74,10 +75,10 @@ def interaction_tables(
 
 
 def _tested(values: dict[str, np.ndarray], scores: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
-    """Test the mean over queries of each label: interval and p, corrected over the labels."""
+    """Return a row for each label: the mean of its values over queries, tested against 0 (p corrected over labels)."""
     of_queries = scores.values.isel(transplant=0, measure=0, drop=True).coords
     table = np.round(np.stack(list(values.values()), axis=1), DIGITS)
     array = xr.DataArray(table, {**of_queries, "label": list(values)}, ("query", "label"))
     settings = replace(statistics, family_per=(), margin=None, test="auto")
-    nothing, something = (replace(scores, values=one) for one in (xr.zeros_like(array), array))
+    nothing, something = (replace(scores, values=by_label) for by_label in (xr.zeros_like(array), array))
     return rows(compare_scores(nothing, something, settings))

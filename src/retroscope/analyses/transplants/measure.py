@@ -1,4 +1,4 @@
-"""Transplant weights of one model into the other, part by part, and measure retrieval each time."""
+"""Transplant weights of one model into the other (e.g. one block, one part, all), and measure retrieval each time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def refusal(context: Context, settings: SweepSettings) -> str:
-    """Return why no weights can be transplanted (one model, unlike architectures, equal weights); "" if they can.
+    """Return the reason why no weights can be transplanted (e.g. a single model, equal weights), or "" if they can.
 
     Raises:
         SettingsError: for an unknown transplant, or a measure that cannot be computed.
@@ -95,21 +95,23 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
 
 def _named(hybrids: Measured, random: Mapping[str, Scores], subsets: Mapping[str, Scores]) -> dict[str, Scores]:
     names = (INTACT, HYBRIDS)
-    scores = {f"{d}/{name}": one for d, both in hybrids.items() for name, one in zip(names, both, strict=True)}
-    scores |= {f"{direction}/{RANDOM_CHANGES}": one for direction, one in random.items()}
-    return scores | {f"{direction}/{SUBSETS}": one for direction, one in subsets.items()}
+    scores = {
+        f"{d}/{name}": measured for d, both in hybrids.items() for name, measured in zip(names, both, strict=True)
+    }
+    scores |= {f"{direction}/{RANDOM_CHANGES}": measured for direction, measured in random.items()}
+    return scores | {f"{direction}/{SUBSETS}": measured for direction, measured in subsets.items()}
 
 
 def _of_trainings(direction: str, others: Mapping[str, tuple[Scores, Scores]]) -> dict[str, Scores]:
     return {
-        f"{direction}/{TRAININGS}/{number}/{name}": one
+        f"{direction}/{TRAININGS}/{number}/{name}": measured
         for number, both in enumerate(others.values())
-        for name, one in zip((INTACT, HYBRIDS), both, strict=True)
+        for name, measured in zip((INTACT, HYBRIDS), both, strict=True)
     }
 
 
 def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
-    """Return the scores of every subset of the groups, in the first direction."""
+    """Return direction -> scores with every subset of the groups transplanted, for the first direction alone."""
     if not work.subsets:
         return {}
     direction = sweep.settings.directions[0]
@@ -117,8 +119,8 @@ def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
     intact, hybrids = hybrid_scores(replace(sweep, names=work.subsets, settings=settings, stage="subsets"))[direction]
     none = intact.values.isel(transplant=[0]).assign_coords(transplant=["none"])
     every = xr.concat([none, hybrids.values], "transplant")
-    kept = every.copy(data=np.ascontiguousarray(every.values))  # as it is read again
-    return {direction: replace(hybrids, name="subsets", values=kept)}
+    contiguous = every.copy(data=np.ascontiguousarray(every.values))  # as it is read again
+    return {direction: replace(hybrids, name="subsets", values=contiguous)}
 
 
 def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[SampleRow]:

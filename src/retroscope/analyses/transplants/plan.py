@@ -27,8 +27,8 @@ from retroscope.surgery.transplant import RANDOM, donated, named, sweep
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 MIB = 2**20
-SIGNIFICANT = 0.5  # share of the places alone whose random changes a total includes: which they are is seen later
-MOST_HELD = 2**31  # numbers of all hybrids' vectors, which are in memory together
+SIGNIFICANT = 0.5  # expected share of the single places with a significant effect, which need random changes
+MOST_HELD = 2**31  # numbers in the vectors of all hybrids, which are in memory at the same time
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class SweepWork:
     """Prepared work of the transplants: the names of all hybrids.
 
     Attributes:
-        names: names of all hybrids, "none" (the receiver) and "all" among them.
-        subsets: transplants of every subset of a few groups, empty if they were not requested.
-        further: the further trainings of the retriever, whose single places are transplanted, too.
+        names: names of all hybrids, with "none" (the intact receiver) and "all".
+        subsets: names of the transplants of every subset of a few groups, empty if they were not requested.
+        further: further trainings of the retriever, whose single places are transplanted, too.
     """
 
     names: tuple[str, ...]
@@ -48,7 +48,12 @@ class SweepWork:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Number of encodings of each text: for all hybrids and subsets, and an upper bound for random changes."""
+    """Number of full encodings of each text.
+
+    Attributes:
+        hybrids: for all hybrids and subsets.
+        controls: upper bound for the random changes.
+    """
 
     hybrids: float
     controls: float
@@ -59,15 +64,15 @@ class SweepSize:
     """Expected work of the transplants.
 
     Attributes:
-        hybrids: of all directions. A receiver as it is counts as none.
-        bytes: of all hybrids' vectors, which are held together.
-        passages, queries: that every hybrid encodes.
-        seconds: for the hybrids and subsets.
-        controls: random changes of equal size, at most.
-        control_seconds: for them.
-        subsets: of the groups whose interactions are measured, but the empty one.
-        trainings: further trainings whose single places are transplanted, too.
-        training_seconds: for them.
+        hybrids: number of hybrids of all directions, without the intact receivers.
+        bytes: size of the vectors of all hybrids, which are in memory at the same time.
+        passages, queries: number of passages and of queries that every hybrid encodes.
+        seconds: estimated seconds for the hybrids and subsets.
+        controls: the largest number of random changes.
+        control_seconds: estimated seconds for these random changes.
+        subsets: number of non-empty subsets of the groups whose interactions are measured.
+        trainings: number of further trainings whose single places are transplanted, too.
+        training_seconds: estimated seconds for these trainings.
     """
 
     hybrids: int
@@ -100,8 +105,8 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
 def plan(context: Context, settings: SweepSettings) -> Planned:
     """Plan the transplants: count hybrids, passages, queries and bytes of vectors, and estimate the seconds.
 
-    The seconds include the first look's random changes for `SIGNIFICANT` of the places, and the hybrids of further
-    trainings.
+    The seconds include the hybrids of further trainings, and the first half of the random changes for an expected share
+    (`SIGNIFICANT`) of the places.
 
     Raises:
         SettingsError: for an unknown name, or more vectors than fit into memory.
@@ -142,7 +147,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
 
 
 def _drawn_share(settings: SweepSettings) -> float:
-    """Return the share of the random draws that are used at the first look."""
+    """Return the share of the random draws that are made before the first test, or 0 without draws."""
     return looks(settings.draws)[0].draws / settings.draws if settings.draws else 0.0
 
 
@@ -186,9 +191,9 @@ def _numbers(searched: Collection, hybrids: int, model: Retriever) -> int:
 
 
 def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[HybridKey]]:
-    """Return an upper bound on the random changes: their number if every single place is significant.
+    """Return the keys of all random changes that are measured if every single place has a significant effect.
 
-    Of each run only the receiver is recorded.
+    There is one list for each direction and draw. A key is (index of the receiving model, name of the random change).
     """
     places = single_places(names)
     return [
@@ -211,7 +216,7 @@ def _cost(
 
 
 def together_or_apart(before: Encoder, after: Encoder, keys: Sequence[HybridKey]) -> float:
-    """Return the number of full encodings of a text for all hybrids; both directions share a run if possible."""
+    """Return how many full encodings of a text all hybrids take. Both directions share a forward pass if possible."""
     if run_alike(before, after) and same_tokens(before, after):
         return encodings(after.anatomy, keys)
     apart = [[(0, name) for receiver, name in keys if receiver == r] for r in {receiver for receiver, _ in keys}]
@@ -231,7 +236,7 @@ def _line(size: SweepSize) -> str:
     )
     return (
         f"transplants: {size.hybrids:,} hybrids{subsets} over {size.passages:,} passages and "
-        f"{size.queries:,} queries, each encoded from its first change up, about {estimate(size.seconds)} "
+        f"{size.queries:,} queries, each encoded from its first changed layer up, about {estimate(size.seconds)} "
         f"(less if an earlier run left vectors in the cache); {size.bytes / MIB:,.0f} MiB of vectors"
         f"{controls if size.controls else ''}{trainings if size.trainings else ''}"
     )

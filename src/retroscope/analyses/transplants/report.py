@@ -1,4 +1,4 @@
-"""Report transplants: the figure of the first collection, statements and tables of all."""
+"""Report transplants: a figure for the first collection, statements and tables for every collection."""
 
 from typing import Any
 
@@ -14,43 +14,48 @@ from retroscope.typesetting.charts.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:
-    """Return the section. Statements that `localisation` summarises are details, those over trainings are not."""
+    """Return the section about transplants.
+
+    Its `statements` are those over several trainings. Its `details` are all others, which `localisation` summarises.
+    """
     first, over = result.first, result.first.over_trainings
     others = list(enumerate(result.by_collection[1:], start=2))
-    every = {f"transplants_{n}": transplant_tables(one, reading.subject)["transplants"] for n, one in others}
+    every = {f"transplants_{n}": transplant_tables(effects, reading.subject)["transplants"] for n, effects in others}
     return Section(
         statements=training_statements(first),
         details=transplant_statements(first),
         draw=lambda: _figures(first),
         tables=transplant_tables(first, reading.subject) | every,
         frames={"transplants": first.table()}
-        | {f"transplants_{n}": other.table() for n, other in others}
+        | {f"transplants_{n}": effects.table() for n, effects in others}
         | ({} if over is None else {"transplants_trainings": over.places, "transplants_each_training": over.each}),
         differences={
-            (f"Transplants: {direction}" if n == 0 else f"Transplants: {direction}, {one.collection}"): difference
-            for n, one in enumerate(result.by_collection)
-            for direction, difference in one.differences.items()
+            (f"Transplants: {direction}" if n == 0 else f"Transplants: {direction}, {effects.collection}"): difference
+            for n, effects in enumerate(result.by_collection)
+            for direction, difference in effects.differences.items()
         },
         methods={} if over is None else {"Transplants over trainings": over.method},
-        document=[_document(one) for one in result.by_collection],
+        document=[_document(effects) for effects in result.by_collection],
         values={
             "notes": first.notes,
             "trainings": reading.subject.trainings,
             "retriever": reading.subject.after.name,
-            "further": [(f"transplants_{n}", one.collection, transplant_statements(one)) for n, one in others],
+            "further": [
+                (f"transplants_{n}", effects.collection, transplant_statements(effects)) for n, effects in others
+            ],
         },
         left_out=_left_out(reading),
     )
 
 
 def _left_out(reading: Reading) -> dict[str, str]:
-    """Name the control that the settings omit, and the option that adds it."""
+    """Return the control that the settings leave out -> the option that adds it, or nothing if it was run."""
     settings = reading.subject.settings.get("transplants") or {}
     return {"random changes of the weights": "--set transplants.draws=3"} if settings.get("draws") == 0 else {}
 
 
 def _trainings(over: OverTrainings | None) -> dict[str, Any] | None:
-    """Return the effects over several trainings as JSON-like values, or None if one training was transplanted."""
+    """Return the effects over several trainings as JSON-like values, or None if there is only one training."""
     if over is None:
         return None
     return {
@@ -68,15 +73,17 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
             "collection": effects.collection,
             "queries": effects.queries,
             "passages": effects.passages,
-            "statements": [one.text for one in (*training_statements(effects), *transplant_statements(effects))],
+            "statements": [
+                statement.text for statement in (*training_statements(effects), *transplant_statements(effects))
+            ],
             "effects": effects.table().to_dict(orient="records"),
             "controls": effects.controls.to_dict(orient="records"),
             "interactions": {
                 direction: {
-                    "shapley": one.shapley.to_dict(orient="records"),
-                    "pairs": one.pairs.to_dict(orient="records"),
+                    "shapley": groups.shapley.to_dict(orient="records"),
+                    "pairs": groups.pairs.to_dict(orient="records"),
                 }
-                for direction, one in effects.interactions.items()
+                for direction, groups in effects.interactions.items()
             },
             "trainings": _trainings(effects.over_trainings),
             "sample": list(effects.sample),

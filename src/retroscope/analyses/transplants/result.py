@@ -1,4 +1,4 @@
-"""Result of transplants: retrieval with hybrids of two models. Computes nothing."""
+"""Result of transplants: retrieval with hybrids of two models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,10 +32,10 @@ class Interactions:
     """Shapley values and pair interactions of groups of blocks, by the headline measure.
 
     Attributes:
-        shapley: a row for each group, with the columns `SHAPLEY_COLUMNS`: its Shapley value and its effect `alone`. The
-            Shapley values add up to the whole effect.
-        pairs: a row for each pair, with the columns `PAIR_COLUMNS`: the effect of both beyond the sum of their effects
-            alone.
+        shapley: a row for each group, with the columns `SHAPLEY_COLUMNS`: its Shapley value (`effect`), and its effect
+            if it is transplanted `alone`. The Shapley values add up to the effect of all weights.
+        pairs: a row for each pair of groups, with the columns `PAIR_COLUMNS`: the effect of transplanting both, minus
+            the sum of their effects alone.
     """
 
     shapley: pd.DataFrame
@@ -66,12 +66,12 @@ class OverTrainings:
 
     @property
     def alpha(self) -> float:
-        """Return the error rate that the tests allow."""
+        """Return the error rate of the tests, 1 - level."""
         return round(1 - self.level, 12)
 
     @property
     def method(self) -> CrossedMethod:
-        """Return the methods of the intervals over trainings and queries."""
+        """Return how the intervals over trainings and queries are computed, as JSON-like values."""
         return crossed_method(self.level, len(self.names))
 
 
@@ -84,20 +84,21 @@ class TransplantEffects:
     """Retrieval with hybrids of a backbone and its retriever on one collection, paired by query.
 
     Attributes:
-        collection: its name.
-        n_blocks: number of blocks of both models.
-        differences: "restored", "grafted" -> every hybrid against its intact receiver, over (transplant, measure).
-        measures: the first is the headline.
+        collection: name of the collection.
+        n_blocks: number of blocks of each model.
+        differences: direction ("restored", "grafted") -> effect of every transplant: hybrid minus intact receiver, over
+            (transplant, measure).
+        measures: ir-measures names, the headline measure first.
         shares: share of every transplant in the effect of all weights, with Fieller's interval, columns
-            `SHARE_COLUMNS`, empty if the effect of all weights is not significant. The row `SUM` adds up all single
-            blocks.
-        controls: single places with a significant effect, against random changes of equal size, with the columns
+            `SHARE_COLUMNS`, empty if the effect of all weights is not significant. The row `SUM` has the sum of all
+            single blocks.
+        controls: single places with a significant effect, compared with random changes of equal size, with the columns
             `CONTROL_COLUMNS`, empty if no control was run.
-        interactions: direction -> interactions of a few groups, if they were requested.
-        over_trainings: effects over several trainings, or None if only one was transplanted.
+        interactions: direction -> interactions of a few groups of blocks, empty if they were not requested.
+        over_trainings: effects over several trainings, or None if there is only one.
         queries: number of measured queries.
         passages: number of searched passages.
-        notes: what was measured, and what a reader must know before reading a number.
+        notes: what was measured, and caveats of the numbers.
         sample: if a sample was searched, a row for each model and measure: its mean on the "sample" and on the "whole"
             corpus, over the same queries.
     """
@@ -124,7 +125,7 @@ class TransplantEffects:
 
     @cached_property
     def _table(self) -> pd.DataFrame:
-        """Make the rows of `table`, only once, because many statements read them."""
+        """Return the rows of `table`, computed only once, because many statements use them."""
         frames = []
         for direction, difference in self.differences.items():
             frame = difference.table.to_dataframe().reset_index().rename(columns=COLUMNS)
@@ -136,7 +137,7 @@ class TransplantEffects:
         return table.merge(self.shares, "left", ["direction", "transplant", "measure"])[list(TABLE_COLUMNS)]
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        """Return the comparison of a place with random changes, by the headline measure, or None if there is none."""
+        """Return the comparison of a place with random changes by the headline measure, or None if it was not made."""
         return self._row(self.controls, direction, transplant)
 
     def beats_random(self, direction: str, transplant: str) -> bool | None:
@@ -159,7 +160,11 @@ class TransplantEffects:
         return None if rows.empty else rows.iloc[0]
 
     def headline(self, direction: str, kind: str | None = None) -> pd.DataFrame:
-        """Return the rows of one direction for the headline measure, of one kind of transplant if given."""
+        """Return the rows of `table` for one direction and the headline measure.
+
+        Args:
+            kind: kind of transplant, e.g. "block". If None, return all kinds.
+        """
         table = self.table()
         table = table[(table["direction"] == direction) & (table["measure"] == self.measures[0])]
         return table if kind is None else table[table["kind"] == kind]

@@ -15,24 +15,25 @@ MOST_GROUPS = 6  # 2^6 subsets
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings:
-    """Settings of transplants: the hybrids of two models, and how they are measured.
+    """Settings of transplants: which hybrids of two models are made, and how they are measured.
 
     Attributes:
         directions: "restored" (the backbone's weights are put into the retriever), "grafted" (the retriever's weights
             are put into the backbone), or both.
-        transplants: names (see `surgery.transplant.Transplant`). If None, single groups of blocks, growing ranges of
-            groups from both ends, every part, and interpolations by `shares`.
-        groups: the largest number of groups of neighbouring blocks. 0 means every block is a group, however deep the
-            model.
-        shares: shares of the donor's weights in interpolations.
+        transplants: names of the transplants, e.g. "block:3" or "attention" (see `surgery.transplant.Transplant`). If
+            None: each group of blocks alone, the first k and the last k groups for every k, each part, and
+            interpolations by `shares`.
+        groups: the largest number of groups of neighbouring blocks. 0 makes every block a group of its own, however
+            deep the model.
+        shares: how much the donor contributes to an interpolation of both models' weights, e.g. 0.5 for their mean.
         measures: ir-measures names, the first is the headline measure. If None, those of the study.
         passages: number of passages that are sampled from a larger corpus and searched (`inputs.sampled`: all judged
             passages of at least 50 queries, and passages that compete with them). 0 searches the whole corpus.
         draws: number of random changes of equal size, as a control of every single place with a significant effect. 0
             means none.
-        interactions: number of groups of which every subset is transplanted, for Shapley values and interactions of
-            pairs: the blocks form one group fewer, and everything outside the blocks forms the last. 0 means none. At
-            most `MOST_GROUPS`.
+        interactions: number of groups of weights of which every subset is transplanted, for Shapley values and
+            interactions of pairs. The weights outside the blocks are one group, and the blocks are divided into the
+            other groups. 0 measures no interactions. At most 6.
         seed: seed of the sample and of the random changes.
         batch_tokens: number of padded tokens in a batch. None chooses a number that suits the device.
         precision: precision of the forward passes of the hybrids, a name in `encoders.precision.PRECISION_NAMES`. Its

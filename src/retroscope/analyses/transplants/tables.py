@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
+from retroscope.analyses.transplants.words import WEIGHTS
 from retroscope.numbers import count, exact_percent, interval, marks, p_number, p_value, percent_interval, score, signed
 from retroscope.typesetting.frames import correction
 from retroscope.typesetting.latex import PaperTable
@@ -13,19 +14,19 @@ from retroscope.typesetting.words import effect_limits
 
 
 def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of every transplant by the headline measure, of random changes, interactions and trainings."""
-    found = f.table()
-    found = found[found["measure"] == f.measures[0]]
+    """Return the tables, all by the headline measure: every transplant, random changes, interactions and trainings."""
+    effects = f.table()
+    effects = effects[effects["measure"] == f.measures[0]]
     corrected = f"p ({correction(next(iter(f.differences.values())))})"
     frame = pd.DataFrame(
         {
-            "direction": found["direction"],
-            "transplant": found["transplant"],
-            f.measures[0]: [score(v) for v in found["score"]],
-            "effect": [signed(v) for v in found["effect"]],
-            "interval": [effect_limits(r) for _, r in found.iterrows()],
-            "share": [_share(r) for _, r in found.iterrows()],
-            corrected: [p_number(p) for p in found["p_corrected"]],
+            "direction": effects["direction"],
+            "transplant": effects["transplant"],
+            f.measures[0]: [score(v) for v in effects["score"]],
+            "effect": [signed(v) for v in effects["effect"]],
+            "interval": [effect_limits(r) for _, r in effects.iterrows()],
+            "share": [_share(r) for _, r in effects.iterrows()],
+            corrected: [p_number(p) for p in effects["p_corrected"]],
         }
     )
     note = (
@@ -48,56 +49,57 @@ def _share(row: "pd.Series[Any]") -> str:
 
 def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
     """Return the table that compares single places with random changes of equal size."""
-    found = f.controls[f.controls["measure"] == f.measures[0]]
-    if found.empty:
+    controls = f.controls[f.controls["measure"] == f.measures[0]]
+    if controls.empty:
         return {}
     frame = pd.DataFrame(
         {
-            "direction": found["direction"],
-            "transplant": found["transplant"],
-            "effect": [signed(v) for v in found["effect"]],
-            "random": [signed(v) for v in found["random"]],
-            "lowest, highest": [_limits(r, "random_lowest", "random_highest") for _, r in found.iterrows()],
+            "direction": controls["direction"],
+            "transplant": controls["transplant"],
+            "effect": [signed(v) for v in controls["effect"]],
+            "random": [signed(v) for v in controls["random"]],
+            "lowest, highest": [_limits(r, "random_lowest", "random_highest") for _, r in controls.iterrows()],
             "difference": [
-                f"{signed(r['extra'])} {_limits(r, 'extra_low', 'extra_high')}" for _, r in found.iterrows()
+                f"{signed(r['extra'])} {_limits(r, 'extra_low', 'extra_high')}" for _, r in controls.iterrows()
             ],
-            "p (queries)": [p_value(p) for p in found["p_queries"]],
-            "p (draws)": [p_value(p) for p in found["p_draws"]],
-            "p (both, Holm)": [p_value(p) for p in found["p_corrected"]],
-            "beats": ["yes" if b else "no" for b in found["beats"]],
+            "p (queries)": [p_value(p) for p in controls["p_queries"]],
+            "p (draws)": [p_value(p) for p in controls["p_draws"]],
+            "p (both, Holm)": [p_value(p) for p in controls["p_corrected"]],
+            "beats": ["yes" if b else "no" for b in controls["beats"]],
         }
     )  # fmt: skip
     note = (
         f"Effects are differences of {f.measures[0]}. Random: mean effect of random changes, for which every "
         "transplanted tensor is moved in a random direction by the norm of its change in fine-tuning. Difference: the "
         "effect of the transplant minus the mean effect of the random changes, paired by query. p (queries): test of "
-        "this difference. p (draws): test that the transplant is one more random change. p (both, Holm): both tests "
-        "together, corrected over the transplants. Beats: yes if p (both, Holm) is significant."
+        "this difference. p (draws): test whether the transplant could be one more random change. p (both, Holm): both "
+        "tests together, corrected over the transplants. Beats: yes if p (both, Holm) is significant."
     )
-    caption = "Effect of transplanting one block, group or part, and of random changes of equal size"
+    caption = "Effect of transplanting one block, group of blocks or part, and of random changes of equal size"
     return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
 
 
 def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the table of all weights and single places over several trainings; none if one was transplanted."""
+    """Return the table of all weights and single places over several trainings; none if there is only one training."""
     over = f.over_trainings
     if over is None:
         return {}
-    found = over.places[over.places["measure"] == f.measures[0]]
+    what, where = WEIGHTS[over.direction]
+    places = over.places[over.places["measure"] == f.measures[0]]
     frame = pd.DataFrame(
         {
-            "transplant": found["transplant"],
-            "intact": [score(v) for v in found[BEFORE]],
-            f.measures[0]: [score(v) for v in found[AFTER]],
-            "effect": [signed(r["effect"]) + marks(r["p_corrected"], over.alpha) for _, r in found.iterrows()],
-            "interval": [effect_limits(r) for _, r in found.iterrows()],
-            "p": [p_number(p) for p in found["p_corrected"]],
-            "sd over trainings": [score(v) for v in found["spread"]],
+            "transplant": places["transplant"],
+            "intact": [score(v) for v in places[BEFORE]],
+            f.measures[0]: [score(v) for v in places[AFTER]],
+            "effect": [signed(r["effect"]) + marks(r["p_corrected"], over.alpha) for _, r in places.iterrows()],
+            "interval": [effect_limits(r) for _, r in places.iterrows()],
+            "p": [p_number(p) for p in places["p_corrected"]],
+            "sd over trainings": [score(v) for v in places["spread"]],
         },
         dtype=object,
     )
     note = (
-        f"Weights are {over.direction}. Trainings: {', '.join(over.names)}. Means and intervals ("
+        f"{what.capitalize()} are put into {where}. Trainings: {', '.join(over.names)}. Means and intervals ("
         f"{exact_percent(over.level)}) are over the trainings and their queries together; p is corrected over the rows "
         f"(Holm). Random changes of equal size were made in {over.names[0]} alone. *, **, ***: p below {over.alpha:g}, "
         f"{over.alpha / 5:g}, {over.alpha / 50:g}."
@@ -113,18 +115,24 @@ def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:
 def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
     """Return the tables of Shapley values and of pair interactions of block groups."""
     tables = {}
-    for direction, found in f.interactions.items():
+    for direction, groups in f.interactions.items():
+        what, where = WEIGHTS[direction]
         note = (
-            f"Weights are {direction}, and the measure is {f.measures[0]}. Intervals are over queries; p is corrected "
-            "over the rows."
+            f"{what.capitalize()} are put into {where}, and the measure is {f.measures[0]}. Intervals are over "
+            "queries; p is corrected over the rows."
         )
-        shapley = _effects(found.shapley).assign(
-            alone=[signed(v) for v in found.shapley["alone"]], share=[_share(r) for _, r in found.shapley.iterrows()]
+        shapley = _effects(groups.shapley).assign(
+            alone=[signed(v) for v in groups.shapley["alone"]], share=[_share(r) for _, r in groups.shapley.iterrows()]
         )
         caption = "Shapley values of groups of weights"
-        tables["shapley"] = PaperTable(shapley, caption, note, ("effect", "interval", "alone"))
-        pairs = _effects(found.pairs)
-        tables["pairs"] = PaperTable(pairs, "Interactions of pairs of groups of weights", note, ("effect", "interval"))
+        values = (
+            "Effect: Shapley value of the group. Alone: effect of transplanting this group alone. Share: Shapley "
+            "value, divided by the effect of all weights."
+        )
+        tables["shapley"] = PaperTable(shapley, caption, f"{note} {values}", ("effect", "interval", "alone"))
+        both = "Effect: effect of transplanting both groups, minus the sum of their effects alone."
+        caption = "Interactions of pairs of groups of weights"
+        tables["pairs"] = PaperTable(_effects(groups.pairs), caption, f"{note} {both}", ("effect", "interval"))
     return tables
 
 

@@ -44,7 +44,7 @@ def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statemen
         f"{score(row[AFTER])} ({_tested(row)}). {end} Effect in each training: {', '.join(parts)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
-    number = estimate_of(row, f"{measure}, all {over.direction} over trainings")
+    number = estimate_of(row, f"change of {measure} over trainings, all weights {over.direction}")
     return Statement(TOPIC, state, text, (), code=f"{over.direction}.trainings.all", estimate=number)
 
 
@@ -53,18 +53,20 @@ def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statemen
     significant = places[places["p_corrected"] < over.alpha]
     largest = most_changed(places, over.alpha)
     named = significant.sort_values("effect", key=abs, ascending=False)
-    said = [f"{place_words(str(place))} {_tested(row)}" for place, row in named.iterrows()]
-    measured = f"Effects on {measure}: {'; '.join(said)}."
+    effects = [f"{place_words(str(place))} {_tested(row)}" for place, row in named.iterrows()]
+    measured = f"Effects on {measure}: {'; '.join(effects)}."
     what, where = WEIGHTS[over.direction]
     verb, into = DOING[over.direction]
-    at = f"{len(said) or 'none'} of {count(len(places), 'place')}"
+    at = f"{len(effects) or 'none'} of {count(len(places), 'place')}"
     without = f"The largest change is that of {place_words(str(largest.name))}: {_tested(largest)}."
     text = (
-        f"{_over(over)}, {verb} {what} {into} a single block, group or part of {where} changes {measure} significantly "
-        f"for {at}. {measured if said else without} Random changes of equal size were made in {over.names[0]} alone."
+        f"{_over(over)}, {verb} {what} {into} a single place (block, group of blocks or part) of {where} changes "
+        f"{measure} significantly for {at}. {measured if effects else without} Random changes of equal size were made "
+        f"in {over.names[0]} alone."
     )
-    state = State.SIGNIFICANT if said else State.NOT_SIGNIFICANT
-    number = estimate_of(largest, f"{measure}, {largest.name} {over.direction} over trainings")
+    state = State.SIGNIFICANT if effects else State.NOT_SIGNIFICANT
+    place = place_words(str(largest.name))
+    number = estimate_of(largest, f"change of {measure} over trainings, {place} {over.direction}")
     return Statement(TOPIC, state, text, (), code=f"{over.direction}.trainings.places", estimate=number)
 
 

@@ -67,13 +67,13 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     everything = f.headline(direction, "all").iloc[0]
     whole = float(everything["effect"])
     if not everything["p_corrected"] < _alpha(f, direction):
-        return  # of an effect that is not shown there is no half
+        return  # a total effect that is not significant has no half
     (_, where), (verb, into) = WEIGHTS[direction], DOING[direction]
     ends = []
     for kind, end in (("top", "the top"), ("bottom", "the embeddings and the bottom")):
-        found = f.headline(direction, kind).sort_values("number")
-        less = found.loc[found["effect"] / whole < 0.5, "number"]
-        half = found[found["number"] > (less.max() if len(less) else 0)]
+        rows = f.headline(direction, kind).sort_values("number")
+        less = rows.loc[rows["effect"] / whole < 0.5, "number"]
+        half = rows[rows["number"] > (less.max() if len(less) else 0)]
         if len(half):
             first = half.iloc[0]
             ends.append(
@@ -81,7 +81,7 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
                 f"of the total effect ({f.measures[0]} {score(first['score'])} "
                 f"{interval(first['low'], first['high'])})."
             )
-        elif len(found):
+        elif len(rows):
             ends.append(f"{verb.capitalize()} {end} blocks {into} {where} does not reach half of the total effect.")
     if ends:
         code = f"{direction}.ends"
@@ -90,38 +90,38 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State which part (attention, FFN ...) has the largest effect if transplanted in all blocks."""
-    found = f.headline(direction)
-    found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
-    if found.empty:
+    rows = f.headline(direction)
+    rows = rows[rows["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
+    if rows.empty:
         return
     what, where = WEIGHTS[direction]
-    said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
-    shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
+    effects = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in rows.iterrows())
+    significant = bool((rows["p_corrected"] < _alpha(f, direction)).any())
     verb, into = DOING[direction]
     text = (
         f"{f.measures[0]} after {verb} one part of {what} {into} all blocks of {where}, the largest change first: "
-        f"{said}."
+        f"{effects}."
     )
-    state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
-    largest = most_changed(found, _alpha(f, direction))
+    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
+    largest = most_changed(rows, _alpha(f, direction))
     yield Statement(direction, state, text, (), **_about(f, direction, "parts", largest))
 
 
 def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State whether an interpolation of both models' weights is better than the retriever."""
-    found = f.headline(direction, "interpolate")
-    if found.empty or direction != RESTORED:
+    rows = f.headline(direction, "interpolate")
+    if rows.empty or direction != RESTORED:
         return
-    top = found.loc[found["score"].astype(float).idxmax()]
+    top = rows.loc[rows["score"].astype(float).idxmax()]
     better = top["effect"] > 0 and top["p_corrected"] < _alpha(f, direction)
-    found_better = (
-        ("This interpolation is significantly better than the retriever.")
+    outcome = (
+        "This interpolation is significantly better than the retriever."
         if better
         else "No interpolation is significantly better than the retriever."
     )
     text = (
         "Of the interpolations between the weights of both models, the one that gives the backbone a weight of "
-        f"{exact_percent(top['number'])} scores highest: {f.measures[0]} {_effect(f, direction, top)}. {found_better}"
+        f"{exact_percent(top['number'])} scores highest: {f.measures[0]} {_effect(f, direction, top)}. {outcome}"
     )
     state = State.SIGNIFICANT if better else State.MEASURED
     yield Statement(direction, state, text, (), **_about(f, direction, "between", top))
@@ -129,34 +129,34 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State whether the significant places have larger effects than random changes of equal size."""
-    found = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
-    if found.empty:
+    rows = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
+    if rows.empty:
         return
-    beats = found[found["beats"]]
-    fewest, most = int(found["draws"].min()), int(found["draws"].max())
+    beats = rows[rows["beats"]]
+    fewest, most = int(rows["draws"].min()), int(rows["draws"].max())
     draws = str(most) if fewest == most else f"{fewest} to {most}"
     text = (
-        f"Of {len(found)} transplants of a single block, group or part with a significant effect, {len(beats)} have a "
-        f"significantly larger effect than random changes of equal size in {WEIGHTS[direction][1]}. A random change "
-        "moves each of the transplanted tensors in a random direction by the norm of its real change; there are "
-        f"{draws} random changes for each transplant. Effect on {f.measures[0]}, beside the mean effect of the "
-        f"random changes: {'; '.join(_against(row) for _, row in found.iterrows())}."
+        f"Of {len(rows)} transplants of a single place (block, group of blocks or part) with a significant effect, "
+        f"{len(beats)} have a significantly larger effect than random changes of equal size in "
+        f"{WEIGHTS[direction][1]}. A random change moves each of the transplanted tensors in a random direction by the "
+        f"norm of its real change; there are {draws} random changes for each transplant. Effect on {f.measures[0]}, "
+        f"against the mean effect of the random changes: {'; '.join(_against(row) for _, row in rows.iterrows())}."
     )
-    text += _without_spread(found, _alpha(f, direction))
-    most = found.loc[found["effect"].abs().idxmax()]
-    number = Estimate(f"{f.measures[0]} beyond random changes, {place_words(most['transplant'])}", most["extra"],
-                      most["extra_low"], most["extra_high"], most["p_corrected"], f.queries)  # fmt: skip
+    text += _without_spread(rows, _alpha(f, direction))
+    most = rows.loc[rows["effect"].abs().idxmax()]
+    number = Estimate(f"effect on {f.measures[0]} beyond random changes, {place_words(most['transplant'])}",
+                      most["extra"], most["extra_low"], most["extra_high"], most["p_corrected"], f.queries)  # fmt: skip
     state = State.SIGNIFICANT if len(beats) else State.NOT_SIGNIFICANT
     control = f"random changes ({direction})"
     yield Statement(direction, state, text, (), code=f"{direction}.random_changes", estimate=number, control=control)
 
 
-def _without_spread(found: pd.DataFrame, level: float) -> str:
+def _without_spread(rows: pd.DataFrame, level: float) -> str:
     """Name the places with too few random changes for a test, and state how many draws a test needs."""
-    draws = int(found["draws"].max())
+    draws = int(rows["draws"].max())
     last = looks(draws)[-1].weight
-    least = math.floor(round(len(found) / (level * last), 9))  # Holm, last look: places / (draws + 1) / weight < level
-    equal = found[found["random_lowest"] == found["random_highest"]]
+    least = math.floor(round(len(rows) / (level * last), 9))  # Holm, last look: places / (draws + 1) / weight < level
+    equal = rows[rows["random_lowest"] == rows["random_highest"]]
     if equal.empty or draws >= least:
         return ""
     names = "; ".join(place_words(name) for name in equal["transplant"])
@@ -176,11 +176,11 @@ def _against(row: "pd.Series[Any]") -> str:
 
 def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State which share of the total effect the effects of all single blocks add up to."""
-    found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
-    found = found[found["transplant"] == SUM]
-    if found.empty:
+    shares = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
+    shares = shares[shares["transplant"] == SUM]
+    if shares.empty:
         return
-    row = found.iloc[0]
+    row = shares.iloc[0]
     together = percent_interval(row["share"], row["share_low"], row["share_high"])
     apart = row["share_low"] > 1 or row["share_high"] < 1
     end = (
@@ -189,7 +189,10 @@ def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         else "This is not significantly different from 100 %, so there is no evidence that blocks interact."
     )
     text = f"The effects of all single blocks add up to {together} of the effect of all weights. {end}"
-    number = Estimate("of the total effect", row["share"], row["share_low"], row["share_high"], kind=Kind.SHARE)
+    number = Estimate(
+        "of the total effect, by the sum of single blocks", row["share"], row["share_low"], row["share_high"],
+        kind=Kind.SHARE,
+    )  # fmt: skip
     yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.sum", estimate=number, figure="transplants")
 
 
@@ -197,22 +200,23 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State how Shapley values divide the total effect among groups."""
     if direction not in f.interactions:
         return
-    found = f.interactions[direction]
-    said = "; ".join(f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in found.shapley.iterrows())
-    shown = bool((found.shapley["p_corrected"] < _alpha(f, direction)).any())
-    groups = f"{len(found.shapley)} groups of weights ({direction})"
-    text = f"Shapley values of {f.measures[0]} for {groups}, which add up to the effect of all weights: {said}."
-    state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
+    interactions = f.interactions[direction]
+    shapley, pairs = interactions.shapley, interactions.pairs
+    values = "; ".join(f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in shapley.iterrows())
+    groups = f"{len(shapley)} groups of weights ({direction})"
+    text = f"Shapley values of {f.measures[0]} for {groups}, which add up to the effect of all weights: {values}."
+    significant = bool((shapley["p_corrected"] < _alpha(f, direction)).any())
+    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), code=f"{direction}.shapley")
-    pairs = found.pairs[found.pairs["p_corrected"] < _alpha(f, direction)]
-    if pairs.empty:
-        text = f"None of {count(len(found.pairs), 'pair')} of these groups interacts significantly."
+    interacting = pairs[pairs["p_corrected"] < _alpha(f, direction)]
+    if interacting.empty:
+        text = f"None of {count(len(pairs), 'pair')} of these groups interacts significantly."
         yield Statement(direction, State.NOT_SIGNIFICANT, text, (), code=f"{direction}.pairs")
         return
-    said = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
+    values = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in interacting.iterrows())
     text = (
-        f"{len(pairs)} of {count(len(found.pairs), 'pair')} of groups interact significantly. Effect of both groups "
-        f"together, minus the sum of their single effects: {said}."
+        f"{len(interacting)} of {count(len(pairs), 'pair')} of groups interact significantly. Effect of both groups "
+        f"together, minus the sum of their single effects: {values}."
     )
     yield Statement(direction, State.SIGNIFICANT, text, (), code=f"{direction}.pairs")
 
@@ -222,13 +226,13 @@ def _tested(row: "pd.Series[Any]") -> str:
 
 
 def _share(row: "pd.Series[Any]") -> str:
-    """State a transplant's share of the total effect; "" if that effect is not significant."""
+    """Return words for a group's share of the total effect, or "" if the total effect is not significant."""
     share = percent_interval(row["share"], row["share_low"], row["share_high"])
     return "" if math.isnan(row["share"]) else f", share {share}"
 
 
 def _pair(name: str) -> str:
-    return " and ".join(_group(one) for one in name.split(" x "))
+    return " and ".join(_group(group) for group in name.split(" x "))
 
 
 def _group(name: str) -> str:
@@ -238,8 +242,18 @@ def _group(name: str) -> str:
 def _about(f: TransplantEffects, direction: str, code: str, row: "pd.Series[Any]") -> dict[str, Any]:
     """Return the code, the estimate and the figure for a statement about one transplant."""
     sides = {"intact": BEFORE, "score": AFTER}
-    number = estimate_of(row.rename(sides), f"{f.measures[0]}, {row['transplant']} {direction}", f.collection)
+    place = _place(row)
+    number = estimate_of(row.rename(sides), f"change of {f.measures[0]} with {place} {direction}", f.collection)
     return {"code": f"{direction}.{code}", "estimate": number, "figure": "transplants"}
+
+
+def _place(row: "pd.Series[Any]") -> str:
+    """Return the words for the weights of one transplant, e.g. "all weights" or "block 3"."""
+    if row["kind"] == "all":
+        return "all weights"
+    if row["kind"] == "interpolate":
+        return f"{exact_percent(row['number'])} of all weights"
+    return place_words(row["transplant"])
 
 
 def _alpha(f: TransplantEffects, direction: str) -> float:

@@ -1,8 +1,8 @@
 """Ablation curves: retrieval with top neurons fixed, compared with as many random and as many large neurons.
 
-After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
-where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
-query. All sets have the layer histogram of the top.
+Vast et al. (ICTIR 2024, arXiv 2406.19309) prune the neurons with the largest attribution. Here, an attribution is
+confirmed if fixing its top neurons harms retrieval more than fixing random neurons, and more than fixing the largest
+neurons, which are chosen without gradient or query. Every set has as many neurons in each layer as the top neurons.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,13 @@ from retroscope.scores import QUERY, TEXT, Scores
 
 @dataclass(frozen=True, eq=False)
 class Rankings:
-    """Three rankings of neurons: the tested one, the other one, and one by size."""
+    """Three rankings of the same neurons.
+
+    Attributes:
+        chosen: ranking that the ablation tests, by `settings.by`.
+        beside: second ranking, by `settings.beside`, whose curve is shown for comparison.
+        size: ranking by how much fixing a neuron changes the output of its FFN.
+    """
 
     chosen: Ranking
     beside: Ranking
@@ -62,14 +68,14 @@ def ablation_curves(
     """Measure retrieval for each fraction with the top, largest, bottom and random neurons fixed, and with none fixed.
 
     The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), and the other tower's
-    texts once; everything else takes little time. A corpus of more than `settings.passages` is sampled, in groups of
-    queries; the first group decides what is measured for the others (see `looks`). Token ids and final vectors are held
-    in memory.
+    texts once. Searches and tests take little time in comparison. A corpus of more than `settings.passages` is sampled,
+    in groups of queries; the first group decides what is measured for the other groups (see `looks`). Token ids and
+    final vectors are held in memory.
 
     Args:
         progress: called with (what, texts encoded, texts to encode), or True, False, None: see `display.shown`.
-        whole: rankings of the whole corpus by the intact models, from which a sample is filled; None: it is filled by
-            BM25 alone.
+        whole: rankings of the whole corpus by the intact models, from which a sample is filled. If None, a sample is
+            filled by BM25 alone.
 
     Raises:
         SettingsError: if an ablated tower has other weights than the attributed one.
@@ -127,7 +133,7 @@ def _curves(
 
 
 def _size(trial: AblationTrial, ranking: Ranking, attributed: str) -> Ranking:
-    """Rank neurons by how much fixing one changes the FFN's output, over the texts of one tower."""
+    """Rank neurons by how much fixing one of them changes the output of its FFN, over the texts of one tower."""
     tower = attributed if attributed in trial.moments else next(iter(trial.moments))
     return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, at_mean=trial.at_mean)
 
@@ -138,7 +144,11 @@ def _values(
     settings: NeuronAblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> xr.Dataset:
-    """Return the scores `ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
+    """Measure retrieval with every set of neurons fixed, and with none.
+
+    Returns:
+        The scores `ablated`, (query, how, draw, fraction, measure), and `intact`, (query, measure).
+    """
     groups = [list(pool.queries) for pool in trials.pools]
     labels: dict[str, list[Any]] = {
         QUERY: [query for group in groups for query in group],
@@ -157,7 +167,7 @@ def _values(
 
 
 def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """Yield the sets of neurons to fix for each fraction; all sets have equally many neurons in each layer."""
+    """Yield (how, draw, fraction) and the neurons to fix. All sets of a fraction have equally many in each layer."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
@@ -171,12 +181,12 @@ def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tupl
 def _precision_effect(
     trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: NeuronAblationSettings
 ) -> PrecisionEffect | None:
-    """Measure how the precision changes the harm of the top neurons at the reference fraction; None in float32.
+    """Measure how a lower precision changes the harm of the top neurons at the reference fraction; None in float32.
 
-    On the first group of queries, over one random draw.
+    The harm is measured on the first group of queries, in comparison with one random set of neurons.
 
     Raises:
-        SettingsError: if it is too large.
+        SettingsError: if the precision changes the harm too much.
     """
     if settings.precision == EXACT:
         return None
@@ -185,7 +195,10 @@ def _precision_effect(
         trial.values(sets[RANDOM, 0, fraction], precision) - trial.values(sets[TOP, 0, fraction], precision)
         for precision in (EXACT, settings.precision)
     )
-    quantity = f"harm of the top {exact_percent(fraction)} over a random set of neurons ({settings.measures[0]})"
+    quantity = (
+        f"loss by fixing the top {exact_percent(fraction)} of the neurons beyond that by fixing random neurons "
+        f"({settings.measures[0]})"
+    )
     where = trial.retriever.name
     return precision_effect(settings.precision, quantity, exact[:, 0], reduced[:, 0], where=where)
 
@@ -197,7 +210,7 @@ def _table(
     settings: NeuronAblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> pd.DataFrame:
-    """Return `curve_table` of the measured scores, with columns that describe the top neurons of each fraction."""
+    """Return `curve_table` of the measured scores, with four more columns about the top neurons of each fraction."""
     top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
     table = curve_table(values["ablated"], values["intact"], settings.intervals, relevant)
     ablated = table["fraction"].map(top)
@@ -238,14 +251,14 @@ def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evalu
 
 
 def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
-    """Describe how the number of passages that are searched together affects the measures."""
+    """Return caveats: which sample was searched, and which measures look deeper than it."""
     if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
         return depth_caveats(measures, recipe["passages"])
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
     if len(recipe["pools"]) > 1:
         sample += f" (in {len(recipe['pools'])} groups of queries, each searched in passages of its own)"
-    said = f"the neuron ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
-    return [said, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"])]
+    searched = f"the neuron ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
+    return [searched, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"])]
 
 
 def _warnings(
@@ -256,8 +269,8 @@ def _warnings(
         yield "the attribution that chose the neurons used other weights, or another recipe, than the ablation"
     few = [fraction for fraction in settings.fractions if fraction * ranking.n < 0.5]
     if few:
-        said = ", ".join(f"{fraction:g}" for fraction in few)
-        yield f"the fractions {said} of {ranking.n} neurons are less than half a neuron, so one neuron was fixed"
+        fractions = ", ".join(f"{fraction:g}" for fraction in few)
+        yield f"the fractions {fractions} of {ranking.n} neurons are less than half a neuron, so one neuron was fixed"
     counts = [how_many(fraction, ranking.n) for fraction in settings.fractions]
     if len({*counts}) < len(counts):
         yield f"several fractions of {ranking.n} neurons fix equally many neurons: {counts}"

@@ -38,7 +38,7 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
         "Retrieval with fixed neurons",
         "Retrieval when a fraction of the neurons is fixed at one value. Top: neurons with the largest attribution. "
         "Top by signed value, or by magnitude: the top neurons of a ranking by this value. Largest: neurons "
-        "whose fixing changes the output of their block most, found without gradient or query. Bottom: neurons with "
+        "whose fixing changes the output of their block most, chosen without gradient or query. Bottom: neurons with "
         "the smallest attribution. Thin lines: random sets of neurons. All sets have as many neurons of each layer and "
         "matrix as the set of top neurons. Bands are confidence intervals over queries; the grey band is the intact "
         "model. The top neurons are confirmed at a fraction if fixing them costs significantly more than fixing random "
@@ -90,7 +90,7 @@ def _panel(frame: pd.DataFrame, title: str, colour: str, chart: Any) -> Any:
 
 
 def _channels(colour: str, hows: list[str]) -> dict[str, Any]:
-    """Return the encodings of colour and dash: one for each kind of fixed neurons."""
+    """Return the encodings of colour and dash, which differ by the kind of fixed neurons (`hows`, e.g. "top")."""
     names = [LINES[how] for how in hows]
     colours = [{RANDOM: PALE, INTACT: GREY, LARGEST: OTHER}.get(how, colour) for how in hows]
     dashes = [DASHES.get(how, [1, 0]) for how in hows]

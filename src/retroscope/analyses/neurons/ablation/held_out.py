@@ -18,7 +18,7 @@ class Evaluated:
 
     Attributes:
         ids: ids of the queries, in the collection's order.
-        attributed: the queries among these that the attribution used.
+        attributed: those of `ids` that the attribution used.
     """
 
     ids: tuple[str, ...]
@@ -28,30 +28,32 @@ class Evaluated:
 def evaluated_queries(
     collection: Collection, attribution: NeuronAttribution, *, held_out: bool | None, enough: int = 1
 ) -> Evaluated:
-    """Return the queries to measure: all judged ones or, if held out, those whose texts the attribution did not use.
+    """Return the queries to measure: all judged queries, or only those that the attribution did not use.
 
-    A query was used if its own text was attributed, or one of its relevant passages: as an example of the target
-    `norm`, as a relevant passage of an attributed query, or as its hard negative. Equal texts count as one text.
+    The attribution used a query if it used the text of this query, or of one of its relevant passages. It used a
+    passage as an example of the target `norm`, or as the relevant passage or hard negative of an attributed query.
+    Equal texts count as one text.
 
     Args:
-        held_out: whether to hold queries out. If None, hold out if at least `enough` queries are then left.
+        held_out: True to measure only unused queries, False to measure all. None measures only unused queries if there
+            are at least `enough`.
 
     Raises:
-        AnalysisError: if no query is held out, or the attribution does not record its passages.
+        AnalysisError: if no unused query is left, or the attribution does not record its passages.
     """
     used = _used(collection, attribution)
     left = len(collection.judged_queries) - len(used)
     if held_out is False or (held_out is None and left < enough):
         return Evaluated(collection.judged_queries, frozenset(used))
-    kept = tuple(query for query in collection.judged_queries if query not in used)
-    if not kept:
+    unused = tuple(query for query in collection.judged_queries if query not in used)
+    if not unused:
         raise AnalysisError(
             f"all {len(collection.judged_queries)} judged queries were used for the attribution, so no "
             "held-out query is left",
             where=collection.name,
             fix="use a smaller neurons.attribution.limit, or measure all queries (neurons.ablation.held_out=false)",
         )
-    return Evaluated(kept)
+    return Evaluated(unused)
 
 
 def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
@@ -73,8 +75,8 @@ def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
 
 
 def _run(attribution: NeuronAttribution) -> list[str]:
-    """Return the ids of the passages that the attribution records as used with its queries."""
-    run: list[str] = []
+    """Return the ids of the relevant passages and negatives that the attribution used with its queries."""
+    passages: list[str] = []
     for name in PASSAGES_OF[attribution.recipe["target"]]:
         recorded = attribution.scores.values.coords.get(name)
         if recorded is None:
@@ -83,8 +85,8 @@ def _run(attribution: NeuronAttribution) -> list[str]:
                 where=attribution.scores.name,
                 fix="attribute the neurons again with this version of Retroscope",
             )
-        run += [str(passage) for passage in recorded.values]
-    return run
+        passages += [str(passage) for passage in recorded.values]
+    return passages
 
 
 def _relevant(collection: Collection, query: str) -> list[str]:

@@ -1,9 +1,10 @@
-"""Measure ablations sequentially: on a first group of queries, then on all others if a test is undecided.
+"""Measure ablations sequentially: on a first group of queries, then on all other queries if a test is undecided.
 
 For each fraction of the neurons, two tests ask whether fixing the top neurons costs more than fixing random neurons,
-and than fixing the largest neurons. A fraction is measured on the first group of queries only, if both tests are
-significant at the level of the first look, or if all queries would hardly make them significant. The reported fraction
-is always measured with all queries.
+and than fixing the largest neurons. There are two looks at the data: the first after the first group of queries, the
+second after all queries. A fraction has no second look if both tests are significant at the level of the first look, or
+if it is unlikely that all queries would make them significant. The reported fraction is always measured with all
+queries.
 
 A claim has a p at each look. Each p is divided by the share of alpha of its look (`SPENT`), and the smaller result is
 the p of the claim. By the union bound this p is valid for any rule that decides between the looks, and for any
@@ -49,11 +50,13 @@ def measure_in_looks(
     settings: NeuronAblationSettings,
     passages: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Fill the scores (query, how, draw, fraction, measure) set by set. Unneeded values stay NaN.
+    """Write the scores of every measured set of neurons into `values`, (query, how, draw, fraction, measure).
+
+    Sets of neurons that no open test needs are not measured. Their scores stay NaN.
 
     Args:
-        values: NaN, with the coordinate `group` of queries.
-        value_of: measures one set of neurons on one group.
+        values: array of NaN. Its coordinate `group` has the group of each query.
+        value_of: function that measures one set of neurons on one group of queries.
         passages: query id -> its relevant passages.
     """
     looks = _Looks(values, value_of, settings, passages)
@@ -85,12 +88,17 @@ class _Looks:
         return int(query_groups(self.values).max()) + 1
 
     def rows(self, table: Callable[..., pd.DataFrame], values: xr.DataArray) -> pd.DataFrame:
-        """Make the rows of a table for the headline measure, indexed by fraction."""
+        """Return the rows that the function `table` computes for the headline measure, indexed by fraction."""
         headline = values.isel(measure=[0])
         return table(headline, self.settings.intervals, self.passages).set_index("fraction")
 
     def first(self, fraction: float, *, every_draw: bool) -> None:
-        """Measure the sets of a fraction on the first group, with few random draws if these exclude a claim."""
+        """Measure the sets of a fraction on the first group of queries.
+
+        Args:
+            every_draw: measure every random set. Otherwise stop after `FEW` random sets if more harm by the top neurons
+                has become unlikely.
+        """
         for how in self.values["how"].values.tolist():
             if how != RANDOM:
                 self._fill(0, (how, 0, fraction))
@@ -110,7 +118,7 @@ class _Looks:
                     self._fill(group, (how, draw, fraction))
 
     def reported(self) -> float | None:
-        """Return the fraction that the report would give now, or None if it is already measured on all queries."""
+        """Return the fraction for which the report would now give numbers; None if it was measured on all queries."""
         rows = self.rows(claim_rows, self.values)
         fraction = reported_fraction(rows.reset_index())
         return None if rows.loc[fraction, "n"] == self.values.sizes[QUERY] else fraction
@@ -123,10 +131,11 @@ class _Looks:
 
 
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether a test is undecided on the first group of queries, but may be decided by all queries.
+    """Return whether the tests of a fraction are undecided on the first group of queries, but may be decided by all.
 
-    A test is decided in two cases: no effect beyond random neurons is to be expected; or the top neurons cost more than
-    random ones, and they either also cost more than the largest or hardly will.
+    They are decided if it is unlikely that all queries show more harm than by random neurons. They are also decided if
+    the top neurons harm significantly more than random neurons, and either also harm significantly more than the
+    largest neurons or are unlikely to do so with all queries.
     """
     spent = SPENT[0] * (1 - settings.intervals.level) / len(settings.fractions)  # whatever Holm says of the others
     if row["p_over_random"] > spent:
@@ -135,10 +144,11 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether it is unlikely, after one group, that all queries show more harm by the top neurons.
+    """Return whether, after the first group, all queries are unlikely to show more harm by the top than by random ones.
 
-    The prediction test against the draws is futile if it would not be significant even if all spread of the draws came
-    from the sample of queries. Draws without any spread decide nothing yet.
+    This is so if the test over queries, or the test over draws, is unlikely to become significant. The test over draws
+    is predicted as if draws differed only by the sample of queries, so that more queries reduce their spread. If all
+    draws are equal, nothing is decided yet.
     """
     if _is_futile_effect(row, "harm", settings, groups):
         return True
@@ -152,9 +162,14 @@ def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: i
 def _is_futile_effect(row: "pd.Series[Any]", effect: str, settings: NeuronAblationSettings, groups: int) -> bool:
     """Return whether the paired test of an effect is unlikely to become significant with all queries.
 
-    It is predicted from the effect so far, with a flat prior: with z at the share s of the queries, P(z at the end > c)
-    = Phi((z - sqrt(s) c) / sqrt(1 - s)) (Spiegelhalter et al. 1986, Controlled Clinical Trials 7), c being that of the
-    first step of Holm.
+    The prediction uses the effect so far, with a flat prior: with z at the share s of the queries, P(z at the end > c)
+    = Phi((z - sqrt(s) c) / sqrt(1 - s)) (Spiegelhalter et al. 1986, Controlled Clinical Trials 7). c is the critical
+    value of the first step of Holm's correction.
+
+    Args:
+        row: a row of `look_rows` on the first group.
+        effect: "harm" or "harm_over_largest".
+        groups: number of groups of queries.
     """
     alpha, share = 1 - settings.intervals.level, 1 / groups
     critical = norm.isf(alpha / 2 / len(settings.fractions))

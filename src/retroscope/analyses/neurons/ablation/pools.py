@@ -1,8 +1,8 @@
 """Groups of queries, each with its own passages, so that sets of neurons can be measured on one group first.
 
 An ablation of the passage tower encodes passages, so a measurement on a third of the queries saves time only if these
-queries search a third of the passages. Groups are equal parts, and a query's scores do not depend on how many groups
-are measured.
+queries search a third of the passages. All groups have about equally many queries, and a query's scores do not depend
+on how many groups are measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from retroscope.analyses.neurons.settings import ENOUGH, NeuronAblationSettings
 from retroscope.collection.collection import Collection
 from retroscope.inputs.sampled import HARD, Ranked, is_sampled, sampled, stratified
 
-# Passages of a pool for each judged one. More that compete are chosen by the intact models' own rankings: what moves
-# passages then moves these back more often than nearer, and the harm looks smaller.
+# Number of passages in a pool for each judged passage. Further passages would be the intact models' own top results: an
+# ablation moves those down more often than up, so its harm would look smaller.
 PER_JUDGED = 1 + HARD
 
 
@@ -24,11 +24,11 @@ def pools_of(
 ) -> tuple[Collection, ...]:
     """Split the queries into groups and return the collection that is searched for each group.
 
-    A corpus that is not sampled, or fewer than `ENOUGH` queries a group, make one group.
+    All queries form one group if the corpus is not sampled, or if each group would have fewer than `ENOUGH` queries.
 
     Args:
-        queries: queries that may be measured.
-        rankings: rankings that the pools are filled from (see `inputs.sampled`).
+        queries: ids of the queries to divide into groups.
+        rankings: rankings of the whole corpus, from which the pools are filled (see `inputs.sampled`).
     """
     number = settings.groups if len(queries) >= settings.groups * ENOUGH else 1
     if number == 1 or not is_sampled(collection, settings.passages):

@@ -1,4 +1,4 @@
-"""Tables of the ablation curves: every fraction against its controls, and the areas between the curves."""
+"""Tables of the ablation: top neurons against controls at every fraction, and the areas between the curves."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,19 +33,19 @@ def curve_table(
 ) -> pd.DataFrame:
     """Return a row for each fraction and measure: means over the measured queries, harms and their tests.
 
-    Columns: `fraction`, `measure`, `n` queries, `draws`, `intact`, one for each label of `how` (`random`: mean of the
-    draws), `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with
-    `_low` and `_high`, paired by query, the draws taken as they are; `below_every_draw`: top is lower than each draw;
-    `p`: (1 + draws not above top) / (1 + draws), the exact probability of a rank as low as this if the ranking within
-    layers carried no information (Phipson and Smyth 2010).
+    The columns of means are `intact`, one for each label of `how` (`random`: mean of the draws), `random_lowest` and
+    `random_highest`, over `n` queries and `draws` draws. `harm` is random - top, and `harm_over_largest` is largest -
+    top. Both are paired by query, with the ends of their interval (`_low`, `_high`) over queries, for these draws only.
+    `below_every_draw` is true if top is lower than each draw. `p` is (1 + draws not above top) / (1 + draws), the exact
+    probability of such a low rank if the ranking within layers carried no information (Phipson and Smyth 2010).
 
     There are three uncorrected tests. `p_queries` (top against the mean draw) and `p_largest` (top against the largest)
-    are paired by query and two-sided. `p_draws` tests whether the top could be drawn like the random sets (see
+    are paired by query and two-sided. `p_draws` tests whether the top could be one more random set (see
     `prediction_p`). A claim needs all of its tests, so its p is the largest of theirs (intersection-union; Berger
-    1982). It is 1 if a mean points the other way or a draw is as low. With two looks (see `looks`) the p of a claim is
-    the smaller of both looks' p, each divided by its share of alpha. The p of the claims are Holm-corrected over the
-    fractions of a measure: `p_over_random` (`p_queries` and `p_draws`) and `p_confirmed` (all three). `over_random` and
-    `confirmed` say whether they are at most 1 - level.
+    1982). This p is 1 if a harm is not above 0, or if a draw is as low as top. With two looks (see `looks`) the p of a
+    claim is the smaller of both looks' p, each divided by its share of alpha. The p of the claims are Holm-corrected
+    over the fractions of a measure: `p_over_random` (`p_queries` and `p_draws`) and `p_confirmed` (all three).
+    `over_random` and `confirmed` say whether they are at most 1 - level.
 
     Args:
         values: scores, NaN where a set was not measured. The coordinate `group` says which queries belong to the first
@@ -74,7 +74,10 @@ def claim_rows(
 
 
 def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[float]":
-    """Combine the p-values of both looks. A row without a second look keeps its first p."""
+    """Return each row's p over both looks: the smaller p of the two, each divided by the alpha share of its look.
+
+    A row without a second look has the p of its first look, divided in the same way.
+    """
     second = (table[p] / SPENT[1]).where(table["n"] > first["n"], 1.0)
     return np.minimum(first[p] / SPENT[0], second).clip(upper=1.0)
 
@@ -82,7 +85,10 @@ def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[
 def look_rows(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return a row for each fraction and measure from the queries of one look, with uncorrected tests."""
+    """Return a row for each fraction and measure, over the queries of one look, with uncorrected tests.
+
+    The columns are those of `curve_table`, except `intact`, `over_random` and `confirmed`.
+    """
     random = values.sel(how=RANDOM, drop=True)
     top, largest = (values.sel(how=how, drop=True).isel(draw=0, drop=True) for how in (TOP, LARGEST))
     over_random = _paired(random.mean("draw"), top, settings, passages or {})
@@ -99,8 +105,8 @@ def look_rows(
 def reported_fraction(rows: pd.DataFrame) -> float:
     """Return the fraction for which the report gives numbers, from the rows of one measure.
 
-    It is the smallest confirmed fraction, else the smallest at which the top costs more than random neurons, else the
-    one nearest to 1 %.
+    It is the smallest confirmed fraction. Without one, it is the smallest fraction at which fixing the top neurons
+    costs significantly more than fixing random neurons. Without such a fraction, it is the one nearest to 1 %.
     """
     for claim in ("confirmed", "over_random"):
         claimed = rows.loc[rows[claim].astype(bool), "fraction"]
@@ -120,7 +126,7 @@ def first_group(values: xr.DataArray) -> xr.DataArray:
 
 
 def query_groups(values: xr.DataArray) -> Int[np.ndarray, "query"]:
-    """Return the group number of every query, or 0 for all if the scores have no groups."""
+    """Return the index of every query's group, or 0 for all queries if the scores have no groups."""
     return values[GROUP].values if GROUP in values.coords else np.zeros(values.sizes[QUERY], dtype=int)
 
 
@@ -133,7 +139,7 @@ def _intact(values: xr.DataArray, intact: xr.DataArray, fraction: float, measure
 def _paired(
     other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]]
 ) -> Difference:
-    """Pair the scores under another set of neurons with those under the top set. Their difference is the harm."""
+    """Return the harm, paired by query: the score with another set of neurons fixed minus that with the top fixed."""
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
@@ -178,7 +184,7 @@ def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) ->
 
 
 def _harmful(test: xr.Dataset) -> float:
-    """Return the p of a paired test if the top set scores lower, else 1."""
+    """Return the p of a paired test if fixing the top set gives lower scores, else 1."""
     return float(test["p"]) if float(test["effect"]) > 0 else 1.0
 
 
@@ -190,11 +196,11 @@ def _all_of(p: Sequence[float]) -> float:
 def area_table(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return the areas between the curve of each chosen set and the mean curve of the random sets.
+    """Return the areas between the mean curve of the random sets and the curve of each other set, e.g. the top.
 
     Only queries that were measured at every fraction count. Columns: `how`, `measure`, `area` (in units of the measure:
-    the mean distance over log10 of the fraction), `area_low`, `area_high` (interval over queries, the draws taken as
-    they are), `n` queries.
+    the mean distance over log10 of the fraction), `area_low`, `area_high` (interval over queries, for these draws
+    only), `n` queries.
 
     Args:
         passages: query id -> its relevant passages. Queries that share some are not independent.
@@ -220,7 +226,7 @@ def area_table(
 
 
 def shared_by_chance(top: NeuronSet, ranking: Ranking) -> float:
-    """Return the expected share of the top neurons in a random set with as many neurons in every layer."""
+    """Return which share of the top neurons a random set with as many neurons in every layer contains on average."""
     sizes = dict(zip(ranking.sites, map(len, ranking.values), strict=True))
     counts = {(part, layer): len(some) for part, layers in top.neurons.items() for layer, some in layers.items()}
     return sum(n * n / sizes[site] for site, n in counts.items()) / len(top)

@@ -30,10 +30,10 @@ class AblationTrial:
     """The texts, encodings and search that all ablations of one retriever on one collection share.
 
     Attributes:
-        collection: the collection, with the queries that are measured.
-        texts: tokenised texts of each tower.
-        moments: mean and spread of the neurons of the ablated towers, over the texts of each tower.
-        intact: the vectors of each tower.
+        collection: the searched passages, with the queries that are measured.
+        texts: tower -> its tokenised texts.
+        moments: ablated tower -> mean and spread of its neurons over texts of this tower.
+        intact: tower -> final vectors of its texts by the intact model.
         settings: settings of the ablation.
         counter: counts the texts that were encoded.
     """
@@ -52,10 +52,10 @@ class AblationTrial:
         return self.settings.fixed_at == "mean"
 
     def values(self, neurons: NeuronSet | None, precision: str | None = None) -> Float[np.ndarray, "query measure"]:
-        """Return the measures of every query with these neurons fixed. None fixes no neuron.
+        """Return the retrieval measures of every query with these neurons fixed. None fixes no neuron.
 
         Args:
-            precision: precision of the passes. If None, that of the settings.
+            precision: precision of the forward passes. If None, that of the settings.
         """
         vectors = dict(self.intact)
         if neurons is not None:
@@ -71,7 +71,13 @@ class AblationTrial:
 
 @dataclass
 class Counter:
-    """Counter of the texts encoded so far, which reports progress."""
+    """Counter of the texts encoded so far, which reports progress.
+
+    Attributes:
+        group: index of the group of queries.
+        total: number of texts to encode.
+        done: number of texts encoded so far.
+    """
 
     progress: Progress | None
     group: int = 0
@@ -103,9 +109,9 @@ class Trials:
     """The ablation trials of all groups of queries. Each is prepared at its first use.
 
     Attributes:
-        pools: the collection that is searched for each group of queries.
+        pools: for each group, its queries and the passages that they search.
         towers: towers that are ablated.
-        made: group -> its trial.
+        made: index of a group -> its trial, for the groups prepared so far.
     """
 
     retriever: Retriever
@@ -117,13 +123,13 @@ class Trials:
 
     @property
     def query_texts(self) -> list[int]:
-        """Return a number for every query, group by group. Queries of equal text have equal numbers."""
+        """Return an identifier of each query's text, group by group. Equal texts have equal identifiers."""
         numbers: dict[str, int] = {}
         queries = [query for pool in self.pools for query in pool.queries.values()]
         return [numbers.setdefault(folded(query.text), len(numbers)) for query in queries]
 
     def of(self, group: int) -> AblationTrial:
-        """Return the trial of a group. Neurons are fixed at their means over the texts of the first."""
+        """Return the trial of a group. In all groups, neurons are fixed at their means over the first group's texts."""
         if group not in self.made:
             moments = self.of(0).moments if group else None
             counter = Counter(self.progress, group)
@@ -145,7 +151,7 @@ def make_trial(
     """Tokenise the texts, encode them with the intact model, and measure the neurons of the towers to ablate.
 
     Args:
-        moments: mean and spread of these neurons, if they were measured on other texts.
+        moments: tower -> mean and spread of its neurons. If None, they are measured on these texts.
     """
     texts = {tower: texts_of(retriever, collection, tower, settings.batch_tokens) for tower in BOTH}
     sizes = {tower: len(some.rows) for tower, some in texts.items()}

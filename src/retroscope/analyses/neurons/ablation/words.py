@@ -1,7 +1,7 @@
 """Statements about the ablation: does retrieval need the top neurons more than random and large neurons?
 
-A count without an ablation is not evidence, and an ablation is none unless it beats both controls of the same layers:
-random neurons, and the largest ones, which are found without gradient or query.
+An ablation confirms the top neurons only if fixing them harms retrieval more than fixing either control of the same
+layers: random neurons, and the largest neurons, which are chosen without gradient or query.
 """
 
 from typing import Any
@@ -19,15 +19,16 @@ VALUES = {"mean": "their mean", "zero": "zero"}
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance, or among the largest
 AS_LARGE = (
-    "Fixing the largest neurons of the same layers, which are found without gradient or query, does not cost "
-    "significantly less. So there is no evidence that the attribution finds more than large neurons."
+    "Fixing as many of the largest neurons of the same layers lowers {measure} not significantly less than fixing the "
+    "top neurons does. (The largest neurons are chosen without gradient or query.) So there is no evidence that the "
+    "attribution finds more than large neurons."
 )
 TOO_FEW = (
-    "Fixing the top neurons costs more than fixing any random set of neurons, but the random sets are too few or "
-    "differ too much for the test."
+    "Fixing the top neurons costs more than fixing any random set of neurons, but there are too few random sets, or "
+    "they differ too much, for a significant test."
 )
 LARGE = "the largest neurons (those whose fixing changes the output of their block most)"
-NOTHING = "There is no evidence that retrieval needs these neurons more than others."
+NOTHING = "There is no evidence that retrieval needs these neurons more than other neurons."
 
 
 def of_model(name: str, side: AttributedModel) -> str:
@@ -41,7 +42,7 @@ def named_control(what: str, side: str) -> str:
 
 
 def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
-    """State whether fixing the top neurons harms retrieval more than fixing others does, and at which fractions."""
+    """State whether, and at which fractions, fixing the top neurons harms retrieval more than fixing both controls."""
     control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
@@ -91,7 +92,7 @@ def _where(ablation: AblationCurves) -> str:
 
 def _why_not(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     if ablation.fractions_where("over_random"):
-        return AS_LARGE
+        return AS_LARGE.format(measure=row["measure"])
     by_query = row["harm"] > 0 and row["p_queries"] <= 1 - ablation.recipe["level"]
     return TOO_FEW if by_query and row["below_every_draw"] else NOTHING
 
@@ -125,8 +126,8 @@ def _curve(ablation: AblationCurves) -> str:
     areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
     return (
         f"At {lower} of {count(len(table), 'tested fraction')} of neurons, {measure} is lower with the top neurons "
-        f"fixed than with any of {count(draws, 'random set')} fixed. The area between two curves over the log of "
-        f"the fraction, {measure} with random neurons fixed minus {measure} with other neurons fixed, is "
+        f"fixed than with any of {count(draws, 'random set')} fixed. Over all fractions, {measure} with random neurons "
+        "fixed minus that with another set fixed (the area between their curves over the log of the fraction) is "
         f"{'; '.join(a for a in areas if a)}."
     )
 
@@ -141,32 +142,32 @@ def _curves_named(ablation: AblationCurves) -> list[tuple[str, str]]:
 
 
 def _area(ablation: AblationCurves, how: str, words: str) -> str:
-    found = ablation.areas[(ablation.areas["how"] == how) & (ablation.areas["measure"] == ablation.measures[0])]
-    if found.empty:
+    rows = ablation.areas[(ablation.areas["how"] == how) & (ablation.areas["measure"] == ablation.measures[0])]
+    if rows.empty:
         return ""
-    size, low, high = found[["area", "area_low", "area_high"]].iloc[0]
+    size, low, high = rows[["area", "area_low", "area_high"]].iloc[0]
     return f"{signed(size)} {interval(low, high, effect=True)} for the {words}"
 
 
 def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
-    """State limits of the comparison of top, random and large neurons."""
-    said = ""
+    """Return sentences on what limits the comparison of top, random and largest neurons, or ""."""
+    limits = ""
     if row["shared_by_chance"] > SHARED:
-        said += (
+        limits += (
             f" By chance, a random set contains {percent(row['shared_by_chance'])} of the top neurons, so the "
             "comparison is weak."
         )
     if row["shared_with_largest"] > SHARED:
-        said += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest."
+        limits += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest."
     if row["intact"] > NO_ROOM:
-        said += (
+        limits += (
             f" {row['measure']} of the intact model is nearly perfect, so different sets of neurons can hardly differ "
             "in their effects: use a harder collection."
         )
     if ablation.choosing_queries:
-        said += (
+        limits += (
             f" The neurons were chosen on {ablation.choosing_queries} of these "
             f"{ablation.recipe.get('queries', 'same')} queries, so the choice of the neurons and its test are not "
             "independent."
         )
-    return said
+    return limits

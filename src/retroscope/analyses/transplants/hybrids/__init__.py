@@ -1,1 +1,1 @@
-"""Measurement of hybrids: their vectors and scores, a pilot, random changes and further trainings."""
+"""Measurement of hybrids: their vectors and scores, the check of a lower precision, random changes, more trainings."""

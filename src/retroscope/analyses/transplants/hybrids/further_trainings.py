@@ -1,7 +1,7 @@
-"""Plan and measure transplants of the retriever's further trainings: the same places, in the first direction.
+"""Plan and measure transplants with further trainings of the retriever, in the first direction.
 
-The places are all weights and every single place of the sweep, on the same sample. Random changes are made in the
-first training alone.
+As in the first training, all weights and every single place (block, group of blocks or part) are transplanted, on the
+same sample. Random changes are measured for the first training alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,31 +45,30 @@ class FurtherTrainings:
                 f"for the other trainings ({', '.join(self.measured)}), all weights and single blocks, groups or parts "
                 "were transplanted, without random changes"
             )
-        for name, one in self.measured.items():
-            notes += [f"{name} (another training): {text}" for text in recipe_differences(backbone, one)]
+        for name, training in self.measured.items():
+            notes += [f"{name} (another training): {text}" for text in recipe_differences(backbone, training)]
         return notes
 
 
 def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
-    """Return the further trainings that can be transplanted, and the reasons why other trainings cannot (first
-    collection only).
+    """Return the further trainings that can be transplanted, and the reasons why other trainings cannot.
+
+    On every collection but the first of a study, return none.
 
     Args:
         names: all transplants of the sweep. Only those of single places are used.
     """
     trainings, backbone = context.trainings if context.first else (), context.models[BEFORE]
-    reasons = {one.name: refused_pair(backbone, one) for one in trainings}
+    reasons = {training.name: refused_pair(backbone, training) for training in trainings}
     return FurtherTrainings(
-        measured={one.name: one for one in trainings if not reasons[one.name]},
+        measured={training.name: training for training in trainings if not reasons[training.name]},
         left_out={name: reason for name, reason in reasons.items() if reason},
         names=("none", *single_places(names), "all"),
     )
 
 
 def refused_pair(before: Retriever, after: Retriever) -> str:
-    """Return the reason why two models cannot exchange weights (unlike architectures, equal weights), or "" if there is
-    none.
-    """
+    """Return the reason why two models cannot exchange weights (e.g. other architectures, equal weights), or ""."""
     try:
         for tower in TOWERS:
             check_transplantable(before.tower(tower), after.tower(tower))
@@ -87,13 +86,13 @@ def further_seconds(
 
     Args:
         sizes: tower -> number of its texts in the sample.
-        search: seconds of searching the sample once.
+        search: seconds that one search of the sample takes.
     """
     seconds = 0.0
-    for one in further.measured.values():
-        runs = encodings(one.passage.anatomy, [(0, name) for name in further.names])
+    for model in further.measured.values():
+        runs = encodings(model.passage.anatomy, [(0, name) for name in further.names])
         seconds += len(further.names) * search
-        seconds += sum(n * runs * context.seconds_each(one, tower, settings.precision) for tower, n in sizes.items())
+        seconds += sum(n * runs * context.seconds_each(model, tower, settings.precision) for tower, n in sizes.items())
     return seconds
 
 

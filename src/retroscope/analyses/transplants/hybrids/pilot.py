@@ -11,10 +11,12 @@ from retroscope.inputs.sampled import FEWEST, sampled
 
 
 def pilot(sweep: Sweep) -> PrecisionEffect | None:
-    """Return the change of the effect of all weights on the headline measure by a lower precision, or None in float32.
+    """Measure how a lower precision changes the effect of transplanting all weights; return None in float32.
+
+    The effect is that on the headline measure, over a few queries.
 
     Raises:
-        SettingsError: if the change is larger than allowed.
+        SettingsError: if the precision changes the effect by more than is allowed.
     """
     if sweep.settings.precision == EXACT:
         return None

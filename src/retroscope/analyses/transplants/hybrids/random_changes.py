@@ -20,9 +20,10 @@ ORDER = ("query", "transplant", "draw", "measure")
 def random_scores(
     sweep: Sweep, differences: Mapping[str, Difference], statistics: ComparisonSettings
 ) -> dict[str, Scores]:
-    """Return the scores of random changes at the significant places, (query, transplant, draw, measure), by direction.
+    """Return direction -> scores of random changes at the places with a significant effect.
 
-    Half of the draws are made for all places, the rest for the places that are then still open. Other values are NaN.
+    Their dimensions are (query, transplant, draw, measure). Half of the draws are made for all these places, the other
+    half only for places whose test is then undecided. Scores of draws that were not made are NaN.
     """
     scores = {}
     for direction, difference in differences.items():

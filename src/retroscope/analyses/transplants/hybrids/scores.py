@@ -30,10 +30,10 @@ class Sweep:
 
     Attributes:
         pair: backbone and retriever.
-        names: transplants, "none" among them.
+        names: names of the transplants. "none" is the intact receiver.
         measures: ir-measures names.
         stage: name under which progress is reported.
-        texts: (receiver, tower) -> its tokenised texts (see `tokenised`).
+        texts: (index of the receiving model, tower) -> its tokenised texts (see `tokenised`).
     """
 
     pair: tuple[Retriever, Retriever]
@@ -69,14 +69,14 @@ def hybrid_scores(sweep: Sweep) -> Measured:
     """Return, for each direction, the scores of the intact receiver and of its hybrids, (query, transplant, measure).
 
     Args:
-        sweep: `tokenised`.
+        sweep: a sweep with tokenised texts (see `tokenised`).
     """
     vectors = {tower: _vectors(tower, sweep) for tower in TOWERS}
     return {direction: _scores(direction, vectors, sweep) for direction in sweep.settings.directions}
 
 
 def run_alike(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders treat tokens and pooled vectors alike, so that one run serves hybrids of both."""
+    """Return whether two encoders treat tokens and pooled vectors alike, so that both directions can share a pass."""
     return same_recipe(one, two) and repr(one.head) == repr(two.head)
 
 
@@ -98,8 +98,8 @@ def _vectors(tower: str, sweep: Sweep) -> dict[HybridKey, Representations]:
     vectors: dict[HybridKey, Representations] = {}
     for side in receivers:
         turned = encoders if side == 0 else (encoders[1], encoders[0])
-        one = _in_memory(turned, texts[side], [(0, name) for name in sweep.names], sweep, report)
-        vectors |= {(side, name): vectors_of for (_, name), vectors_of in one.items()}
+        of_side = _in_memory(turned, texts[side], [(0, name) for name in sweep.names], sweep, report)
+        vectors |= {(side, name): vectors_of for (_, name), vectors_of in of_side.items()}
     return vectors
 
 
@@ -115,7 +115,11 @@ def _in_memory(
 
 
 def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int], None]:
-    """Return a function that reports progress in texts, out of `total`, for `each` directions at a time."""
+    """Return a function that reports how many of `total` texts are encoded.
+
+    Args:
+        each: how many directions one encoding of a text serves; the text counts as often.
+    """
     done = 0
 
     def report(n: int) -> None:

@@ -36,9 +36,9 @@ def hybrid_vectors(
 
     Args:
         pair: the two models.
-        texts: tokenised texts; the same for both models if both receive.
-        keys: see `surgery.hybrids.hybrids`.
-        cache: vectors of the same models, texts and hybrids are read from it if it has them.
+        texts: tokenised texts. If both models receive weights, they have the same tokens.
+        keys: (index of the receiving model, name of the transplant) of each hybrid (see `surgery.hybrids.hybrids`).
+        cache: folder with vectors of earlier runs. Those of the same models, texts and hybrids are read from it.
         report: called with the number of texts encoded since the last call.
     """
     folder = cache / FOLDER / _key(pair, texts, keys)
@@ -78,7 +78,7 @@ def _window(
 
 
 def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, keys: Sequence[HybridKey]) -> str:
-    """Hash everything that determines the vectors: encoders, texts and transplants."""
+    """Return a hash of everything that determines the vectors: encoders, texts and transplants."""
     made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in keys], texts.tokens, WINDOW, texts.rows]
     made_of += [texts.precision] if texts.precision != EXACT else []
     return fingerprint(made_of)[:32]
