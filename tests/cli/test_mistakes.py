@@ -191,7 +191,7 @@ def test_an_interrupted_command_says_how_to_go_on(
         patch.setattr("retroscope.analyses.context.extract_towers", interrupt)
         done = cli(*words, line="--pooling mean --json")
     assert (done.code, done.out) == (130, "")
-    assert "interrupted (Ctrl-C); what was measured is kept, and the same command goes on from there" in done.err
+    assert "interrupted (Ctrl-C); finished measurements are kept; repeat the command to continue" in done.err
     assert "Traceback" not in done.err
     assert cli(*words, line="--pooling mean --json").code == 0
 
