@@ -18,6 +18,6 @@ def overview_text(overview: Overview) -> str:
 
 
 def _by(printed: PaperTable, measure: str) -> PaperTable:
-    """Return the rows of a table for one measure. The measure moves to the caption."""
+    """Return the rows of a table for one measure, which is then named in the caption instead of a column."""
     frame = printed.frame[printed.frame["measure"] == measure].drop(columns="measure")
     return PaperTable(frame, f"{measure}: {printed.caption}", printed.note, printed.numeric)

@@ -8,7 +8,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def overview_html(overview: Overview) -> str:
-    """Return the effects on the headline measure as HTML tables, one for each collection."""
+    """Return the effects on the headline measure as an HTML table, with a row for each retriever and collection."""
     effects = [(one, row) for one in overview.comparables for _, row in one.against(OWN, one.headline).iterrows()]
     rows = [
         (row["model"], one.collection, one.headline, score(row[BEFORE]), score(row[AFTER]),

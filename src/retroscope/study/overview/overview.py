@@ -34,29 +34,29 @@ class Overview:
 
     @cached_property
     def comparables(self) -> tuple[Comparable, ...]:
-        """Return the groups of comparable results, collection by collection."""
+        """Return the groups of studies whose results on one collection may be compared."""
         return comparables(self.members)
 
     @cached_property
     def labels(self) -> Mapping[Identity, str]:
-        """Return the label of every model."""
+        """Map each model of the studies to its distinct label in figures."""
         return model_labels(self.members)
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """Return the answer of every study, by its name."""
-        found = ((one.name, one.study.report_contents.answer) for one in self.members)
-        return {name: answer for name, answer in found if answer is not None}
+        """Map the name of each study to its answer, without studies that have no answer."""
+        answers = ((member.name, member.study.report_contents.answer) for member in self.members)
+        return {name: answer for name, answer in answers if answer is not None}
 
     @property
     def questions(self) -> list[str]:
         """Return the questions that at least one study answers, in order."""
-        asked = dict.fromkeys(card.question for one in self.answers.values() for card in one.cards)
+        asked = dict.fromkeys(card.question for answer in self.answers.values() for card in answer.cards)
         return [question for question in asked if question != Question.MISSING]
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """Return the answer of the overview: how many retrievers changed, which is best, and its lead over the next."""
+        """Return sentences that say how many retrievers changed, which is best, and its lead over the next."""
         return () if not self.comparables else answer_sentences(self.comparables[0])
 
     @cached_property
@@ -73,7 +73,7 @@ class Overview:
         """Return the overview as JSON-like values.
 
         Args:
-            page: path of the overview. Addresses of the studies' pages are relative to it.
+            page: path of the overview's page, to which links are relative. If None, there are no links.
         """
         studies = [
             {
@@ -126,7 +126,7 @@ def answer_sentences(first: Comparable) -> tuple[str, ...]:
 
 
 def _against_next(first: Comparable, best: str, other: str) -> list[str]:
-    """State whether the best retriever is better than the next one, but no statement if both are the same model."""
+    """State the difference of the best retriever from the next one, or return [] if both are the same model."""
     rows = first.against(other, first.headline)
     rows = rows[rows["model"] == best]
     if rows.empty:
@@ -152,7 +152,7 @@ def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
 
 
 def apart(groups: Sequence[Comparable]) -> list[str]:
-    """Return lines that explain separate groups of results on one collection, and name retrievers that lack one."""
+    """Return lines on why results on a collection may not be compared, and on which retrievers it was not measured."""
     lines = []
     for n, one in enumerate(groups):
         for other in groups[:n]:
