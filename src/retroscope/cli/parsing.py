@@ -114,7 +114,7 @@ def _all_of(words: Sequence[str]) -> str:
 def _unknown(
     command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any], rest: list[str], args: Sequence[str]
 ) -> list[str]:
-    """Return the words of the command line that look like options, but are none of the command. After `--`, none do."""
+    """Return the words that look like options but are no options of the command. After `--`, no word is an option."""
     words = list(args)
     if isinstance(command, TyperGroup):
         left = rest[:1]  # what follows is the command's

@@ -103,6 +103,6 @@ def _is_open(cache: Path) -> bool:
         closed = isinstance(error.__cause__, OSError) and error.__cause__.errno in CLOSED
         if not closed or not cache.is_dir() or not any(cache.iterdir()):
             raise
-        note(f"{cache} is read-only: what it holds is used, and nothing is added")
+        note(f"the cache {cache} is read-only: its entries are used, and nothing is added to it")
         return False
     return True

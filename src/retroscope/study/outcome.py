@@ -108,7 +108,7 @@ class Runnable:
     def repeated(self, out: Path) -> "Runnable":
         """Return a plan that reads the study in `out` if this study is finished and unchanged.
 
-        Otherwise the plan measures. If `out` holds a finished study, a note gives the reason.
+        Otherwise, the returned plan measures the study. If `out` holds a finished study, a note says why it is not read.
         """
         if is_measured(self.plan, out):
             return replace(self, finished=out)

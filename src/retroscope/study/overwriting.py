@@ -19,7 +19,7 @@ def refuse_foreign_files(folder: Path) -> None:
     """Refuse to overwrite files that have the names of a study's files, but were not written by a study.
 
     Raises:
-        SettingsError: with the name of the file or folder.
+        SettingsError: if there are such files. The message names one of them.
     """
     refuse_other_report(folder, SETTINGS, WRITTEN)
 
@@ -29,8 +29,8 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
 
     Args:
         folder: folder that a study is to be written to.
-        settings: settings of that study, JSON-like.
-        facts: facts of that study.
+        settings: settings of the study to be written, JSON-like.
+        facts: facts of the study to be written.
         fix: advice of the error.
 
     Raises:
@@ -53,7 +53,7 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
 
     Args:
         folder: folder that a report is to be written to.
-        summary: summary of the study, as `summary.json` holds it.
+        summary: content of `summary.json` of the report to be written.
 
     Raises:
         SettingsError: if `folder` holds such a report, or files that no report wrote.

@@ -53,7 +53,7 @@ class SourceOptions:
         """Refuse a command that names both a collection and a file of texts, or neither.
 
         Raises:
-            SettingsError: for both, or none.
+            SettingsError: if both are named, or neither.
         """
         if (self.data is None) == (self.texts is None):
             raise SettingsError(

@@ -95,7 +95,7 @@ def run(
 
 
 def _tell(study: "PublishedStudy", figures: "Sequence[PublishedFigure]", scale: "Scale", output: PaperOutput) -> None:
-    """Print the list of figures, their costs, or the equivalent commands, as the options ask."""
+    """Print the list of figures (`--list`), their costs (`--dry-run`), or the equivalent commands."""
     from retroscope.cli.terminal import emit, say
     from retroscope.reproduction.costs import cost_document, figure_costs
     from retroscope.reproduction.listing import listed_commands, listed_costs, listed_figures

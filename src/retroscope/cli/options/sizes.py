@@ -1,4 +1,4 @@
-"""Options of the sample sizes of all analyses: `--depth` names them, `--time` fits them into a time budget."""
+"""Options of the sample sizes of all analyses: `--depth` names one of three sizes, `--time` a time budget."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar

@@ -80,7 +80,7 @@ def _entry_of(record: Path) -> Path:
 
 
 def _is_lost(record: Path) -> bool:
-    """Return whether the cache entry of a record is missing and no run is making it."""
+    """Return whether a record describes a cache entry that does not exist, and that no run can still be making."""
     return not _entry_of(record).exists() and time.time() - record.stat().st_mtime > MAKING
 
 
@@ -93,7 +93,7 @@ def _abandoned(cache: Path) -> Removed:
 
 
 def _leftovers(cache: Path) -> Iterable[Path]:
-    """Yield other remains of killed runs: unfinished stores, their partial files, and unused locks."""
+    """Yield what killed runs left behind: unfinished stores, partial files inside stores, and unused locks."""
     for pattern in ("*.zarr.*", "*.zarr/**/*.partial", ".*.lock", "*.lock"):
         yield from (path for path in cache.glob(pattern) if not _is_elsewhere(path, cache))
 

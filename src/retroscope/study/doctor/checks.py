@@ -30,7 +30,7 @@ class Diagnosis:
         models: role ("model", or "before" and "after") -> retriever, without models that could not be loaded. If the
             pooling of a model is unknown, its recipe has the pooling "unknown".
         findings: pairs of a subject and a finding, the worst first within each subject. A subject is a role, a role
-            with its tower, or "pair".
+            with its tower, "pair" or "data".
     """
 
     models: Mapping[str, Retriever]

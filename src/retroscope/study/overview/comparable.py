@@ -60,7 +60,7 @@ class Comparable:
 
     @property
     def headline(self) -> str:
-        """Return the headline measure: the first study's first measure, or the first that any study has."""
+        """Return the first measure of the first study or, if it has no effects, the first measure that has."""
         wanted = self.members[0].study.subject.measures[0]
         return wanted if wanted in self.measures else self.measures[0]
 

@@ -51,7 +51,7 @@ def _outcome(row: "pd.Series[Any]") -> str:
 
 
 def _effects(models: Sequence[str]) -> Any:
-    """Draw intervals and points, one row for each retriever, and a line at no change."""
+    """Draw the effect of each retriever as a point with its interval, one row for each, and a vertical line at 0."""
     names = list(SHOWN)
     colours = alt.Scale(domain=names, range=[colour for colour, _ in SHOWN.values()])
     shapes = alt.Scale(domain=names, range=[shape for _, shape in SHOWN.values()])

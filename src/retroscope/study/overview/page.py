@@ -57,7 +57,7 @@ def refuse_other_page(page: Path) -> None:
     """Refuse to replace a file that is not an overview.
 
     Raises:
-        SettingsError: if `page` is another file, or a folder.
+        SettingsError: if `page` is a folder, or a file that is not an overview.
     """
     if page.is_dir():
         raise SettingsError(
@@ -79,7 +79,7 @@ def write_overview(overview: Overview, page: Path) -> Path:
     """Write the page of an overview, completely or not at all, and return its path.
 
     Raises:
-        SettingsError: if it would replace another file.
+        SettingsError: if `page` is a folder, or a file that is not an overview.
     """
     refuse_other_page(page)
     return write_whole(page, render_overview(overview, page).encode())

@@ -1,7 +1,7 @@
 """The answer of a study: one sentence and a card for each question, in at most 120 words.
 
 Each analysis provides its card. The card of a question that no analysis answers says "not run". Page, terminal,
-notebook and `summary.json` are made from the same object.
+notebook and `summary.json` show the same `Answer`.
 """
 
 import re

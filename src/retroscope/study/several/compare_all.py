@@ -28,7 +28,7 @@ def compare_all(
 
     Args:
         before: the backbone.
-        afters: retrievers of distinct names, e.g. checkpoints of one training, or rivals.
+        afters: retrievers of distinct names, e.g. checkpoints of one training, or competing models.
         collection, settings, also, cache, progress: as for `compare`.
 
     Raises:

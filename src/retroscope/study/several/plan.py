@@ -1,4 +1,4 @@
-"""Plan a set of studies with a common total, and run them one after another with shared encodings.
+"""Plan a set of studies, with their total time, and run them one after another with a shared cache of vectors.
 
 One retriever is loaded at a time: its study is planned, the retriever is dropped, and it is loaded again for the run.
 """
@@ -70,7 +70,7 @@ class SetPlan:
         return [collection["name"] for collection in self.foreseen[0].document["collections"]]
 
     def lines(self) -> list[str]:
-        """Return the lines of the plan for `--dry-run`, with a common total."""
+        """Return the lines that `--dry-run` prints: the plan and time of each study, and the total time."""
         lines: list[str] = []
         for number, study in enumerate(self.foreseen, start=1):
             lines += [f"study {number} of {len(self.names)}: {study.name}", *(f"  {line}" for line in study.lines)]

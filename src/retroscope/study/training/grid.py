@@ -71,7 +71,7 @@ class Grid:
 
     @cached_property
     def shared_key(self) -> str:
-        """Return the SHA-256 of everything that is common to all cells."""
+        """Return the SHA-256 of the data, settings and software that all cells share."""
         values = plain(self.settings)
         key_parts = [values["training"], values["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
@@ -240,7 +240,7 @@ def _backbone(
 
 
 def with_labels(collection: Collection, n: int, seed: int) -> Collection:
-    """Return the collection with `n` of its judged queries, in their order.
+    """Return the collection with `n` of its judged queries, which are drawn by `seed` and stay in their order.
 
     With the same seed, a larger sample contains every smaller one.
     """

@@ -55,7 +55,7 @@ class GridFindings:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def statements(self) -> tuple[Statement, ...]:
-        """Return the conclusions of the training ablation."""
+        """Return the conclusions of the training ablation: effects, worth in labels, and shares of variance."""
         return (*_effect_words(self), *_worth_words(self), *_share_words(self))
 
 

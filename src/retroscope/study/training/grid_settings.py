@@ -35,8 +35,8 @@ class GridSettings:
         tests: collections that every cell is measured on. Every seed is tested with the same queries.
         reinitialise: values of the factor "reinitialise": "none", or parts joined by "+", as in "top:2+embeddings".
         strategies: values of the factor "strategy": names of `TrainingSettings.strategy`.
-        labels: values of the factor "labels": numbers of training queries. The queries are drawn by the seed, each with
-            all its pairs. A larger set contains the smaller sets. If empty, all training queries are used.
+        labels: values of the factor "labels": sizes of the training set, in queries. The queries are drawn by the seed,
+            each with all its pairs. A larger set contains the smaller sets. If empty, all training queries are used.
         seeds: seeds of the draw of training queries, of the order of the pairs and of new weights.
         training: training settings that all cells share. With `steps`, a smaller set of labels is seen more often. With
             `epochs`, every set is seen equally often.
