@@ -35,7 +35,7 @@ def carry_out_set(
         SettingsError: if two retrievers have the same name, and for the reasons of `carry_out_study`.
     """
     seconds = size.seconds()
-    wanted = [checked_settings(given, left_out, options, asked, size=size, gates=gates) for given in values]
+    wanted = [checked_settings(own_values, left_out, options, asked, size=size, gates=gates) for own_values in values]
     from retroscope.cli.resolve import resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache

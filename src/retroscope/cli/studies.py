@@ -69,7 +69,7 @@ def carry_out_study(
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.settings import refuse_other_settings
 
-    given, off = (values, options.settings, options.assignments), tuple(left_out)
+    sources, off = (values, options.settings, options.assignments), tuple(left_out)
     refuse_source_as_output(settings, output.out)
     there, guarded = kept_folders(output)
     if guarded is not None and seconds is None:
@@ -84,7 +84,7 @@ def carry_out_study(
         planned = plan_study_of_pair if "before" in values else plan_study_of_model
         plan = planned(settings, cache, asked, progress, engine=chosen_engine(options))
         if seconds is not None:
-            plan = plan.within(seconds, resolved(*given, left_out=off).keys(), there, asked)
+            plan = plan.within(seconds, resolved(*sources, left_out=off).keys(), there, asked)
             if guarded is not None:
                 refuse_other_settings(guarded, plan.plan.settings)
         refuse_unknown(gates, settings.measures, [collection.name for collection in plan.plan.collections])
@@ -144,8 +144,8 @@ def checked_settings(
     from retroscope.study.settings import certain_analyses, refuse_missing_layers
 
     defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
-    given = (values, options.settings, options.assignments)
-    settings = check_sources_and_pooling(resolve(*given, left_out=tuple(left_out), unless_given=defaults))
+    sources = (values, options.settings, options.assignments)
+    settings = check_sources_and_pooling(resolve(*sources, left_out=tuple(left_out), unless_given=defaults))
     refuse_missing_layers(settings, certain_analyses(settings))
     refuse_unknown(gates, settings.measures)
     return settings

@@ -108,7 +108,7 @@ class Runnable:
     def repeated(self, out: Path) -> "Runnable":
         """Return a plan that reads the study in `out` if this study is finished and unchanged.
 
-        Otherwise, the returned plan measures the study. If `out` holds a finished study, a note says why it is not read.
+        Otherwise, the returned plan measures the study. If `out` holds a finished one, a note says why it is not used.
         """
         if is_measured(self.plan, out):
             return replace(self, finished=out)
@@ -121,8 +121,12 @@ class Runnable:
         if self.finished is not None:
             read = f"the study in {self.finished} is finished: it is read, and nothing is measured"
             return [*self.notes, f"{read} (--overwrite measures it again)"]
-        kept = ", ".join(step.what for step in kept_steps(self.plan))
-        resumed = [f"already measured by a stopped run, but still included in the times above: {kept}"] if kept else []
+        finished_steps = ", ".join(step.what for step in kept_steps(self.plan))
+        resumed = (
+            [f"already measured by a stopped run, but still included in the times above: {finished_steps}"]
+            if finished_steps
+            else []
+        )
         return [*self.plan.lines(), *resumed, *self.notes]
 
     def document(self) -> dict[str, Any]:

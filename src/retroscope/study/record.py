@@ -80,18 +80,18 @@ def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
 def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
     """Map each stage (encoding of a model, or a stage of an analysis) to the seconds that it took."""
     encoding = {
-        f"{side}: {stage}": taken
+        f"{side}: {stage}": seconds
         for side, model in context.models.items()
         if (encoded := context.was_encoded(model)) is not None
-        for stage, taken in encoded.seconds.items()
+        for stage, seconds in encoded.seconds.items()
     }
-    own = {
-        f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
+    by_analysis = {
+        f"{name}{'' if own.collection == context.collection.name else f' on {own.collection}'}: {stage}": seconds
         for name, measurements in measured.items()
-        for one in measurements
-        for stage, taken in one.seconds.items()
+        for own in measurements
+        for stage, seconds in own.seconds.items()
     }
-    return encoding | own
+    return encoding | by_analysis
 
 
 def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[Measurement]]) -> list[str]:

@@ -128,9 +128,9 @@ def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFra
     models = list(distinct.values())
     settings = replace(measured[0][0].study.subject.paired_statistics, family_per=(MEASURE,), correction="none")
     compared = [
-        (one.name, other.name, compare_scores(*_shared(first, second), settings))
-        for n, (one, first) in enumerate(models)
-        for other, second in models[n + 1 :]
+        (former.name, latter.name, compare_scores(*_shared(first, second), settings))
+        for n, (former, first) in enumerate(models)
+        for latter, second in models[n + 1 :]
     ]
     tables = [rows(difference).assign(pair=n) for n, (_, _, difference) in enumerate(compared)]
     if not tables:

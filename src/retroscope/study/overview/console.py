@@ -8,7 +8,7 @@ from retroscope.typesetting.latex import PaperTable
 
 def overview_text(overview: Overview) -> str:
     """Return the overview as text: its answer, warnings, and the effects on the headline measure."""
-    headlines = [table(_by(own_table(one), one.headline)) for one in overview.comparables]
+    headlines = [table(_by(own_table(group), group.headline)) for group in overview.comparables]
     return page([
         overview.title,
         paragraph(" ".join(overview.sentences)),

@@ -68,7 +68,7 @@ def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ())
                 "this study does not compare two models", where=str(folder), fix="leave this study out of the overview"
             )
     known = list(names) or distinct([study.subject.after.name for _, study in studies], [f.name for f, _ in studies])
-    return tuple(NamedStudy(name, *one) for name, one in zip(known, studies, strict=True))
+    return tuple(NamedStudy(name, *stored) for name, stored in zip(known, studies, strict=True))
 
 
 def distinct(names: Sequence[str], marks: Sequence[str]) -> list[str]:

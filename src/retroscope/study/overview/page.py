@@ -94,14 +94,14 @@ def render_overview(overview: Overview, page: Path) -> str:
     from retroscope.typesetting.page import fill  # altair is slow to import
 
     parts = [_part(overview, number) for number in range(len(overview.comparables))]
-    figures = [figure for one in parts for figure in one.figures]
-    tables = {name: table for one in parts for name, table in one.tables.items()}
+    figures = [figure for part in parts for figure in part.figures]
+    tables = {name: table for part in parts for name, table in part.tables.items()}
     values = {
         "title": overview.title,
         "kind": KIND,
         "overview": overview,
         "own": OWN,
-        "links": {one.name: overview.link(one, page) for one in overview.members},
+        "links": {member.name: overview.link(member, page) for member in overview.members},
         "parts": parts,
     }
     return fill("overview.html.j2", figures, tables, values)
@@ -109,8 +109,8 @@ def render_overview(overview: Overview, page: Path) -> str:
 
 def _part(overview: Overview, number: int) -> Part:
     """Make the figures and tables of the group with this index. If it is not 0, their names end in a number."""
-    one, end = overview.comparables[number], f"_{number + 1}" if number else ""
-    drawn = [effects_figure(one, f"effects{end}"),
-             curves_figure(one, overview.labels, f"curves{end}")]  # fmt: skip
-    tables = {f"own{end}": own_table(one), f"pairs{end}": pairs_table(one)}
-    return Part(one, f"collection-{number + 1}", tuple(figure for figure in drawn if figure), tables)
+    group, end = overview.comparables[number], f"_{number + 1}" if number else ""
+    drawn = [effects_figure(group, f"effects{end}"),
+             curves_figure(group, overview.labels, f"curves{end}")]  # fmt: skip
+    tables = {f"own{end}": own_table(group), f"pairs{end}": pairs_table(group)}
+    return Part(group, f"collection-{number + 1}", tuple(figure for figure in drawn if figure), tables)

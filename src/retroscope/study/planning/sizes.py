@@ -86,7 +86,11 @@ def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[
     """Return the error for a time that is too short. It names the slowest stages, and options that leave them out."""
     parts = {name: spent for name, spent in plan.seconds.items() if name not in sized and spent >= fixed / DEAR}
     dear = sorted(parts, key=lambda name: -parts[name])
-    optional = [f"{name} ({switch_of(one)})" for name in dear if (one := analyses().get(name)) and not one.required]
+    optional = [
+        f"{name} ({switch_of(analysis)})"
+        for name in dear
+        if (analysis := analyses().get(name)) and not analysis.required
+    ]
     leave = f", leave out {' and '.join(optional)}" if optional else ""
     return SettingsError(
         f"a time of {estimate(seconds)} is too short: the parts that cannot be reduced take about {estimate(fixed)} "

@@ -41,7 +41,12 @@ class Controls:
         elif self.undecided or self.not_run:
             parts[0] += ", none failed"
         others = {"undecided": self.undecided, "not run": self.not_run}
-        return "; ".join([*parts, *(f"{outcome}: {_controls(some, most)}" for outcome, some in others.items() if some)])
+        return "; ".join(
+            [
+                *parts,
+                *(f"{outcome}: {_controls(statements, most)}" for outcome, statements in others.items() if statements),
+            ]
+        )
 
 
 def controls_of(statements: Iterable[Statement]) -> Controls:

@@ -82,7 +82,7 @@ def _without(one: Analysis) -> str:
 def lacking(found: Sequence[Missing], most: int) -> Card:
     """Return the card that names at most `most` missing measurements, or says that there are none."""
     state = State.NOT_RUN if found else State.MEASURED
-    text = listing([str(one) for one in found], most) if found else "Nothing: every analysis was run"
+    text = listing([str(measurement) for measurement in found], most) if found else "Nothing: every analysis was run"
     statement = Statement("not measured", state, f"{text[0].upper()}{text[1:]}.", (), code="all", section=METHOD)
     return Card(Question.MISSING, f"{text[0].upper()}{text[1:]}", statement)
 

@@ -131,23 +131,23 @@ def _cells(*texts: str) -> str:
 def _results(report: Report) -> Iterator[EvalResult]:
     """Yield the retriever's result for each collection and measure, with its change from the backbone."""
     _answer(report)
-    for one in (one for s in report.sections.values() for one in s.estimates):
+    for effect in (effect for s in report.sections.values() for effect in s.estimates):
         change = {
-            "before": one.before,
-            "change": one.value,
-            "ci_low": one.low,
-            "ci_high": one.high,
-            "p": one.p,
-            "queries": one.n,
+            "before": effect.before,
+            "change": effect.value,
+            "ci_low": effect.low,
+            "ci_high": effect.high,
+            "p": effect.p,
+            "queries": effect.n,
         }
         yield EvalResult(
             task_type=TASK[0],
             task_name=TASK[1],
-            dataset_type=slug(one.collection),
-            dataset_name=one.collection,
-            metric_type=metric_type(one.name),
-            metric_name=one.name,
-            metric_value=clean(one.after),
+            dataset_type=slug(effect.collection),
+            dataset_name=effect.collection,
+            metric_type=metric_type(effect.name),
+            metric_name=effect.name,
+            metric_value=clean(effect.after),
             metric_args={name: clean(value) for name, value in change.items()},
         )
 

@@ -56,8 +56,8 @@ class Report:
     @property
     def _marked(self) -> dict[str, Section]:
         """Return the sections with every card marked as doubtful that rests on a model with a failed self-test."""
-        return {name: replace(one, cards=tuple(marked(card, self.subject) for card in one.cards))
-                for name, one in self.sections.items()}  # fmt: skip
+        return {name: replace(section, cards=tuple(marked(card, self.subject) for card in section.cards))
+                for name, section in self.sections.items()}  # fmt: skip
 
     @cached_property
     def picture(self) -> Figure | None:
@@ -120,12 +120,12 @@ class Report:
             "answer": None if self.answer is None else self.answer.document(),
             "statements": [s.document() for s in self.verdict.everything()],
             "unconfirmed": [s.document() for s in self.verdict.unconfirmed],
-            "not_yet_run": [asdict(one) for one in subject.not_yet_run],
+            "not_yet_run": [asdict(step) for step in subject.not_yet_run],
             "caveats": list(subject.caveats),
             "collections": [asdict(collection) for collection in subject.collections],
             "analyses": {name: section.document for name, section in self.sections.items()},
             "statistics": self.methods,
-            "certainty": {name: asdict(one) for name, one in self.certainties.items()},
+            "certainty": {name: asdict(certainty) for name, certainty in self.certainties.items()},
             "settings": dict(subject.settings),
             "versions": dict(subject.versions),
             "timings": dict(subject.timings),
@@ -159,7 +159,7 @@ def render(report: Report) -> str:
     """Render the page of the report as HTML."""
     from retroscope.typesetting.page import fill
 
-    pending = {one.analysis for one in report.subject.not_yet_run}
+    pending = {step.analysis for step in report.subject.not_yet_run}
     pages = [
         _section_page(known, report.sections.get(name), report.subject)
         for name, known in analyses().items()

@@ -49,4 +49,4 @@ class Reported:
         own, others = (*self.measurements, *self.needed.values()), (*measurements, *needed.values())
         if about != self.about or len(own) != len(others) or self.needed.keys() != needed.keys():
             return False
-        return all(one is other for one, other in zip(own, others, strict=True))
+        return all(mine is theirs for mine, theirs in zip(own, others, strict=True))

@@ -49,7 +49,7 @@ def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[C
     first = {(card.statement.name, card.statement.text): place for place, card in enumerate(cards)}
     marked = [with_self_tests(s, subject) for s in _conclusions(sections)]
     marked = sorted(marked, key=lambda s: first.get((s.name, s.text), len(first)))  # stable: else in reading order
-    unconfirmed = [s for name, one in sections.items() for s in placed(one.unconfirmed, name)]
+    unconfirmed = [s for name, section in sections.items() for s in placed(section.unconfirmed, name)]
     warnings = carried_warnings(sections)
     headlines = [s for s in marked if s.headline]
     calm = [s for s in marked if not s.failed and not s.headline]
@@ -78,8 +78,8 @@ def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
 
 def every_statement(sections: Mapping[str, Section]) -> Iterator[Statement]:
     """Yield every statement of every section, including details and unconfirmed ones."""
-    for name, one in sections.items():
-        yield from placed((*one.statements, *one.details, *one.unconfirmed), name)
+    for name, section in sections.items():
+        yield from placed((*section.statements, *section.details, *section.unconfirmed), name)
 
 
 def _counted(sections: Mapping[str, Section]) -> list[Statement]:
