@@ -41,7 +41,7 @@ class UnknownPoolingError(EncoderError):
 
 
 class LibraryError(EncoderError):
-    """Error of a model folder that cannot be loaded, or cannot encode a batch, by the library that wrote it."""
+    """Error of the library that wrote a model folder: it cannot load the folder, or cannot encode a batch."""
 
 
 class RepresentationError(RetroscopeError):

@@ -58,11 +58,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "layers that are read": (
         "retrieve {model} --data {data} --pooling mean --layers --store-layers final",
-        r"not all layers would be stored \(none, only the final vectors\), but these analyses read all: layers\n  fix",
+        r"the layers to store are none \(only the final vectors\), but these analyses need all layers: layers\n  fix",
     ),
     "layers that are read by a comparison": (
         "compare {model} {model} --data {data} --pooling mean --set extraction.layers=[0]",
-        r"not all layers would be stored \(0\), but these analyses read all: baselines, layers, ",
+        r"the layers to store are 0, but these analyses need all layers: baselines, layers, ",
     ),
     "layers that are not there": (
         "retrieve {model} --data {data} --pooling mean --store-layers 0,7",

@@ -82,7 +82,7 @@ def test_what_the_user_named_keeps_its_size(planned: Planner) -> None:
 
 
 def test_a_time_that_does_not_suffice_for_encoding_is_refused(planned: Planner) -> None:
-    with pytest.raises(SettingsError, match=r"is too short: the parts that cannot be reduced take .*\(.*\)"):
+    with pytest.raises(SettingsError, match=r"is too short: the stages that cannot be shortened take .*\(.*\)"):
         fit(planned(QUICK), 1e-6)
 
 

@@ -69,11 +69,11 @@ def refuse_missing_layers(settings: StudySettings, measured: Iterable[Analysis])
     """
     readers = [analysis.name for analysis in measured if analysis.vectors == VectorsRead.LAYERS]
     if readers and settings.extraction.layers is not None:
-        layers = ", ".join(map(str, settings.extraction.layers)) or "none, only the final vectors"
+        layers = ", ".join(map(str, settings.extraction.layers)) or "none (only the final vectors)"
         raise SettingsError(
-            f"not all layers would be stored ({layers}), but these analyses read all: {', '.join(readers)}",
+            f"the layers to store are {layers}, but these analyses need all layers: {', '.join(readers)}",
             where="extraction.layers",
-            fix="leave out --store-layers (extraction.layers: null), or these analyses",
+            fix="leave out --store-layers (extraction.layers: null), or leave out these analyses",
         )
 
 

@@ -93,7 +93,7 @@ def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[
     ]
     leave = f", leave out {' and '.join(optional)}" if optional else ""
     return SettingsError(
-        f"a time of {estimate(seconds)} is too short: the parts that cannot be reduced take about {estimate(fixed)} "
+        f"a time of {estimate(seconds)} is too short: the stages that cannot be shortened take about {estimate(fixed)} "
         f"({', '.join(f'{name} {estimate(parts[name])}' for name in dear)})",
         where="--time",
         fix=f"give more time{leave}, or a collection of fewer passages",

@@ -196,8 +196,8 @@ def _fitted(
             slowest, most = plan, sum(plan.seconds.values()) - own
     if slowest is None or fixed > seconds:
         raise SettingsError(
-            f"a time of {estimate(seconds)} is too short for {count(len(settings), 'study')}: the parts that cannot be "
-            f"reduced take about {estimate(fixed)}",
+            f"a time of {estimate(seconds)} is too short for {count(len(settings), 'study')}: the stages that cannot "
+            f"be shortened take about {estimate(fixed)}",
             where="--time",
             fix="give more time, fewer retrievers, or a collection of fewer passages",
         )

@@ -75,7 +75,7 @@ class PretrainStudySettings:
         if self.shape is not None and self.tokenizer is None:
             raise SettingsError(
                 f"a new backbone of the shape {self.shape!r} needs a tokenizer",
-                fix="give a kind, e.g. --tokenizer wordpiece:8000, or a folder",
+                fix="give a tokenizer to train, e.g. --tokenizer wordpiece:8000, or a folder with a tokenizer",
             )
         if (
             self.shape is not None
