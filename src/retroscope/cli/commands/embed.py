@@ -51,8 +51,8 @@ class TextOptions:
     ]
     tower: Annotated[
         str,
-        option("--tower", help="Tower of the model whose prompt and weights are used: query or passage", metavar="NAME",
-               default="passage", known=names.TOWERS, kind="tower"),
+        option("--tower", help="Tower that encodes the texts, with its prompt and weights: query or passage",
+               metavar="NAME", default="passage", known=names.TOWERS, kind="tower"),
     ] = "passage"  # fmt: skip
     store_layers: o.StoreLayers = None
 

@@ -80,7 +80,7 @@ def run(
 ) -> None:
     """Measure a published study again, figure by figure.
 
-    The page shows every published point beside the point measured here, the same figures under the corrected
+    The page shows every published value beside the value measured here, the same figures under the corrected
     protocol, the paper's claims, and the known defects of the published protocol with their measured effects.
     """
     from retroscope.reproduction.published import published_study

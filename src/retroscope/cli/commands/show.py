@@ -33,7 +33,8 @@ def run(
 ) -> None:
     """Print what a finished study found.
 
-    The command prints the answer of the study's report first.
+    The command prints the answer of the report: one sentence, and a line for each question. With --all, it prints the
+    whole report.
     """
     from retroscope.cli.terminal import emit, say
     from retroscope.files.documents import read_document

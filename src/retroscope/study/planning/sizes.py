@@ -53,8 +53,8 @@ class Fitted:
 
     def lines(self) -> list[str]:
         """Return a heading, then a line for the chosen size of each analysis."""
-        fitting = f"sample sizes that fit into {estimate(self.seconds)}:"
-        heading = "the largest sample sizes:" if math.isinf(self.seconds) else fitting
+        largest = math.isinf(self.seconds)
+        heading = "the largest sample sizes:" if largest else f"sample sizes that fit into {estimate(self.seconds)}:"
         return [heading, *(size.line() for size in self.bought)]
 
 
