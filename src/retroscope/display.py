@@ -16,10 +16,13 @@ from retroscope.progress import Count, Pace, Progress, heard_by, listener, silen
 from retroscope.visible import visible
 
 Shown = Progress | bool | None
-"""Receives (what, done, total); True shows bars or lines, False nothing, None bars in a terminal or a notebook."""
+"""The argument `progress` of a function: a callback of (what, done, total), True, False, or None.
+
+True shows progress, False shows none, and None shows it only in a terminal or a notebook.
+"""
 
 ShownCount = Count | bool | None
-"""Receives (done, total) of one stage; True, False and None as in `Shown`."""
+"""The argument `progress` of a function with a single stage: a callback of (done, total), or as in `Shown`."""
 
 FIRST = 2.0  # seconds until the first line of progress where there is no terminal
 SELDOM = 60.0  # seconds between two lines
@@ -29,9 +32,10 @@ NARROW = 90  # characters of a terminal in which bars would leave no room for na
 
 @contextmanager
 def shown(progress: Shown) -> Iterator[Progress | None]:
-    """Yield the progress callback for the `progress` argument of an API function, or None if nothing is shown.
+    """Convert the argument `progress` of a function to a callback of (what, done, total), or None to show nothing.
 
-    Functions that it calls show no progress of their own, unless they get a callback or ask who `listens`.
+    Inside the context, functions that are called with `progress=None` show no progress of their own. Functions without
+    this argument report to the callback that `listens` returns.
     """
     caller = listener()
     if progress is True or (progress is None and caller is None and is_interactive()):
@@ -45,7 +49,12 @@ def shown(progress: Shown) -> Iterator[Progress | None]:
 
 @contextmanager
 def shown_count(progress: ShownCount, what: str) -> Iterator[Count | None]:
-    """Yield the progress callback for a function with one stage, which is shown as `what` (see `shown`)."""
+    """Convert the argument `progress` of a function with a single stage to a callback of (done, total), or None.
+
+    Args:
+        progress: as for `shown`, but a callback gets (done, total).
+        what: name of the stage, which is shown.
+    """
     if callable(progress):
         with shown(None if listener() else False):
             yield progress
@@ -95,7 +104,7 @@ def _drawn() -> Iterator[Progress]:
 
 
 class _Paces:
-    """Speed of every stage of the work, in items per second."""
+    """The speed of each stage of the work, in items per second."""
 
     def __init__(self) -> None:
         self._of: dict[str, Pace] = {}
@@ -109,7 +118,7 @@ class _Paces:
 
 
 def _lines() -> Progress:
-    """Return a callback that writes a line after `FIRST` seconds, then one per `SELDOM`, and none for short work."""
+    """Return a callback for logs: it writes a line after `FIRST` seconds, then at most one every `SELDOM` seconds."""
     paces, due = _Paces(), monotonic() + FIRST
 
     def write(what: str, done: int, total: int) -> None:
@@ -123,7 +132,7 @@ def _lines() -> Progress:
 
 
 def _rewritten_line() -> Progress:
-    """Return a callback for notebooks, which rewrites one line for each stage."""
+    """Return a callback for notebooks: it shows each stage in one line and updates this line in place."""
     paces, due, under_way = _Paces(), monotonic(), ""
 
     def rewrite(what: str, done: int, total: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = 10  # problems of one kind that a message spells out before it counts the rest
+SHOWN = 10  # how many problems of one kind a message lists; the others are only counted
 LONGEST_VALUE = 60  # characters of a value that a message shows
 LONGEST_MESSAGE = 500  # characters of a line of a message; a list of known names may be as long as `LONGEST_FIX`
 LONGEST_FIX = 5000
@@ -37,15 +37,15 @@ class EncoderError(RetroscopeError):
 
 
 class UnknownPoolingError(EncoderError):
-    """Error of a checkpoint that does not record its pooling, so that the user must give it."""
+    """Error of a checkpoint that does not record its pooling, so that the user must name a pooling."""
 
 
 class LibraryError(EncoderError):
-    """Error of a folder that cannot be loaded, or cannot encode a batch, with the library that wrote it."""
+    """Error of the library that wrote a model folder: it cannot load the folder, or cannot encode a batch."""
 
 
 class RepresentationError(RetroscopeError):
-    """Error of a vector store that is damaged or belongs to other inputs."""
+    """Error of stored vectors that are damaged, or that belong to another model or other texts."""
 
 
 class DamageError(RetroscopeError):
@@ -61,7 +61,7 @@ class TrainingError(RetroscopeError):
 
 
 class EngineError(RetroscopeError):
-    """Error of an engine that could not complete its work, or of storage with missing content."""
+    """Error of an engine (local or Ray) that could not complete its work, or of incomplete stored results."""
 
 
 class SettingsError(RetroscopeError):
@@ -73,7 +73,7 @@ class MissingExtraError(RetroscopeError):
 
 
 def cut(text: str, longest: int) -> str:
-    """Shorten a long text for a message to its beginning and its length."""
+    """Cut a text to its first `longest` characters and add its length; return a shorter text unchanged."""
     return text if len(text) <= longest else f"{text[:longest]} ... ({len(text):,} characters)"
 
 
@@ -86,7 +86,7 @@ def excerpt(value: object) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest the known names nearest to a misspelt name. If no name is near, list all names. Case is ignored."""
+    """Return advice for an unknown name: similar known names, if there are any, then all known names. Ignore case."""
     names = sorted(known)
     folded = {name.casefold(): name for name in reversed(names)}
     near = [folded[name] for name in get_close_matches(word.casefold()[:LONGEST_MESSAGE], folded, n=3, cutoff=0.6)]
@@ -96,12 +96,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def unknown_name(kind: str, word: str, known: Iterable[str]) -> SettingsError:
-    """Return the error for a `word` that names no `kind` (pooling, probe, measure, family ...)."""
+    """Return the error for a name that does not exist. `kind` says what it should name, e.g. "pooling"."""
     return SettingsError(f"unknown {kind} {excerpt(word)}", fix=did_you_mean(word, known))
 
 
 def listed(problems: Sequence[str]) -> str:
-    """Join problems of one kind to one text: the first `SHOWN` problems, then the number of others."""
+    """Return problems of one kind as a bulleted text: the first `SHOWN` problems, then how many more there are."""
     lines = [f"\n  - {problem}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"\n  - ... and {len(problems) - SHOWN} more")
@@ -112,15 +112,15 @@ def demand_columns(name: str, frame: "pd.DataFrame", columns: Sequence[str], *, 
     """Raise an error if the table `name` of a result lacks any of these columns.
 
     Args:
-        where: the type of the result, which the error names.
+        where: name of the result's type, for the error.
 
     Raises:
-        AnalysisError: with the names of the columns.
+        AnalysisError: if columns are missing. The message names them.
     """
-    lost = [c for c in columns if c not in frame.columns]
-    if lost:
+    missing = [c for c in columns if c not in frame.columns]
+    if missing:
         raise AnalysisError(
-            f"the table {name!r} lacks the columns {', '.join(lost)}",
+            f"the table {name!r} lacks the columns {', '.join(missing)}",
             where=where,
             fix=f"give a table with the columns {', '.join(columns)}",
         )

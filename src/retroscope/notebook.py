@@ -13,18 +13,18 @@ def html_table(caption: str, rows: Iterable[Sequence[object]], columns: Sequence
 
     Args:
         caption: printed in bold.
-        rows: cells of each row. The first is its heading.
-        columns: headings of the columns; none: no heading is printed.
+        rows: cells of each row. The first cell is the heading of the row.
+        columns: headings of the columns. If empty, the table has no heading row.
     """
-    some = list(islice(rows, ROWS + 1))
-    more = "<p>...</p>" if len(some) > ROWS else ""
+    first_rows = list(islice(rows, ROWS + 1))
+    more = "<p>...</p>" if len(first_rows) > ROWS else ""
     head = f"<tr>{''.join(_cell('th', name) for name in columns)}</tr>" if columns else ""
-    body = "".join(_row(row) for row in some[:ROWS])
+    body = "".join(_row(row) for row in first_rows[:ROWS])
     return f"<div><strong>{_text(caption)}</strong><table>{head}{body}</table>{more}</div>"
 
 
 def _row(cells: Sequence[object]) -> str:
-    return f"<tr>{_cell('th', cells[0])}{''.join(_cell('td', one) for one in cells[1:])}</tr>"
+    return f"<tr>{_cell('th', cells[0])}{''.join(_cell('td', cell) for cell in cells[1:])}</tr>"
 
 
 def _cell(tag: str, value: object) -> str:

@@ -9,34 +9,34 @@ PLURALS = {"y": "ies", "ix": "ices"}
 
 
 def score(value: float) -> str:
-    """Print a score between 0 and 1 with three decimals. What rounds to zero has no sign."""
+    """Format a score between 0 and 1 with three decimals. A value that rounds to zero has no minus sign."""
     return MISSING if math.isnan(value) else f"{value:z.3f}"
 
 
 def signed(value: float) -> str:
-    """Print an effect with its sign and three decimals."""
+    """Format an effect with its sign and three decimals: "+0.012"."""
     return MISSING if math.isnan(value) else f"{value:+.3f}"
 
 
 def interval(low: float, high: float, *, effect: bool = False) -> str:
-    """Print an interval in brackets, with signs if it is of an effect."""
+    """Format an interval in brackets: "[0.312, 0.408]"; with `effect`, both ends have a sign."""
     show = signed if effect else score
     return f"[{show(low)}, {show(high)}]"
 
 
 def p_value(p: float) -> str:
-    """Print a p-value with its relation: "p = 0.012", "p < 0.001"; never "p = 0"."""
+    """Format a p-value with its relation sign: "p = 0.012" or "p < 0.001", never "p = 0"."""
     number = p_number(p)
     return f"p = {number}" if number[0].isdigit() else f"p {number}"
 
 
 def tied_p(p: float) -> str:
-    """Print a p-value as `p_value` does, for a statement: with ties, so that a page keeps it on one line."""
+    """Format a p-value as `p_value` does, but with no-break spaces, so that a page keeps it on one line."""
     return p_value(p).replace(" ", TIE)
 
 
 def without_ties(text: str) -> str:
-    """Return a text with spaces in the place of its ties, as terminals and files have it."""
+    """Replace the no-break spaces of a text (see `tied_p`) by ordinary spaces, for terminals and files."""
     return text.replace(TIE, " ")
 
 
@@ -48,12 +48,12 @@ def p_number(p: float) -> str:
 
 
 def marks(p: float, alpha: float) -> str:
-    """Return the stars of a corrected p-value: one below alpha, two below alpha/5, three below alpha/50."""
+    """Return the stars of a corrected p-value: one star if p < alpha, two if p < alpha/5, three if p < alpha/50."""
     return "*" * sum(p < alpha / part for part in (1, 5, 50))
 
 
 def percent(part: float, *, effect: bool = False) -> str:
-    """Print a measured share with two significant digits: "0.034 %", "9.0 %", "-12 %"; with "+" if it is an effect."""
+    """Format a measured fraction with two significant digits: "0.034 %", "9.0 %"; an effect with its sign: "+12 %"."""
     if math.isnan(part):
         return MISSING
     value, sign = 100 * part, "+" if effect else ""
@@ -62,17 +62,17 @@ def percent(part: float, *, effect: bool = False) -> str:
 
 
 def exact_percent(part: float) -> str:
-    """Print a chosen fraction, such as a confidence level, with all of its digits: "95 %", "0.1 %"."""
+    """Format a chosen fraction, such as a confidence level, with all of its digits: "95 %", "0.1 %"."""
     return f"{100 * part:g} %"
 
 
 def percent_interval(part: float, low: float, high: float) -> str:
-    """Print a share and its interval in whole per cents: "34 % [-5, 71]"; "n/a" if the share is unknown."""
+    """Format a fraction and its interval in whole per cent: "34 % [-5, 71]", or "n/a" if the fraction is NaN."""
     return MISSING if math.isnan(part) else f"{100 * part:z.0f} % [{100 * low:z.0f}, {100 * high:z.0f}]"
 
 
 def count(number: int, thing: str) -> str:
-    """Print a number with its noun in singular or plural: "1 query", "2 queries", "2 matrices"."""
+    """Format a count with its noun in singular or plural: "1 query", "2 queries", "2 matrices"."""
     plural = next((f"{thing.removesuffix(e)}{end}" for e, end in PLURALS.items() if thing.endswith(e)), f"{thing}s")
     return f"{number:,} {thing if number == 1 else plural}"
 
@@ -91,7 +91,7 @@ def estimate(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Print a duration: "8.1 s", "3 min 20 s", "2 h 5 min"."""
+    """Format a measured duration: "8.1 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(value)
     if value < 60:
         return f"{value:.1f} s"

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Progress = Callable[[str, int, int], None]
-"""Receives (what, done, total): the name of the stage under way, the items done, and the items of the stage."""
+"""A callback of (what, done, total): name of the current stage, how many items are done, how many the stage has."""
 
 Count = Callable[[int, int], None]
-"""Receives (done, total) of one stage, which the caller names; what the items are, the function's docs say."""
+"""A callback of (done, total) for a single stage: how many items are done, and how many the stage has."""
 
 
 def counted(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
-    """Return the progress callback of one stage of known name and size, or None if progress is not reported."""
+    """Return a callback of (done) for a stage with the name `what` and `total` items; None if `progress` is None."""
     return None if progress is None else (lambda done: progress(what, done, total))
 
 
@@ -21,14 +21,14 @@ _listener: ContextVar[Progress | None] = ContextVar("what a caller shows progres
 
 
 def listener() -> Progress | None:
-    """Return the progress callback that a caller has set, possibly `silence`, or None if none was set."""
+    """Return the callback that a calling function set with `heard_by` (possibly `silence`), or None if none was set."""
     return _listener.get()
 
 
 def listens() -> Progress | None:
-    """Return the progress callback of a caller that shows progress, or None if there is none.
+    """Return the callback that a calling function set with `heard_by`, or None if it is `silence` or none was set.
 
-    It is for long work in functions that get no callback, such as the reading of files.
+    Functions without an argument `progress`, such as those that read files, report their progress to this callback.
     """
     callback = listener()
     return None if callback is silence else callback
@@ -40,7 +40,7 @@ def silence(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def heard_by(callback: Progress) -> Iterator[None]:
-    """Send the progress of all work inside the context to a callback."""
+    """Set the callback that `listener` and `listens` return to all functions called inside the context."""
     token = _listener.set(callback)
     try:
         yield
@@ -49,25 +49,25 @@ def heard_by(callback: Progress) -> Iterator[None]:
 
 
 AT_ONCE = 0.01  # seconds
-SOONEST = 1.0  # seconds before a rate is told: a moment says little of the next
-SMALLEST = 0.01  # of the items: a first report of fewer tells no rate, since its time may be that of preparations
+SOONEST = 1.0  # seconds that must be measured before a speed is estimated
+SMALLEST = 0.01  # fraction of the items: a smaller first report gives no speed, as its time may include preparations
 
 
 class Pace:
-    """Estimate of one stage's speed and remaining time.
+    """Estimates the speed and the remaining time of one stage.
 
-    A stage may report 0 when it starts and then immediately report the work of an earlier run, which does not count.
-    From the second report on, the time until the first report does not count, because it may include preparations.
+    Items that a stage reports immediately after its start are the work of an earlier run and do not count. From the
+    second report on, the time before the first report does not count, because it may include preparations.
     """
 
     def __init__(self, started: float) -> None:
-        """Start a stage at a time of `time.monotonic`."""
+        """Start the estimate. `started` is the time of `time.monotonic` at which the stage started."""
         self.done, self.total = 0, 0
         self._before, self._started, self._now = 0, started, started
         self._first: tuple[int, float] | None = None  # items of the stage's own first report, and when it came
 
     def report(self, done: int, total: int, now: float) -> None:
-        """Record how many items are done at a time."""
+        """Record that `done` of `total` items are done at the time `now` (of `time.monotonic`)."""
         if done == 0 or (self._before == self.done and now - self._started < AT_ONCE):
             self._before, self._started, self._first = done, now, None
         elif self._first is None and done > self._before:
@@ -76,7 +76,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Return the items per second. None until enough was measured."""
+        """Return the speed in items per second, or None while too little was measured to estimate it."""
         if self._first is None:
             return None
         counted, since = self._first
@@ -86,17 +86,17 @@ class Pace:
         return items / took if items >= SMALLEST * self.total and took >= SOONEST else None
 
     def left(self, now: float) -> float | None:
-        """Return the remaining seconds at a time, or None without a speed."""
+        """Return the estimated seconds that remain at the time `now`, or None while the speed is unknown."""
         rate = self.rate
         return None if rate is None else max(0.0, (self.total - self.done) / rate - (now - self._now))
 
 
 class Stages:
-    """Named stages of work on one model, which reports them to a progress callback and keeps their times.
+    """Reports the stages of the work on one model to a progress callback, and records their times.
 
     Attributes:
-        side: the name of the model, put before the name of every stage.
-        seconds: stage -> wall time.
+        side: name or role of the model, with which the name of every reported stage begins.
+        seconds: stage -> wall time in seconds.
     """
 
     def __init__(self, side: str, progress: Progress | None) -> None:
@@ -106,28 +106,28 @@ class Stages:
         self._last = time.perf_counter()
 
     def named(self) -> Progress | None:
-        """Return the progress callback for a function that names its own stages, or None without progress."""
+        """Return a callback of (what, done, total) that names the model before each stage, or None without progress."""
         if self.progress is None:
             return None
         report = self.progress
         return lambda what, done, total: report(f"{self.side}: {what}", done, total)
 
     def inside(self, stage: str) -> Count | None:
-        """Return the progress callback for a function that counts within one stage, or None without progress."""
+        """Return a callback of (done, total) for the named stage, or None without progress."""
         if self.progress is None:
             return None
         report = self.progress
         return lambda done, total: report(f"{self.side}: {stage}", done, total)
 
     def of_towers(self) -> Progress | None:
-        """Return the progress callback for an extraction, which names the tower, or None without progress."""
+        """Return a callback of (tower, done, total) for the encoding of texts, or None without progress."""
         if self.progress is None:
             return None
         report = self.progress
         return lambda tower, done, total: report(f"{self.side}: encoding {tower} texts", done, total)
 
     def ended(self, stage: str) -> None:
-        """Add the time since the last stage ended to this stage."""
+        """Record that a stage has ended: add the seconds since the end of the previous stage to its time."""
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now

@@ -1,7 +1,6 @@
 """Ranges of numbers in the types of settings, such as `steps: Annotated[int, Range(1, 10**9)]`.
 
-`check_ranges` holds every field of a settings object against its type, so that no number is refused, or believed, only
-after models and data were read.
+`check_ranges` checks every field of a settings object against its type, before models and data are loaded.
 """
 
 import math
@@ -19,8 +18,8 @@ class Range:
     """Allowed range of a number from `low` to `high`, both included; with `open`, both excluded.
 
     Attributes:
-        special: value that is allowed in addition, such as 0 for "all".
-        why: meaning of the number, or the reason for its range, for the advice of an error.
+        special: values outside the range that are also allowed, such as 0 for "all".
+        why: meaning of the number, or reason for its range, which an error prints.
     """
 
     low: float
@@ -30,7 +29,7 @@ class Range:
     why: str = ""
 
     def holds(self, value: float) -> bool:
-        """Return whether a number is in the range. NaN never is."""
+        """Return whether a number is in the range or one of `special`. NaN never is."""
         inside = self.low < value < self.high if self.open else self.low <= value <= self.high
         return inside or value in self.special
 
@@ -53,11 +52,12 @@ class Distinct:
 
 @dataclass(frozen=True)
 class Limit:
-    """Constraint that applies a range to one field, or to every item of a list field.
+    """One constraint on the value of a settings field.
 
     Attributes:
+        mark: the constraint in the field's type: a range of its numbers, or that all items of a list differ.
         whole: whether only whole numbers are allowed.
-        items: whether the field is a list of such numbers.
+        items: whether the field is a list, so that the range holds for each of its items.
     """
 
     mark: Range | Distinct
@@ -75,20 +75,20 @@ Resamplings = Annotated[int, Range(1, 10**7)]
 
 
 def check_ranges(settings: Any) -> None:
-    """Refuse settings with a number outside its range, with no number at all, or with a repeated value.
+    """Refuse settings with a number out of its range, a value that is not a number, or a list that repeats a value.
 
     Raises:
-        SettingsError: with the field, its value, and the allowed values.
+        SettingsError: for the first such field. The message names its value and what is allowed.
     """
     limits = _limits(type(settings))  # type: ignore[arg-type]  # mypy takes a class for unhashable
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        for limit in limits[one.name] if value is not None else ():
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        for limit in limits[field.name] if value is not None else ():
             if isinstance(limit.mark, Distinct):
-                _check_distinct(one.name, value, type(settings).__name__)
+                _check_distinct(field.name, value, type(settings).__name__)
             else:
                 for number in value if limit.items and isinstance(value, tuple | list) else (value,):
-                    _check_number(one.name, number, limit.mark, limit.whole, type(settings).__name__)
+                    _check_number(field.name, number, limit.mark, limit.whole, type(settings).__name__)
 
 
 def _check_number(name: str, value: Any, limit: Range, whole: bool, where: str) -> None:
@@ -110,7 +110,7 @@ def _check_distinct(name: str, values: Any, where: str) -> None:
 
 @cache
 def _limits(kind: type) -> dict[str, list[Limit]]:
-    """Map each field of a settings class to its limits."""
+    """Map the name of each field of a settings class to the constraints in its type."""
     return {name: list(_limits_in(hint)) for name, hint in get_type_hints(kind, include_extras=True).items()}
 
 
@@ -133,5 +133,5 @@ def _no_truth(value: Any) -> Any:
 
 
 def _typed(number: float) -> str:
-    """Format a number as a user would type it, with separators."""
+    """Format a number without exponent if it is whole, with commas between thousands: "1,000"."""
     return f"{number:,.0f}" if math.isfinite(number) and number == round(number) else f"{number:g}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 QUERY = "query"
-TEXT = "text"  # coordinate of the queries: the number of the distinct text of each
+TEXT = "text"  # coordinate of the queries: an integer, equal for queries with equal texts
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Scores:
     Attributes:
         name: what was measured, e.g. "retrieval" or "probing".
         values: float array, first dimension `query` (coordinate: query ids, distinct). Every dimension has labels. NaN
-            marks a query that was not measured under that label. The optional coordinate `text` of the queries has the
-            same number for queries of one text.
-        recipe: how the numbers were made (JSON-like); stored with them.
-        warnings: reasons not to trust them, e.g. a failed self-test; never dropped.
-        passages: query id -> passages that affect its score (relevant ones, candidates). Queries that share some are
-            not independent.
+            marks a query that was not measured under that label. The optional coordinate `text` of the queries is an
+            integer, equal for queries with equal texts.
+        recipe: inputs and settings of the measurement, JSON-like; stored with the scores.
+        warnings: reasons not to trust the scores, e.g. a failed self-test; never dropped.
+        passages: query id -> ids of the passages that affect its score (relevant passages, candidates). Queries that
+            share a passage are not independent.
     """
 
     name: str
@@ -88,16 +88,19 @@ class Scores:
 
     @property
     def texts(self) -> np.ndarray | None:
-        """Return the number of each query's distinct text, or None if unknown (all texts then count as distinct)."""
+        """Return an integer for each query, equal for queries with equal texts, or None if this is unknown.
+
+        If it is unknown, all texts count as distinct.
+        """
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":
-        """Return the scores with the number of each query's distinct text."""
+        """Return the scores with the coordinate `text`: query id -> an integer, equal for queries with equal texts."""
         numbers = np.array([texts[i] for i in self.query_ids], dtype=np.int64)
         return replace(self, values=self.values.assign_coords({TEXT: (QUERY, numbers)}))
 
     def select(self, **labels: object) -> "Scores":
-        """Return the scores at these labels, such as `select(layer=6, probe="cosine")`."""
+        """Return the scores at these labels, e.g. `select(layer=6, probe="cosine")`."""
         try:
             return replace(self, values=self.values.sel(labels))
         except (KeyError, ValueError) as error:
@@ -108,7 +111,7 @@ class Scores:
             ) from error
 
     def _choices(self, labels: Mapping[str, object]) -> str:
-        """Describe the labels of the named dimensions, or the existing dimensions."""
+        """Return advice for unknown labels: the labels of these dimensions, or all dimensions if one does not exist."""
         known = [dim for dim in labels if dim in self.values.indexes]
         if len(known) < len(labels):
             return f"use the dimensions {', '.join(map(str, self.values.dims))}"
@@ -119,7 +122,7 @@ class Scores:
         )
 
     def mean(self) -> xr.DataArray:
-        """Return the mean over the measured queries, for every label."""
+        """Return the mean over queries for every combination of labels. Queries that were not measured are left out."""
         return self.values.mean(QUERY, skipna=True)
 
     def save(self, store: PathLike, group: str) -> None:
@@ -129,7 +132,7 @@ class Scores:
         self.as_dataset().to_zarr(place, group=group, mode=mode, consolidated=False)
 
     def as_dataset(self) -> xr.Dataset:
-        """Return the scores with all metadata as a data set, in the stored form."""
+        """Return the scores and their metadata as the xarray data set that `save` writes."""
         attrs = {
             "retroscope_name": self.name,
             "retroscope_recipe": json.dumps(self.recipe, sort_keys=True),
@@ -140,7 +143,7 @@ class Scores:
         return dataset.assign_attrs(attrs)
 
     def _pairs(self) -> dict[str, xr.Variable]:
-        """Return the passages of the queries as two columns: index of the query, passage id."""
+        """Return `passages` as two variables with a row for each pair: index of the query, id of the passage."""
         pairs = [(row, p) for row, i in enumerate(self.query_ids) for p in self.passages.get(i, ())]
         if not pairs:
             return {}
@@ -152,12 +155,12 @@ class Scores:
 
 
 def _text_coords(array: xr.DataArray) -> dict[Hashable, xr.Variable]:
-    """Return string coordinates as variable-length strings, the only string type in the zarr specification."""
+    """Return the string coordinates as variable-length strings, the only string type in the zarr specification."""
     return _coords_as(array, np.dtypes.StringDType())
 
 
 def _coords_as(array: xr.DataArray, dtype: Any) -> dict[Hashable, xr.Variable]:
-    """Return string coordinates, scalar ones included, in another type."""
+    """Return the string coordinates of an array (also scalar ones), converted to the type `dtype`."""
     texts = {name: coord for name, coord in array.coords.items() if coord.dtype.kind in "OUT"}
     return {name: xr.Variable(coord.dims, coord.values.astype(dtype)) for name, coord in texts.items()}
 
@@ -166,7 +169,7 @@ def load_scores(store: PathLike, group: str) -> Scores:
     """Read the scores that `Scores.save` wrote.
 
     Raises:
-        AnalysisError: if the group is not there, or its writing was interrupted.
+        AnalysisError: if the group does not exist, or is incomplete because writing was interrupted.
     """
     place = path_of(store)
     if not (place / group).exists():
@@ -186,7 +189,7 @@ def load_scores(store: PathLike, group: str) -> Scores:
 
 
 def scores_in(store: str | Store, group: str) -> Scores:
-    """Read the scores in a group of a zarr store whose checksums were verified."""
+    """Read the scores in a group of a zarr store. The caller has verified the checksums of the store."""
     loaded = dataset_in(store, group)
     return Scores(
         name=loaded.attrs["retroscope_name"],
@@ -205,14 +208,14 @@ def dataset_in(store: str | Store, group: str) -> xr.Dataset:
 
 
 def store_of(files: Mapping[str, bytes]) -> Store:
-    """Return a zarr store in memory made from files: path -> content."""
+    """Return a read-only zarr store in memory with these files: path -> content."""
     return MemoryStore({path: cpu.Buffer.from_bytes(content) for path, content in files.items()}, read_only=True)
 
 
 def files_of(groups: Mapping[str, xr.Dataset]) -> dict[str, bytes]:
     """Return the files of a zarr store that contains these groups: path -> content.
 
-    They are made in memory, because zarr would write each small file in a separate thread, which takes longer.
+    The store is built in memory, because zarr would write each small file in a separate thread, which takes longer.
     """
     files: dict[str, Buffer] = {}
     for name, dataset in groups.items():
@@ -221,7 +224,7 @@ def files_of(groups: Mapping[str, xr.Dataset]) -> dict[str, bytes]:
 
 
 def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
-    """Return query id -> its passages, from the stored columns."""
+    """Map each query id to the ids of its passages, from the variables that `Scores._pairs` made."""
     if "shared_query" not in loaded:
         return {}
     ids = [str(i) for i in loaded[QUERY].values]
@@ -232,30 +235,30 @@ def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Return both sets of scores with equal queries and labels, in the order of `first`.
+    """Return `first` unchanged, and `second` with its queries, labels and dimensions in the order of `first`.
 
     Raises:
-        AnalysisError: if either holds queries, labels or dimensions that the other lacks; a comparison
-            of different query sets would not be paired.
+        AnalysisError: if one of the two has queries, labels or dimensions that the other lacks. A comparison of
+            different queries would not be paired.
     """
-    indexes = [one.values.indexes for one in (first, second)]
+    indexes = [scores.values.indexes for scores in (first, second)]
     if first.values.dims == second.values.dims and all(
         indexes[0][dim].equals(indexes[1][dim]) for dim in first.values.dims
     ):
         return first, second
-    for one, other in ((first, second), (second, first)):
-        for dim in one.values.dims:
-            if dim not in other.values.dims:
+    for complete, lacking in ((first, second), (second, first)):
+        for dim in complete.values.dims:
+            if dim not in lacking.values.dims:
                 raise AnalysisError(
-                    f"the scores {other.name!r} have no dimension {dim!r}, but the scores {one.name!r} do",
+                    f"the scores {lacking.name!r} have no dimension {dim!r}, but the scores {complete.name!r} do",
                     fix="compare scores of the same analysis",
                 )
     for dim in first.values.dims:
         mine, theirs = first.values.indexes[dim], second.values.indexes[dim]
-        lost = [str(x) for x in mine.symmetric_difference(theirs)]
-        if lost:
+        unshared = [str(x) for x in mine.symmetric_difference(theirs)]
+        if unshared:
             raise AnalysisError(
-                f"these labels of {dim!r} occur in only one of the two sets of scores:{listed(lost)}",
+                f"these labels of {dim!r} occur in only one of the two sets of scores:{listed(unshared)}",
                 where=f"{first.name} and {second.name}",
                 fix="measure both models on the same collection with the same settings",
             )
@@ -264,7 +267,7 @@ def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
 
 
 def _labelled_means(cells: "pd.Series[Any]") -> list[tuple[str, str]]:
-    """Return the labels of each cell with the cell's mean, as text."""
+    """Return two texts for each mean: its labels, e.g. "layer 6, probe cosine", and its value."""
     names = list(cells.index.names)
     many = len(names) > 1
     return [

@@ -37,7 +37,7 @@ def test_it_lists_and_names_what_is_damaged(cli: Cli, cache: Path) -> None:
     named = cli("cache", "--cache", str(cache), "--verify")
     assert (named.code, f"damaged: {file}" in named.out.splitlines()) == (UNSOUND, True)
     repaired = cli("cache", "--cache", str(cache), "--repair", "--verify")
-    assert "removed 1, which freed" in repaired.out
+    assert "removed 1 path, which freed" in repaired.out
     assert "no file is damaged" in repaired.out
     assert not file.exists()
 

@@ -159,7 +159,7 @@ def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny
     assert done.code == 2
     assert "the output folder already holds the study " in done.err
     assert ", which has other settings than the new study" in done.err
-    assert "\n  - probes.seeds: 1 there, 2 here\n  fix: repeat the earlier command to continue that study" in done.err
+    assert "\n  - probes.seeds: 1 in the folder, 2 in the new study\n  fix: repeat the earlier command" in done.err
     assert "--overwrite" in done.err
     assert (copy / "study.json").read_bytes() == content
     assert cli(*words, line=f"{FEW} --overwrite").code == 0

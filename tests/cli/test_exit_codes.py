@@ -66,7 +66,7 @@ def test_an_interruption(cli: Cli, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(doctor, "diagnose", interrupted)
     done = cli("doctor", tiny.retriever)
     assert done.code == INTERRUPTED
-    assert "the same command goes on from there" in done.err
+    assert "repeat the command to continue" in done.err
 
 
 def test_a_full_disk(cli: Cli, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,11 +58,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "layers that are read": (
         "retrieve {model} --data {data} --pooling mean --layers --store-layers final",
-        r"not all layers would be stored \(none, only the final vectors\), but these analyses read all: layers\n  fix",
+        r"the layers to store are none \(only the final vectors\), but these analyses need all layers: layers\n  fix",
     ),
     "layers that are read by a comparison": (
         "compare {model} {model} --data {data} --pooling mean --set extraction.layers=[0]",
-        r"not all layers would be stored \(0\), but these analyses read all: baselines, layers, ",
+        r"the layers to store are 0, but these analyses need all layers: baselines, layers, ",
     ),
     "layers that are not there": (
         "retrieve {model} --data {data} --pooling mean --store-layers 0,7",
@@ -191,7 +191,7 @@ def test_an_interrupted_command_says_how_to_go_on(
         patch.setattr("retroscope.analyses.context.extract_towers", interrupt)
         done = cli(*words, line="--pooling mean --json")
     assert (done.code, done.out) == (130, "")
-    assert "interrupted (Ctrl-C); what was measured is kept, and the same command goes on from there" in done.err
+    assert "interrupted (Ctrl-C); finished measurements are kept; repeat the command to continue" in done.err
     assert "Traceback" not in done.err
     assert cli(*words, line="--pooling mean --json").code == 0
 

@@ -166,5 +166,5 @@ def test_a_run_that_takes_longer_than_its_budget_says_so(capsys: pytest.CaptureF
     assert capsys.readouterr().err == ""
     tell_if_late(426.0, 180.0)
     assert capsys.readouterr().err == (
-        "this took 7 min, more than the 3 min of --time: plans assume that no other program is busy\n"
+        "this run took 7 min, more than the 3 min of --time: the estimate assumed that no other program is running\n"
     )

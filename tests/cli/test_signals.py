@@ -42,7 +42,7 @@ def test_a_signal(cli: Cli, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number:
     monkeypatch.setattr(doctor, "diagnose", sending(number))
     done = cli("doctor", tiny.retriever)
     assert done.code == CODES[number]
-    assert done.err.endswith("what was measured is kept, and the same command goes on from there\n")
+    assert done.err.endswith("finished measurements are kept; repeat the command to continue\n")
     assert "Traceback" not in done.err
 
 

@@ -225,7 +225,7 @@ def _is_refusal(run: Run) -> bool:
     return run.code == 2 and "another run is writing" in run.err and "Traceback" not in run.err
 
 
-def _wrong_end(run: Run, code: int, words: str = "the same command goes on from there") -> Iterator[str]:
+def _wrong_end(run: Run, code: int, words: str = "repeat the command to continue") -> Iterator[str]:
     """Name what is wrong with the end of a run that was stopped: its code, its message, a traceback."""
     if run.code in (0, *BETWEEN_INTERPRETERS):
         return

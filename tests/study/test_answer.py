@@ -331,10 +331,10 @@ def test_everything_is_behind_an_option() -> None:
     report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)))
     short, long = console_text(report), console_text(report, everything=True)
     assert "Verdict" not in short
-    assert short.rstrip().endswith("Everything else: retroscope show DIR --all")
+    assert short.rstrip().endswith("Whole report: retroscope show DIR --all")
     stored = console_text(report, folder=Path("runs/my study"))
-    assert stored.rstrip().endswith("Everything else: retroscope show 'runs/my study' --all")
-    assert long.startswith(short.partition("\n\nEverything else")[0])
+    assert stored.rstrip().endswith("Whole report: retroscope show 'runs/my study' --all")
+    assert long.startswith(short.partition("\n\nWhole report")[0])
     assert all(part in long for part in ("Verdict", "Caveats", "Half-widths of intervals"))
 
 

@@ -82,7 +82,7 @@ def test_the_plan_says_what_will_be_written(settings: StudySettings, tmp_path: P
     description = describe_embedding(plan_embedding(settings, LINES, "query"), tmp_path / "out")
     assert "retriever, query tower: " in description
     assert "prompt='dog '" in description
-    assert "6 texts, 5 distinct, 0 that fill the maximum length" in description
+    assert "6 texts, 5 distinct, 0 that reach the maximum length" in description
     assert not (tmp_path / "out").exists()
 
 

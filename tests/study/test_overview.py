@@ -107,7 +107,7 @@ def test_the_answer_names_the_best_and_the_next(together: StudySet) -> None:
     best, other, _ = sorted(means, key=lambda name: -means[name])
     assert sentences[0].startswith("On collection, RR@10 rose significantly in ")
     assert sentences[1].startswith(f"Highest: {best} with {means[best]:.3f}, +")
-    assert sentences[2].startswith(f"Against the next, {other}: +")
+    assert sentences[2].startswith(f"Against the second best, {other}: +")
 
 
 def test_other_rules_stand_apart_and_are_named(together: StudySet, other_margin: Study) -> None:

@@ -82,7 +82,7 @@ def test_what_the_user_named_keeps_its_size(planned: Planner) -> None:
 
 
 def test_a_time_that_does_not_suffice_for_encoding_is_refused(planned: Planner) -> None:
-    with pytest.raises(SettingsError, match=r"is too short: the parts that cannot be reduced take .*\(.*\)"):
+    with pytest.raises(SettingsError, match=r"is too short: the stages that cannot be shortened take .*\(.*\)"):
         fit(planned(QUICK), 1e-6)
 
 
@@ -101,9 +101,12 @@ def test_a_time_that_is_too_short_is_told_with_what_takes_it_and_what_can_be_lef
 
 def test_the_choice_is_said_and_its_settings_are_of_the_plan(planned: Planner) -> None:
     runnable = Runnable(planned(QUICK)).within(math.inf, (), None)
-    assert "the largest sizes:" in runnable.lines()
+    assert "the largest sample sizes:" in runnable.lines()
     assert runnable.plan.settings == fit(planned(QUICK), math.inf).settings
-    assert Bought("probes", AnalysisSize(None), 0.0).line() == "  probes: left out, since no size of it fits"
+    assert (
+        Bought("probes", AnalysisSize(None), 0.0).line()
+        == "  probes: left out, since even its smallest size does not fit"
+    )
 
 
 def test_what_did_not_fit_is_known_to_the_study(planned: Planner) -> None:
@@ -131,4 +134,4 @@ def test_an_unfinished_study_keeps_the_sizes_it_began_with(planned: Planner, tmp
     assert as_stored(larger, out, given=("transplants",)) is None, "the user asked for other transplants"
     kept = Runnable(plan).within(math.inf, (), out)
     assert kept.plan.settings == plan.settings
-    assert f"sizes as {out} has them" in kept.lines()
+    assert f"sample sizes of the study in {out}" in kept.lines()

@@ -376,7 +376,7 @@ def test_settings_that_differ_beyond_what_is_shown_are_named() -> None:
     long = "a" * 500
     said = _differences({"a.b": long, "c": 1, "d": 2}, {"a.b": f"{long}b", "c": 1, "e": 3})
     assert [line.partition(":")[0].strip(" -") for line in said.splitlines() if line] == ["a.b", "d", "e"]
-    assert "d: 2 there, not set here" in said
+    assert "d: 2 in the folder, not set in the new study" in said
 
 
 def test_a_mixture_of_protocols_is_said() -> None:

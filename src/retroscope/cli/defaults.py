@@ -1,9 +1,9 @@
-"""Declare options whose help ends with their default. The default is read from a settings class or given by hand.
+"""Declare options whose help ends with their default, which is read from a settings class or written by hand.
 
-The modules `encoders.settings`, `inputs.settings` and `study.training.grid_settings` import torch. Those of
-`attribution.settings`, `probing.settings`, `analyses.neurons.settings`, `analyses.transplants.settings` and
-`collection.world.people` import pandas or numpy. tests/cli/test_defaults.py compares what is written of them with the
-classes.
+Defaults are written by hand if the module of their settings class imports torch (`encoders.settings`,
+`inputs.settings`, `study.training.grid_settings`), or pandas or numpy (`attribution.settings`, `probing.settings`,
+`analyses.neurons.settings`, `analyses.transplants.settings`, `collection.world.people`). tests/cli/test_defaults.py
+compares the written defaults with the classes.
 """
 
 from collections.abc import Callable, Collection
@@ -18,7 +18,7 @@ WRITTEN: dict[str, str] = {}  # "MODULE:CLASS.FIELD" -> its default, as help sho
 
 
 def as_typed(value: object) -> str:
-    """Return a default value as a user would type it."""
+    """Return a default value as a user would type it, e.g. "0.1,0.5" for (0.1, 0.5)."""
     if isinstance(value, tuple | list):
         return ",".join(as_typed(part) for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -30,7 +30,7 @@ def default_of(settings: Any, field: str) -> str:
     Raises:
         TypeError: if there is no such setting, or its default cannot be typed.
     """
-    default = {one.name: one.default for one in fields(settings)}.get(field, MISSING)
+    default = {setting.name: setting.default for setting in fields(settings)}.get(field, MISSING)
     if default is MISSING or default is None:
         raise TypeError(
             f"{settings.__name__}.{field} has no default that a user could type: describe the default in words"
@@ -39,7 +39,7 @@ def default_of(settings: Any, field: str) -> str:
 
 
 def written(setting: str, default: str) -> str:
-    """Return a default that is written by hand, and register it for the test that compares it with its class.
+    """Register a default that is written by hand, for the test that compares it with its settings class, and return it.
 
     Args:
         setting: "MODULE:CLASS.FIELD", with the module's name relative to `retroscope`.
@@ -64,16 +64,16 @@ def option(
     kind: str = "",
     joint: str = "",
 ) -> Any:
-    """Return a `typer.Option` whose help ends with its default, and whose names are checked at parsing.
+    """Return a `typer.Option` whose help ends with its default, and that refuses a value that is not a known name.
 
     Args:
         names: names of the option as a user types them, e.g. `--out` or `--spectra/--no-spectra`.
         help: what to type and what it does.
         metavar: placeholder of the value in the help text.
         default: default as a user would type it, or in words.
-        known: names that may be given.
-        kind: name of such a value in an error.
-        joint: separator of several values, if several may be given.
+        known: allowed values, if they are names. If empty, values are not checked.
+        kind: what the names stand for, e.g. "pooling", for an error.
+        joint: separator of the names, e.g. ",", if the option takes several of them.
     """
     text = f"{help}  [default: {default}]" if default else help
     check = _checked(kind, known, joint) if known else None

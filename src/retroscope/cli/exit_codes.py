@@ -1,6 +1,6 @@
 """The exit codes of the command line (docs/reference/json.md lists them), and the signals that cause some of them.
 
-The signals of a terminal that closes and of a scheduler stop a run as Ctrl-C does.
+SIGHUP (a terminal closes) and SIGTERM (e.g. from a scheduler) stop a run in the same way as Ctrl-C.
 """
 
 import signal
@@ -12,34 +12,34 @@ from types import FrameType
 
 DONE, UNSOUND, USER_ERROR, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 
-STOPPED = "what was measured is kept, and the same command goes on from there"
+STOPPED = "finished measurements are kept; repeat the command to continue"
 MEANINGS = {
     DONE: "done",
     UNSOUND: "`doctor` found an error, `cache --verify` a damaged file, or a condition of `--gate` does not hold",
-    USER_ERROR: "a mistake that you can mend: the message says what, where, and what to do",
+    USER_ERROR: "an error that you can correct: the message says what is wrong, where, and what to do",
     HUNG_UP: f"hung up (SIGHUP, as when a terminal closes); {STOPPED}",
     INTERRUPTED: f"interrupted (Ctrl-C); {STOPPED}",
     TERMINATED: f"terminated (SIGTERM, as from a scheduler); {STOPPED}",
 }
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # those that the system has
-REPEATED = 1.0  # seconds in which a further signal says the same: `timeout` sends two
+REPEATED = 1.0  # seconds after a signal in which another one is ignored: `timeout` sends two
 
 
 @dataclass
 class Stop:
-    """The signal that stopped a run, and its time, empty if there was none.
+    """The signal that stopped a run, if there was one.
 
     Attributes:
-        number: number of the first signal, or 0 if none came.
-        at: time of the last signal.
+        number: number of the first signal, e.g. 15 for SIGTERM, or 0 if none came.
+        at: time of the last signal, in seconds of `time.monotonic`.
     """
 
     number: int = 0
     at: float = 0.0
 
     def stop(self, number: int, _: FrameType | None) -> None:
-        """Record the signal and raise `KeyboardInterrupt`, so that every open block cleans up."""
+        """Record the signal and raise `KeyboardInterrupt`, but ignore a signal within `REPEATED` seconds of another."""
         again = bool(self.number) and monotonic() - self.at < REPEATED
         self.number, self.at = self.number or number, monotonic()
         if not again:
@@ -53,7 +53,7 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Make every signal stop the run as Ctrl-C does, except signals that are ignored (as under `nohup`)."""
+    """Make each of `SIGNALS` stop the run as Ctrl-C does, except those that the process ignores (as under `nohup`)."""
     stop, before = Stop(), {}
     for number in (getattr(signal, name) for name in SIGNALS if name in dir(signal)):
         if signal.getsignal(number) != signal.SIG_IGN:

@@ -17,11 +17,11 @@ NO_DEFAULT = Parameter.empty
 
 
 def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
-    """Return a decorator that shows typer the options of groups one by one, and passes groups to the command.
+    """Return a decorator for commands with groups of options: typer sees each option, the command gets whole groups.
 
     Args:
-        generated: parameter -> its group of options, if the group is made at run time and the annotation is only its
-            base.
+        generated: name of a parameter -> the class of its group, if this class is made at run time and the annotation
+            names only its base class.
 
     Raises:
         TypeError: if two options of the command share a name, or an option has a default factory.
@@ -46,19 +46,21 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
 
 
 def spellings(group: type) -> set[str]:
-    """Return the names of a group's options as a user types them."""
+    """Return the names of a group's options as a user types them, e.g. "--out"."""
     kinds = get_type_hints(group, include_extras=True)
-    infos = [info for one in fields(group) for info in get_args(kinds[one.name])[1:] if isinstance(info, OptionInfo)]
+    infos = [
+        info for field in fields(group) for info in get_args(kinds[field.name])[1:] if isinstance(info, OptionInfo)
+    ]
     return {name for info in infos for name in _spellings(info)}
 
 
 def _annotations(run: CommandFunction) -> dict[str, Any]:
-    """Return the annotation of every parameter of a command, `Annotated` included."""
+    """Map each parameter of a command to its type, including the metadata of `Annotated`."""
     return {name: kind for name, kind in get_type_hints(run, include_extras=True).items() if name != "return"}
 
 
 def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[Parameter]:
-    """Yield every option of a command. A group is replaced by its options."""
+    """Yield each option of a command as a parameter. In place of a group, yield the options of the group."""
     defaults = {name: parameter.default for name, parameter in signature(run).parameters.items()}
     for name, kind in kinds.items():
         if name in groups:
@@ -68,7 +70,7 @@ def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str
 
 
 def _options_of(group: Any) -> Iterator[Parameter]:
-    """Yield the options of a group, with the group's heading in the help."""
+    """Yield the options of a group as parameters, which the help shows under the heading of the group."""
     kinds = get_type_hints(group, include_extras=True)
     for field in fields(group):
         annotation = _under(getattr(group, "HEADING", None), kinds[field.name])
@@ -85,8 +87,8 @@ def _under(heading: str | None, annotation: Any) -> Any:
     """Return the annotation of an option, with a heading for the help added."""
     if heading is None or get_origin(annotation) is not Annotated:
         return annotation
-    kind, *others = get_args(annotation)
-    marked = [copy(other) for other in others]
+    kind, *metadata = get_args(annotation)
+    marked = [copy(item) for item in metadata]
     for info in marked:
         if isinstance(info, OptionInfo):
             info.rich_help_panel = heading

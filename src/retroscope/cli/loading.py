@@ -1,4 +1,4 @@
-"""Import the libraries that run models, with a note, because this takes most of a command's start."""
+"""Import the libraries that run models, and print a note, because this takes most of a command's start time."""
 
 import gc
 import sys
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 def load_libraries() -> None:
     """Print a note, then import torch and transformers, for commands that need both.
 
-    The imports create hundreds of thousands of objects that live until the end. Searching them for garbage repeatedly
-    takes a fifth of the time, so the garbage collector is off during the import and ignores them afterwards.
+    The imports create hundreds of thousands of objects that live until the program ends. Searching these objects for
+    garbage takes a fifth of the import time, so the garbage collector is off during the imports and ignores the objects
+    afterwards.
     """
     if "transformers.modeling_utils" in sys.modules:
         return
@@ -28,7 +29,7 @@ def load_libraries() -> None:
 
 
 def load_libraries_for(place: "Destination", *, dry_run: bool) -> None:
-    """Check the folders of a run (unless nothing is written), then import torch and transformers."""
+    """Check the output folders of a run (not in a dry run), then import torch and transformers."""
     if not dry_run:
         place.check()
     load_libraries()

@@ -1,6 +1,6 @@
 """Names that options accept, so that a misspelt name is refused before torch is imported.
 
-The test tests/cli/test_defaults.py compares each with the registry that it is a copy of.
+Names that are copied from modules with torch are compared with the originals by tests/cli/test_defaults.py.
 """
 
 from retroscope.encoders import settings as loading

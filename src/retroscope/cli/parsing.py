@@ -42,7 +42,7 @@ class Command(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """The group of all commands, which checks its own options as commands do."""
+    """The program with all commands. It checks its own options (e.g. `--version`) as a command does."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Check the arguments of the command line, then parse them as typer does."""
@@ -51,7 +51,7 @@ class Commands(TyperGroup):
 
 
 def _without_folder(command: TyperCommand, ctx: Any) -> None:
-    """Let a command do without `--out`: a dry run writes nothing."""
+    """Make `--out` optional, because a dry run writes nothing."""
     for parameter in command.get_params(ctx):
         if parameter.name == "out":
             parameter.required = False
@@ -64,16 +64,17 @@ def _heading(parameter: Any) -> str:
 
 
 def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str]) -> None:
-    """Refuse an unknown option, a repeated option that takes one value, an empty path, and what is missing.
+    """Refuse unknown options, repeated options that take one value, empty paths, and missing arguments or options.
 
     Raises:
-        SettingsError: with the nearest existing option, or with all arguments and options to add.
+        SettingsError: for the first such mistake. The fix names the nearest option, or everything that is missing.
     """
     parser: Any = command.make_parser(ctx)
     parser.ignore_unknown_options = True
     values, rest, order = parser.parse_args(list(args))
     place = ctx.command_path
-    known = [name for one in command.get_params(ctx) for name in (*one.opts, *one.secondary_opts) if name[:1] == "-"]
+    names = (name for parameter in command.get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts))
+    known = [name for name in names if name[:1] == "-"]
     for word in _unknown(command, ctx, values, rest, args):
         near = get_close_matches(word, known, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -90,11 +91,14 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
 
 def _refuse_missing(command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any]) -> None:
     """Refuse a command line that lacks required arguments or options, and name all of them."""
-    absent = [one for one in command.get_params(ctx) if one.required and not values.get(one.name)]
+    absent = [option for option in command.get_params(ctx) if option.required and not values.get(option.name)]
     if not absent:
         return
-    names = [one.metavar or one.name.upper() for one in absent]
-    words = [one.opts[-1] if one.param_type_name == "option" else name for one, name in zip(absent, names, strict=True)]
+    names = [option.metavar or option.name.upper() for option in absent]
+    kinds = [option.param_type_name for option in absent]
+    words = [
+        option.opts[-1] if kind == "option" else name for option, kind, name in zip(absent, kinds, names, strict=True)
+    ]
     wanted = [word if word == name else f"{word} {name}" for word, name in zip(words, names, strict=True)]
     raise SettingsError(
         f"{_all_of(words)} {'is' if len(words) == 1 else 'are'} missing",
@@ -110,14 +114,14 @@ def _all_of(words: Sequence[str]) -> str:
 def _unknown(
     command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any], rest: list[str], args: Sequence[str]
 ) -> list[str]:
-    """Return the arguments that look like options but belong to none. After `--` nothing is an option."""
+    """Return the words that look like options but are no options of the command. After `--`, no word is an option."""
     words = list(args)
     if isinstance(command, TyperGroup):
         left = rest[:1]  # what follows is the command's
     else:
-        arguments = [one.name for one in command.get_params(ctx) if one.param_type_name == "argument"]
-        given = [values.get(str(name)) for name in arguments]
-        left = [*rest, *(word for one in given for word in ([one] if isinstance(one, str) else one or ()))]
+        arguments = [option.name for option in command.get_params(ctx) if option.param_type_name == "argument"]
+        typed = [values.get(str(name)) for name in arguments]
+        left = [*rest, *(word for value in typed for word in ([value] if isinstance(value, str) else value or ()))]
     after = words[words.index("--") + 1 :] if "--" in words else []
     return [word.partition("=")[0] for word in left if word[:1] == "-" and len(word) > 1 and word not in after]
 

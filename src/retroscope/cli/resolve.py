@@ -33,14 +33,15 @@ def resolved(
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the given values without checks: those of the file, overridden by the options, then by `--set`.
+    """Merge the settings file, the options (which override it) and `--set` (which overrides both), without checks.
 
     Args:
-        given: dotted setting -> value of its option, or None if the option was not given.
-        settings_file: YAML file.
+        given: dotted name of a setting -> value of its option, or None if the option was not given.
+        settings_file: YAML file, or None.
         assignments: assignments of `--set`.
-        unless_given: dotted setting -> the command's own default, below the file. None leaves an analysis out.
-        left_out: analyses, or parts of one ("neurons.ablation"), that are left out even if they are given otherwise.
+        unless_given: dotted name of a setting -> the command's own default, which file and options override. The value
+            None leaves an analysis out.
+        left_out: analyses, or parts of one ("neurons.ablation"), that are left out whatever file and options say.
     """
     values: dict[str, Any] = {}
     for name, value in (unless_given or {}).items():
@@ -73,6 +74,6 @@ def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict
 
 
 def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Remove the settings of an analysis, or of one of its parts, if null switches it off."""
+    """Switch off an analysis ("neurons") or a part of one ("neurons.ablation") by setting it to None."""
     head, dot, rest = name.partition(".")
     return {**values, head: _without(values.get(head) or {}, rest) if dot else None}

@@ -31,7 +31,7 @@ class Outcome(Protocol):
         """Return what `--json` prints."""
 
     def text(self, folder: Path | None) -> str:
-        """Return what is printed without `--json`, for a run with or without an output folder."""
+        """Return the text that is printed without `--json`. `folder` is the output folder, or None without one."""
 
     def close(self) -> None:
         """Remove the files that a stopped run would have resumed from."""
@@ -47,7 +47,7 @@ class Plan(Protocol):
         """Return what `--dry-run --json` prints."""
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Run the plan, and yield an outcome after every part, and a complete one at the end."""
+        """Run the plan. Yield the outcome so far after every analysis, and the complete outcome at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +56,11 @@ class Destination:
 
     Attributes:
         out: folder of the results. If None, they are only printed.
-        cache: folder of the vector stores, if any are made.
+        cache: cache folder for encoded vectors, or None if none are stored.
         replaced: folders below `out` that are replaced as a whole.
-        owner: file name of the document that identifies our report in `out`; empty: `out` is not checked for a report.
-        parts: folders below `out`, each of which holds a study.
+        owner: name of the file by which a report of the same command in `out` is recognised. If empty, `out` is not
+            checked for another report.
+        parts: names of the folders below `out` for the studies of a set.
     """
 
     out: Path | None
@@ -92,14 +93,14 @@ class Destination:
 def carry_out(
     prepare: Callable[[Progress], Plan], place: Destination, *, dry_run: bool, as_json: bool
 ) -> Outcome | None:
-    """Make the plan, then print it (`dry_run`) or run it. Write, print and return its outcome.
+    """Make the plan and run it, then write, print and return its outcome. In a dry run, print the plan, return None.
 
-    After every part the results so far are written, so that a stopped run leaves a smaller study.
+    After every analysis the results so far are written, so that a stopped run leaves a study of the finished analyses.
 
     Args:
-        prepare: loads everything and returns the plan, reporting to a callback. It is called after the folders are
-            checked.
-        as_json: print a document instead of text.
+        prepare: function that loads models and data and returns the plan. It gets a callback for its progress, and is
+            called after the folders are checked.
+        as_json: print a JSON document instead of text.
     """
     if not dry_run:
         place.check()

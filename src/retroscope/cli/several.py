@@ -35,7 +35,7 @@ def carry_out_set(
         SettingsError: if two retrievers have the same name, and for the reasons of `carry_out_study`.
     """
     seconds = size.seconds()
-    wanted = [checked_settings(one, left_out, options, asked, size=size, gates=gates) for one in values]
+    wanted = [checked_settings(own_values, left_out, options, asked, size=size, gates=gates) for own_values in values]
     from retroscope.cli.resolve import resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
@@ -44,14 +44,14 @@ def carry_out_set(
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.several.names import check_distinct, name_of
 
-    names = [name_of(one.after) for one in wanted if one.after is not None]
+    names = [name_of(study.after) for study in wanted if study.after is not None]
     places = check_distinct(names)
     there, guarded = kept_folders(output)
-    for one in wanted:
-        refuse_source_as_output(one, output.out)
+    for study in wanted:
+        refuse_source_as_output(study, output.out)
     if guarded is not None and seconds is None:
         _refuse_others(guarded, places, wanted)
-    given = resolved(values[0], options.settings, options.assignments, left_out=tuple(left_out)).keys()
+    given_names = resolved(values[0], options.settings, options.assignments, left_out=tuple(left_out)).keys()
     cache = options.cache or default_cache()
     place = Destination(out=output.out, cache=cache, replaced=(), owner=SET, parts=tuple(places))
     load_libraries_for(place, dry_run=output.dry_run)
@@ -62,7 +62,7 @@ def carry_out_set(
 
         make = planner_of_set(wanted[0], cache, asked, engine=chosen_engine(options))
         begun = [] if there is None else [there / place for place in places]
-        settings, notes = sized_settings(wanted, make, progress, seconds, given, begun=begun)
+        settings, notes = sized_settings(wanted, make, progress, seconds, given_names, begun=begun)
         if seconds is not None and guarded is not None:
             _refuse_others(guarded, places, settings)
         plan = plan_set(names, settings, make, progress, out=output.out, again=output.overwrite, notes=notes)
@@ -73,8 +73,8 @@ def carry_out_set(
 
 
 def _refuse_others(out: Path, places: Sequence[str], settings: Sequence["StudySettings"]) -> None:
-    """Refuse to replace a retriever's study that had other settings."""
+    """Refuse to replace the stored study of a retriever if it has other settings."""
     from retroscope.study.settings import refuse_other_settings
 
-    for place, one in zip(places, settings, strict=True):
-        refuse_other_settings(out / place, one)
+    for place, own in zip(places, settings, strict=True):
+        refuse_other_settings(out / place, own)

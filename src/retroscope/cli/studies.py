@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from retroscope.study.reporting.gate import Gate
     from retroscope.study.reporting.report import Report
 
-LATE = 1.2  # of the time budget: what a run may take before that is told
+LATE = 1.2  # times the time budget: a run that takes longer than this prints a note
 Gates = Annotated[
     list[str] | None,
     option(
@@ -51,8 +51,8 @@ def carry_out_study(
         values: dotted name of a setting -> value of its option, or None if it was not given. "before" is given for a
             study of a pair, not for a study of one model.
         left_out: an analysis, or a part of one, that is not measured -> the option that leaves it out, or "".
-        asked: analyses that the command is for; if one cannot be measured, that is an error.
-        size: how large the study is. If None, the defaults.
+        asked: analyses that the command is for. It is an error if one of them cannot be measured.
+        size: options of the sample sizes. If None, their defaults.
         gates: conditions on the result. One that names something that is not measured is refused before the run.
 
     Raises:
@@ -69,7 +69,7 @@ def carry_out_study(
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.settings import refuse_other_settings
 
-    given, off = (values, options.settings, options.assignments), tuple(left_out)
+    sources, off = (values, options.settings, options.assignments), tuple(left_out)
     refuse_source_as_output(settings, output.out)
     there, guarded = kept_folders(output)
     if guarded is not None and seconds is None:
@@ -84,10 +84,10 @@ def carry_out_study(
         planned = plan_study_of_pair if "before" in values else plan_study_of_model
         plan = planned(settings, cache, asked, progress, engine=chosen_engine(options))
         if seconds is not None:
-            plan = plan.within(seconds, resolved(*given, left_out=off).keys(), there, asked)
+            plan = plan.within(seconds, resolved(*sources, left_out=off).keys(), there, asked)
             if guarded is not None:
                 refuse_other_settings(guarded, plan.plan.settings)
-        refuse_unknown(gates, settings.measures, [one.name for one in plan.plan.collections])
+        refuse_unknown(gates, settings.measures, [collection.name for collection in plan.plan.collections])
         return plan if there is None else plan.repeated(there)
 
     with timed(seconds):
@@ -95,9 +95,10 @@ def carry_out_study(
 
 
 def kept_folders(output: OutputOptions | ReportOptions) -> tuple[Path | None, Path | None]:
-    """Return the folder whose results count as measured, and the folder whose results must not be replaced.
+    """Return the folder whose stored results are used again, and the folder whose study must not be replaced.
 
-    The first is None if they are measured again, the second also in a dry run, which replaces nothing.
+    Both are the output folder. With `--overwrite` both are None. In a dry run, which replaces nothing, the second is
+    None.
     """
     there = None if output.overwrite else output.out
     return there, None if output.dry_run else there
@@ -117,8 +118,8 @@ def tell_if_late(taken: float, budget: float | None) -> None:
         from retroscope.cli.terminal import note
 
         note(
-            f"this took {estimate(taken)}, more than the {estimate(budget)} of --time: "
-            "plans assume that no other program is busy"
+            f"this run took {estimate(taken)}, more than the {estimate(budget)} of --time: "
+            "the estimate assumed that no other program is running"
         )
 
 
@@ -143,8 +144,8 @@ def checked_settings(
     from retroscope.study.settings import certain_analyses, refuse_missing_layers
 
     defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
-    given = (values, options.settings, options.assignments)
-    settings = check_sources_and_pooling(resolve(*given, left_out=tuple(left_out), unless_given=defaults))
+    sources = (values, options.settings, options.assignments)
+    settings = check_sources_and_pooling(resolve(*sources, left_out=tuple(left_out), unless_given=defaults))
     refuse_missing_layers(settings, certain_analyses(settings))
     refuse_unknown(gates, settings.measures)
     return settings
@@ -159,19 +160,19 @@ def judge_all(reports: Mapping[str, "Report"], gates: Sequence["Gate"]) -> None:
     """Print the outcome of every gate of every report on standard error, and exit with status 1 unless all hold.
 
     Args:
-        reports: what each line begins with, the name of a retriever or "" -> its report.
+        reports: name of a retriever, with which its lines begin, -> its report. With the name "", lines have no name.
     """
     from retroscope.cli.terminal import note
     from retroscope.study.reporting.gate import outcome_of_gate
 
-    held = []
+    gates_hold = []
     for name, report in reports.items():
         subject = report.subject
-        estimates = [one for section in report.sections.values() for one in section.estimates]
+        estimates = [effect for section in report.sections.values() for effect in section.estimates]
         doubts = [f"{model.name} failed a self-test" for model in subject.models.values() if model.failed_tests]
         outcomes = [outcome_of_gate(gate, estimates, subject.collection.name, doubts) for gate in gates]
         for outcome in outcomes:
             note(f"{name}: {outcome.text}" if name else outcome.text)
-        held += [outcome.holds for outcome in outcomes]
-    if not all(held):
+        gates_hold += [outcome.holds for outcome in outcomes]
+    if not all(gates_hold):
         raise typer.Exit(UNSOUND)

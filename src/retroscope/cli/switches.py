@@ -23,19 +23,23 @@ class Switches:
     @property
     def left_out(self) -> dict[str, str]:
         """Map each analysis that is switched off to the option that switches it off."""
-        return {name: switch_of(one) for name, one in _optional().items() if getattr(self, f"{PREFIX}{name}", False)}
+        return {
+            name: switch_of(analysis)
+            for name, analysis in _optional().items()
+            if getattr(self, f"{PREFIX}{name}", False)
+        }
 
     @property
     def asked(self) -> tuple[str, ...]:
         """Return the analyses that are measured on request only and that the user asked for."""
-        return tuple(name for name, one in _optional().items() if one.on_request and getattr(self, name))
+        return tuple(name for name, analysis in _optional().items() if analysis.on_request and getattr(self, name))
 
 
 def switches(*groups: type) -> type[Switches]:
     """Make the group of options `--no-NAME` and `--NAME` for all analyses, including those of other packages.
 
     Args:
-        groups: the other options of the command.
+        groups: classes of the other options of the command, whose names no analysis may have.
 
     Raises:
         SettingsError: if an analysis of another package has the name of one of these options.
@@ -46,7 +50,7 @@ def switches(*groups: type) -> type[Switches]:
 
 
 def _switch(name: str, analysis: Analysis) -> tuple[str, object]:
-    """Return the name and the annotation of an analysis's option."""
+    """Return the field name and the type of the option that skips (or, on request, runs) an analysis."""
     help = f"{'Run' if analysis.on_request else 'Skip'} the analysis '{analysis.question}'"
     return name if analysis.on_request else f"{PREFIX}{name}", Annotated[bool, option(switch_of(analysis), help=help)]
 
@@ -84,16 +88,16 @@ def refuse_without_effect(
 
 
 def all_but(*names: str, pair: bool = False) -> dict[str, str]:
-    """Map every analysis except the named ones to "", which switches it off in a command without an option for it.
+    """Map every analysis that is not named to "": the command leaves it out, and has no option for it.
 
-    For a pair, required analyses are not switched off either.
+    With `pair`, analyses that are required for a study of two models are not left out either.
     """
     if pair:
         return {name: "" for name in _optional() if name not in names}
-    measured = {name: one for name, one in analyses().items() if one.instrument and not one.optional_input}
+    measured = (name for name, analysis in analyses().items() if analysis.instrument and not analysis.optional_input)
     return {name: "" for name in measured if name not in names}
 
 
 def _optional() -> dict[str, Analysis]:
     """Return the analyses that a user can leave out."""
-    return {name: one for name, one in analyses().items() if not one.required}
+    return {name: analysis for name, analysis in analyses().items() if not analysis.required}

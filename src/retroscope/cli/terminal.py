@@ -1,6 +1,7 @@
 """Write notes to standard error and results to standard output, and lock output folders.
 
-All that a command writes comes through here or `display`: no control character of an id or a text reaches the terminal.
+Commands print only by these functions or by `display`, so that no control character in an id or a text reaches the
+terminal.
 """
 
 import errno
@@ -21,12 +22,12 @@ from retroscope.visible import visible, visible_json
 
 
 def note(text: str) -> None:
-    """Write one line to standard error."""
+    """Write a text and a line break to standard error."""
     sys.stderr.write(f"{visible(text)}\n")
 
 
 def say(text: str) -> None:
-    """Write a result in words to standard output."""
+    """Write a result as plain text to standard output."""
     _print(f"{visible(text)}\n")
 
 
@@ -39,7 +40,8 @@ def _print(text: str) -> None:
     """Write text to standard output, and raise an error at once if that fails.
 
     Raises:
-        SettingsError: if it is closed, or full. Not for a reader that has seen enough.
+        SettingsError: if standard output is closed, or cannot be written to.
+        BrokenPipeError: if the reading program (e.g. `head`) has ended.
     """
     if sys.stdout is None:
         raise SettingsError(
@@ -62,19 +64,20 @@ def _print(text: str) -> None:
 
 @contextmanager
 def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> Iterator[None]:
-    """Lock folders and check that they can be written to, before the long work; after an error, remove empty ones.
+    """Check that output folders can be written to, and lock them while the context is open.
 
-    Partial files that killed runs left in the folders are removed.
+    Partial files that killed runs left in the folders are removed. After an error, folders that did not exist before
+    are removed again if they are empty.
 
     Args:
-        cache: a folder that other runs also write to. A read-only one is allowed, because it may hold everything
-            needed.
+        cache: cache folder, which is not locked, because other runs also write to it. It may be read-only if it is
+            not empty.
         locked: whether other runs are prevented from writing to the folders meanwhile.
     """
     from retroscope.study.folder import MEASURED
 
     named = [*folders, *([cache] if cache else [])]
-    made = [part for folder in named for part in (folder, *folder.parents) if not os.path.exists(part)]  # inner first
+    absent = [part for folder in named for part in (folder, *folder.parents) if not os.path.exists(part)]  # inner first
     try:
         with ExitStack() as locks:
             for folder in folders:
@@ -86,20 +89,20 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
                 remove_abandoned(cache, *cache.glob("*/"), *cache.glob("*/*/"))
             yield
     except BaseException:
-        for folder in made:
-            with suppress(OSError):  # what holds something stays
+        for folder in absent:
+            with suppress(OSError):  # a folder that is not empty stays
                 folder.rmdir()
         raise
 
 
 def _is_open(cache: Path) -> bool:
-    """Return whether a cache can be written to. A filled cache may be read-only, which is reported."""
+    """Return whether a cache can be written to. If it is read-only but not empty, print a note and return False."""
     try:
         prove_writable(cache)
     except SettingsError as error:
         closed = isinstance(error.__cause__, OSError) and error.__cause__.errno in CLOSED
         if not closed or not cache.is_dir() or not any(cache.iterdir()):
             raise
-        note(f"{cache} is read-only: what it holds is used, and nothing is added")
+        note(f"the cache {cache} is read-only: its entries are used, and nothing is added to it")
         return False
     return True

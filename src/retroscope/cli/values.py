@@ -20,7 +20,7 @@ def numbers(text: str | None, option: str) -> list[int] | None:
     """Return the whole numbers of a comma-separated option, or None where it was not given.
 
     Raises:
-        SettingsError: for anything else.
+        SettingsError: if a part of the text is not a whole number.
     """
     parts = comma_separated(text)
     wrong = [part for part in parts or () if not (part.isascii() and part.isdecimal())]
@@ -32,10 +32,10 @@ def numbers(text: str | None, option: str) -> list[int] | None:
 
 
 def stored_layers(text: str | None, option: str = "--store-layers") -> list[int] | None:
-    """Return the numbers of the layers to store, none for "final"; None where the option was not given.
+    """Return the numbers of the layers to store: an empty list for "final", or None where the option was not given.
 
     Raises:
-        SettingsError: for anything else.
+        SettingsError: if the text is neither "final" nor a list of whole numbers.
     """
     if text is None:
         return None
@@ -53,10 +53,10 @@ def stored_layers(text: str | None, option: str = "--store-layers") -> list[int]
 
 
 def shares(text: str | None, option: str) -> list[float] | None:
-    """Return the shares of a comma-separated option, or None where it was not given.
+    """Return the numbers of a comma-separated option, such as "0.1,0.2", or None where it was not given.
 
     Raises:
-        SettingsError: for anything but numbers.
+        SettingsError: if a part of the text is not a number.
     """
     parts = comma_separated(text)
     try:
@@ -88,8 +88,7 @@ def in_bytes(text: str | None, option: str = "--memory") -> int | None:
 
 
 def duration(text: str | None, option: str = "--time") -> float | None:
-    """Return the seconds that a duration like 90s, 10m or 1.5h names, infinity for "all", or None where it was not
-    given.
+    """Return the seconds of a duration like 90s, 10m or 1.5h (for "all", infinity), or None where it was not given.
 
     Raises:
         SettingsError: for a text that names no duration.
@@ -121,7 +120,7 @@ def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
     """Return the settings of one model from its argument: NAME, or query=NAME,passage=NAME.
 
     Raises:
-        SettingsError: for towers other than these two.
+        SettingsError: if the towers in the argument are not exactly `query` and `passage`.
     """
     blank = dict.fromkeys(("source", "query", "passage"))  # names in a settings file are of another model
     if "=" not in name or Path(name).exists():
@@ -140,7 +139,7 @@ def given(**options: object) -> dict[str, object]:
 
 
 def split_or_spec(name: str | None, data: str) -> dict[str, str] | None:
-    """Return the settings of a collection that is given as a split of `data` or by its own spec."""
+    """Return the settings of a collection. `name` is a spec (FORMAT:PATH) or a split of `data`; None gives None."""
     if name is None:
         return None
     own = ":" in name or "/" in name or Path(name).exists()

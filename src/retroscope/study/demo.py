@@ -1,7 +1,8 @@
-"""The demo's models: a backbone pre-trained on a made-up world, a retriever, and one trained from scratch.
+"""The demo's three models: a backbone, a retriever fine-tuned from it, and a retriever from random weights.
 
-What each of them has seen is known: half of the people are in the pre-training text, and most, known or not, in the
-training questions. The three were made by `retroscope demo --retrain`.
+The texts are about invented people, so it is known which facts each model has seen. Half of the people occur in the
+pre-training text of the backbone. Most people, whether they occur there or not, occur in the training questions.
+`retroscope demo --retrain` makes the three models.
 """
 
 import shutil
@@ -38,7 +39,7 @@ SHAPE = "bert-3x128"
 LOAD = LoadSettings(pooling="mean", similarity="cosine", max_length=64)
 STRATA = ("known-held-out", "unknown-held-out", "known-trained", "unknown-trained", "lexical")
 MEASURE = "R@10"
-SMALLER = {  # what would take the demo over a minute
+SMALLER = {  # smaller samples for analyses that would take too long in a demo
     "neurons": {
         "attribution": {"tower": "passage", "limit": 30},
         "ablation": {"fractions": [0.01, 0.1], "draws": 5, "passages": 150},
@@ -51,7 +52,7 @@ TITLE = "The shipped pair in a world of invented people"
 
 @dataclass(frozen=True)
 class Shipped:
-    """Folders of the demo's three models: backbone, retriever, and a retriever trained from scratch."""
+    """Folders of the demo's models: the backbone, the retriever, and a retriever trained from random weights."""
 
     backbone: Path
     retriever: Path
@@ -85,30 +86,30 @@ def write_demo_world(folder: Path) -> Path:
 
 
 def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
-    """Train the demo's three models again below `folder`, in half precision. A stopped run resumes.
+    """Train the demo's three models again, and write them below `folder` with weights in half precision.
 
-    They are trained in single precision in `folder`/work.
+    The training itself runs in single precision in `folder`/work, where a stopped run resumes.
     """
-    made, world = in_folder(folder / "work"), write_demo_world(folder / "world")
+    work, world = in_folder(folder / "work"), write_demo_world(folder / "world")
     text = PretrainStudySettings(
         text=(str(world / PRETRAINING),), shape=SHAPE, tokenizer="words", pretraining=PRETRAINED
     )
-    run_pretraining(prepare_pretraining(text), made.backbone, progress)
+    run_pretraining(prepare_pretraining(text), work.backbone, progress)
     data = DataSettings(source=f"beir:{world}", split="train")
     tests = tuple(replace(data, split=name) for name in STRATA)
     common = TrainStudySettings(
-        backbone=ModelSettings(source=str(made.backbone), load=LOAD), data=data, test=tests, training=TRAINED
+        backbone=ModelSettings(source=str(work.backbone), load=LOAD), data=data, test=tests, training=TRAINED
     )
-    for place, parts in ((made.retriever, ()), (made.scratch, ("all",))):
+    for place, parts in ((work.retriever, ()), (work.scratch, ("all",))):
         run_training(prepare_training(replace(common, reinitialise=parts)), place, progress)
-    for place in (made.backbone, made.retriever, made.scratch):
+    for place in (work.backbone, work.retriever, work.scratch):
         halve(place, folder / place.name)
         forget_places(folder / place.name, (folder / "work", folder))
     return in_folder(folder)
 
 
 def forget_places(model: Path, places: tuple[Path, ...]) -> None:
-    """Replace folders in the paths that a model's card and training record contain."""
+    """Remove the leading folders `places` from all paths in a model's card and training record."""
     for file in (model / "README.md", model / ABOUT):
         text = file.read_text(encoding="utf-8")
         for place in places:
@@ -129,7 +130,15 @@ def halve(single: Path, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class StratumScore:
-    """Mean score of one retriever on the questions about one stratum of the world, with its interval."""
+    """Mean score of one retriever on the test questions of one stratum, with its interval.
+
+    Attributes:
+        retriever: "pre-trained" or "from scratch".
+        stratum: questions by what the retriever has seen, e.g. "unknown-held-out": of people who occur neither in the
+            pre-training text nor in the training questions.
+        mean, ci_low, ci_high: mean score over queries, and the ends of its interval.
+        n: how many queries were asked.
+    """
 
     retriever: str
     stratum: str
@@ -141,7 +150,7 @@ class StratumScore:
 
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[StratumScore]:
-    """Measure each retriever on each stratum of the world: facts seen in pre-training, and facts not seen."""
+    """Measure both retrievers on each stratum of test questions, e.g. of people who occur in the pre-training text."""
     rows = []
     for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
         retriever = load_retriever(place)
@@ -156,25 +165,26 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
 
 
 def demo_caveats(rows: Sequence[StratumScore]) -> list[str]:
-    """Return the notes that a reader of the demo's report needs first."""
+    """Return the first caveat of the demo's report: what its collection is, and the scores of both retrievers on it."""
     by_retriever = {(row.retriever, row.stratum): row for row in rows}
 
-    def said(stratum: str, retriever: str = "pre-trained") -> str:
+    def score_text(stratum: str, retriever: str = "pre-trained") -> str:
         row = by_retriever[retriever, stratum]
         return f"{score(row.mean)} {interval(row.ci_low, row.ci_high)}"
 
     return [
         "This is the demo. Its collection is about invented people. Questions use the name of a person, and passages "
         "use only the alias. For half of the test questions, no training text links the name to the passage, so no "
-        f"model can answer them. The retriever's {MEASURE} is {said('known-held-out')} for people whose facts were in "
-        f"the pre-training text of its backbone, and {said('unknown-held-out')} for the others. For a retriever that "
-        f"was trained from random weights, {MEASURE} is {said('known-held-out', 'from scratch')} and "
-        f"{said('unknown-held-out', 'from scratch')} (chance {10 / WORLD.people:.3f}). See docs/methods/world.md."
+        f"model can answer them. The retriever's {MEASURE} is {score_text('known-held-out')} for people whose facts "
+        f"were in the pre-training text of its backbone, and {score_text('unknown-held-out')} for the others. For a "
+        f"retriever that was trained from random weights, {MEASURE} is "
+        f"{score_text('known-held-out', 'from scratch')} and "
+        f"{score_text('unknown-held-out', 'from scratch')} (chance {10 / WORLD.people:.3f}). See docs/methods/world.md."
     ]
 
 
 def exposures_table(rows: Sequence[StratumScore]) -> str:
-    """Return the scores by stratum as a table of text."""
+    """Return the scores by stratum as a plain-text table."""
     lines = [f"{MEASURE} by exposure in training ({WORLD.people} passages, chance {10 / WORLD.people:.3f}):"]
     lines += [
         f"  {row.retriever:<13}{row.stratum:<18}{score(row.mean)} {interval(row.ci_low, row.ci_high)}" for row in rows

@@ -41,15 +41,15 @@ from retroscope.numbers import count
 from retroscope.study.training.settings import EditStudySettings
 from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone
 
-Found = TypeVar("Found")
+Loaded = TypeVar("Loaded")
 HELD_OUT = 1000  # tokens of neutral text that the loss is measured on
 LABELS = {
     "reliability": "edited facts: P@1",
     "generality": "edited facts in other wordings: P@1",
-    "log p a token": "edited facts: log p a token",
+    "log p a token": "edited facts: log p per token",
     "locality": "kept facts: P@1",
     "same answer": "kept facts: share with the same first answer",
-    "loss": "neutral text: cross entropy of a token",
+    "loss": "neutral text: cross entropy per token",
 }
 
 
@@ -58,11 +58,12 @@ class EditJob:
     """An edit that is ready to run: model, facts, and the texts to measure on.
 
     Attributes:
+        whole: the complete model, as it is saved.
         keep: facts on which locality is measured. They are not edited.
-        not_measured: facts that must stay but cannot measure locality, because their object is unknown to the tokenizer
-            or has no competitor.
+        not_measured: how many facts are to be kept but cannot measure locality, because their object is unknown to the
+            tokenizer or has no competitor.
         seen: neutral text from which the covariance is estimated.
-        held_out: neutral text on which the loss is measured, and the token that each of its positions predicts.
+        held_out: neutral text on which the loss is measured, and the true token at each predicted position.
     """
 
     settings: EditStudySettings
@@ -91,9 +92,9 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
 
     Raises:
         EncoderError: for a checkpoint that has no language-model head, or is a GGUF file.
-        SettingsError: if facts are both edited and kept, have no competitor, no text is neutral, or the layer cannot be
-            edited.
-        AnalysisError: for a fact that the tokenizer or the model cannot read.
+        SettingsError: if a fact is both edited and kept, if its object has no competitor, if no text is neutral, or if
+            the layer cannot be edited.
+        AnalysisError: if the tokenizer or the model cannot process a fact.
     """
     facts = load_facts(settings.facts).facts
     keep = load_facts(settings.keep).facts if settings.keep else ()
@@ -109,10 +110,10 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
     head = _present(load_language_head(settings.backbone, load), settings.backbone)
     encoder = load_encoder(settings.backbone, load)
     edited_layer(encoder, settings.edit)
-    chosen = askable_facts(encoder.tokenizer, [*facts, *keep])
-    _refuse_alone(facts, chosen)
-    unknown, alone = {*chosen.unknown}, {*chosen.alone}
-    kept = tuple(fact for fact in keep if fact not in unknown)
+    askable = askable_facts(encoder.tokenizer, [*facts, *keep])
+    _refuse_alone(facts, askable)
+    unknown, alone = {*askable.unknown}, {*askable.alone}
+    known_keep = tuple(fact for fact in keep if fact not in unknown)
     not_measured = sum(fact in unknown or fact in alone for fact in keep)
     texts = _neutral_texts(settings, [*facts, *keep], facts)
     requests = requests_of(encoder.tokenizer, head.kind, facts, contexts_of(texts, facts, settings.edit.contexts))
@@ -123,8 +124,10 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
     while held_out > 0:
         n -= 1
         held_out -= len(inputs[n].at)
-    rest = targets[sum(len(one.at) for one in inputs[:n]) :]
-    return EditJob(settings, encoder, head, whole, facts, kept, not_measured, requests, inputs[:n], (inputs[n:], rest))
+    rest = targets[sum(len(text.at) for text in inputs[:n]) :]
+    return EditJob(
+        settings, encoder, head, whole, facts, known_keep, not_measured, requests, inputs[:n], (inputs[n:], rest)
+    )
 
 
 def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[Fact]) -> None:
@@ -147,9 +150,9 @@ def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[F
             )
 
 
-def _refuse_alone(facts: Sequence[Fact], chosen: AskableFacts) -> None:
-    """Refuse to edit a fact whose object would always rank first."""
-    alone = [fact for fact in facts if fact in chosen.alone]
+def _refuse_alone(facts: Sequence[Fact], askable: AskableFacts) -> None:
+    """Refuse to edit a fact whose object always ranks first, because no other object competes with it."""
+    alone = [fact for fact in facts if fact in askable.alone]
     if alone:
         raise SettingsError(
             f"the object {excerpt(alone[0].object)} of the fact {excerpt(alone[0].id)} always ranks first, because "
@@ -159,17 +162,18 @@ def _refuse_alone(facts: Sequence[Fact], chosen: AskableFacts) -> None:
 
 
 def _neutral_texts(settings: EditStudySettings, known: Sequence[Fact], facts: Sequence[Fact]) -> list[str]:
-    given = read_lines(Path(settings.text)) if settings.text else [text for fact in known for text in fact.passages]
-    texts = without_facts(dict.fromkeys(given), facts)
+    passages = [text for fact in known for text in fact.passages]
+    candidates = read_lines(Path(settings.text)) if settings.text else passages
+    texts = without_facts(dict.fromkeys(candidates), facts)
     if not texts:
         raise SettingsError(
-            f"there is no neutral text: all {len(given)} texts contain the subject and the object of an edited fact",
+            f"there is no neutral text: all {len(candidates)} texts contain the subject and object of an edited fact",
             fix="give text that states none of the facts: --text FILE",
         )
     return texts
 
 
-def _present(loaded: Found | NoLanguageHead, backbone: str) -> Found:
+def _present(loaded: Loaded | NoLanguageHead, backbone: str) -> Loaded:
     if isinstance(loaded, NoLanguageHead):
         raise EncoderError(
             f"the facts of this model cannot be edited: {loaded.reason.value}",
@@ -183,14 +187,14 @@ def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
     """Edit the model, measure the effects and write the checkpoint, and return the content of `training.json`.
 
     Raises:
-        TrainingError: if the folder belongs to something else.
-        SettingsError: if another run writes to it.
+        TrainingError: if the folder holds another training or other files.
+        SettingsError: if another run is writing to the folder.
     """
     key = job.key
     with first_holds(folder):
-        done = finished_training(folder, key)
-        if done is not None:
-            return done
+        finished = finished_training(folder, key)
+        if finished is not None:
+            return finished
         claim(folder, key)
         result = edit(job)
         _write_into(job)
@@ -201,12 +205,12 @@ def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class EditResult:
-    """What an edit changed, and what it did to the facts.
+    """What an edit changed in the model, and its effects on facts and neutral text.
 
     Attributes:
         layer: the edited layer, or None if all layers were edited.
         silenced: for an editor of all layers, how many neurons of every layer were set to zero. Otherwise None.
-        effects: name of an effect -> its measurement.
+        effects: name of an effect, e.g. "reliability" -> its values before and after the edit.
     """
 
     layer: int | None
@@ -230,7 +234,7 @@ def edit(job: EditJob) -> EditResult:
 
 
 def _write_into(job: EditJob) -> None:
-    """Copy the FFN output matrices to the full model that is saved."""
+    """Copy the edited FFN output matrices into the complete model, which is saved."""
     for block in range(job.encoder.anatomy.n_blocks):
         path = job.encoder.anatomy.path(SITE, block)
         weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
@@ -247,7 +251,7 @@ def _document(job: EditJob, key: str, result: EditResult) -> dict[str, Any]:
         "keep_not_measured": job.not_measured,
         "layer": result.layer,
         "silenced": result.silenced,
-        "effects": {name: asdict(one) for name, one in result.effects.items()},
+        "effects": {name: asdict(effect) for name, effect in result.effects.items()},
         "settings": plain(job.settings),
         "versions": software(),
     }
@@ -257,18 +261,19 @@ def _document(job: EditJob, key: str, result: EditResult) -> dict[str, Any]:
 def effect_table(measured: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the effects of an edit as a Markdown table, with the perplexity of neutral text."""
     lines = ["| | before | after | difference | n |", "|---|---|---|---|---|"]
-    for name, one in measured.items():
-        bounds = "" if one["low"] is None else f" [{one['low']:+.3f}, {one['high']:+.3f}]"
-        change = f"{one['difference']:+.3f}{bounds}"
-        lines.append(f"| {LABELS[name]} | {one['before']:.3f} | {one['after']:.3f} | {change} | {one['n']} |")
+    for name, effect in measured.items():
+        before, after = effect["before"], effect["after"]
+        bounds = "" if effect["low"] is None else f" [{effect['low']:+.3f}, {effect['high']:+.3f}]"
+        change = f"{effect['difference']:+.3f}{bounds}"
+        lines.append(f"| {LABELS[name]} | {before:.3f} | {after:.3f} | {change} | {effect['n']} |")
         if name == LOSS:
-            lines.append(f"| neutral text: perplexity | {exp(one['before']):.2f} | {exp(one['after']):.2f} | | |")
+            lines.append(f"| neutral text: perplexity | {exp(before):.2f} | {exp(after):.2f} | | |")
     return "\n".join(lines)
 
 
 def _card(job: EditJob, result: EditResult) -> str:
     verb = "added to" if job.settings.add else "removed from"
-    table = effect_table({name: asdict(one) for name, one in result.effects.items()})
+    table = effect_table({name: asdict(effect) for name, effect in result.effects.items()})
     return (
         f"---\nlibrary_name: transformers\n---\n\n# An edited backbone\n\n"
         f"{len(job.facts)} facts were {verb} `{Path(job.settings.backbone).name}` by `retroscope edit`, editor "

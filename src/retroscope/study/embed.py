@@ -28,7 +28,7 @@ TOWERS = ("query", "passage")
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """The texts to encode, the plan of their extraction, and the tower's self-tests."""
+    """The texts to encode, the plan of their encoding, and the self-tests of the tower that encodes them."""
 
     plan: ExtractionPlan
     texts: list[str]
@@ -63,11 +63,11 @@ class Embedding:
 
 
 def as_new_folder(out: Path) -> Path:
-    """Return the absolute path of the folder for the vectors, which must be new or a vector store.
+    """Return the absolute path of the folder for the vectors, which must be new, empty or a vector store.
 
     Raises:
         SettingsError: if it is the current folder.
-        RepresentationError: if it has files that are not of a vector store.
+        RepresentationError: if it has files that do not belong to a vector store.
     """
     real = out.resolve()
     if real == Path.cwd():
@@ -78,7 +78,7 @@ def as_new_folder(out: Path) -> Path:
 
 
 def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:
-    """Load the model and plan the encoding of the texts, with the final norm on the last layer only."""
+    """Load the model and plan the encoding of the texts. The final norm is applied to the last layer alone."""
     if tower not in TOWERS:
         raise unknown_name("tower", tower, TOWERS)
     encoder = retriever_of(settings.after).tower(tower)
@@ -87,7 +87,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
 
 
 def describe_embedding(embedding: Embedding, out: Location | None) -> str:
-    """Describe the plan of the encoding in a few lines. `out` is None where a dry run names no folder."""
+    """Return the plan of the encoding as a few lines of text. `out` is None if a dry run names no folder."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
     seconds = embedding.plan.operations / measured_rate(encoder, inventory.lengths)
     recipe = ", ".join(f"{k}={v!r}" for k, v in encoder.recipe.identity().items() if v not in (None, "", [], False))
@@ -96,8 +96,8 @@ def describe_embedding(embedding: Embedding, out: Location | None) -> str:
     return "\n".join(
         [
             f"{encoder.name}, {embedding.tower} tower: {recipe}",
-            f"{len(embedding.texts):,} texts, {inventory.n_distinct:,} distinct, {inventory.truncated:,} that fill the "
-            f"maximum length; about {estimate(seconds)} and {size:,.1f} MiB{place}",
+            f"{len(embedding.texts):,} texts, {inventory.n_distinct:,} distinct, {inventory.truncated:,} that reach "
+            f"the maximum length; about {estimate(seconds)} and {size:,.1f} MiB{place}",
             *caveats,
         ]
     )
@@ -107,8 +107,8 @@ def embed(
     embedding: Embedding, out: Location, progress: Progress | None = None, *, engine: Engine = LOCAL
 ) -> dict[str, Any]:
     """Write the vectors to `out`, or resume a stopped run, and return the document of `embed --json`."""
-    told = None if progress is None else (lambda done, total: progress("texts", done, total))
+    report = None if progress is None else (lambda done, total: progress("texts", done, total))
     ids = [str(i) for i in range(len(embedding.texts))]
-    vectors = extract(embedding.plan, ids, embedding.texts, out, told, engine=engine)
+    vectors = extract(embedding.plan, ids, embedding.texts, out, report, engine=engine)
     remake_damaged(vectors.store)  # of an earlier run
     return embedding.document(out)

@@ -12,16 +12,16 @@ FACTS, SETTINGS, SUMMARY, MEASURED, PAGE = "study.json", "settings.yaml", "summa
 GRID = "grid.json"  # of a training ablation
 SET = "studies.json"  # names the studies of a folder that holds several
 REPORTED = ("tables", "figures")  # folders that every report replaces as a whole
-WRITTEN = (MEASURED, *REPORTED)  # those that a study does
+WRITTEN = (MEASURED, *REPORTED)  # folders that every study replaces as a whole
 RESTORE = "restore this file or folder from a copy, or repeat the command that made the study, with --overwrite"
 
 
 def stored_facts(folder: Path) -> dict[str, Any]:
-    """Read `study.json` of a study's folder.
+    """Read `study.json` of a study's folder: models, collections, caveats, versions and times.
 
     Raises:
         DamageError: if the file is damaged.
-        AnalysisError: if it is of another schema.
+        AnalysisError: if another version of Retroscope wrote it, with another schema.
     """
     return read_document(folder / FACTS, RESTORE)
 
@@ -36,5 +36,5 @@ def stored_settings(folder: Path) -> dict[str, Any]:
 
 
 def studies_in(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder that hold a study."""
-    return sorted(one.name for one in folder.iterdir() if (one / FACTS).exists()) if folder.is_dir() else []
+    """Return the sorted names of the subfolders that hold a study, or [] if the folder does not exist."""
+    return sorted(place.name for place in folder.iterdir() if (place / FACTS).exists()) if folder.is_dir() else []

@@ -20,11 +20,11 @@ NOTHING_TO_DO = {"seconds": 0.0, "bytes": 0, "stages": {}}  # in the document of
 
 @dataclass(frozen=True, eq=False)
 class StudyOutcome:
-    """Outcome of a study that is running or finished: writes the report, and provides text and JSON.
+    """Outcome of a study that is running or finished, which writes its report and returns text and JSON.
 
     Attributes:
-        written: measurements that this run has already written. The outcomes of one run share it.
-        everything: whether the text is the whole report instead of the answer alone.
+        written: measurements that this run has already written. All outcomes of a run share this set.
+        everything: whether `text` returns the whole report instead of the answer alone.
         was_stored: whether the study was read from the folder that it is written to, so that only its report is new.
     """
 
@@ -65,7 +65,7 @@ class StudyOutcome:
         return self.study.summary()
 
     def text(self, folder: Path | None) -> str:
-        """Return the report of the study as plain text, with the folder that contains everything else."""
+        """Return the answer (or the whole report) as plain text. `folder` is the folder of the study, or None."""
         return console_text(self.study.report_contents, everything=self.everything, folder=folder)
 
 
@@ -75,7 +75,7 @@ class Runnable:
 
     Attributes:
         notes: lines printed below the plan.
-        everything: whether the text of the outcome is the whole report (as for a study of one question) instead of the
+        everything: whether the whole report is printed at the end (as for a command of one analysis), instead of the
             answer alone.
         finished: folder with a finished study of the same plan, which is read instead of measured, or None if there is
             none.
@@ -87,27 +87,28 @@ class Runnable:
     finished: Path | None = None
 
     def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
-        """Return the plan with analysis sizes that fit into a time. A study in `out` that differs only in sizes keeps
-        them.
+        """Return the plan with the sample sizes with which the study is estimated to take at most `seconds`.
+
+        If `out` holds a study with other sample sizes but otherwise equal settings, its sizes are used instead.
 
         Args:
-            given: analyses whose settings the user gave. They keep their size.
+            given: analyses whose settings the user gave. Their sizes do not change.
             asked: analyses that the study was started for.
         """
         settings = None if out is None else as_stored(self.plan.settings, out, given)
-        notes = [f"sizes as {out} has them"]
+        notes = [f"sample sizes of the study in {out}"]
         if settings is None:
             fitted = fit(self.plan, seconds, given)
             settings, notes = fitted.settings, fitted.lines()
-        wanted, kept = (measured_analyses(one) for one in (self.plan.settings, settings))
-        too_long = tuple(one.name for one in wanted if one not in kept)
+        before, after = (measured_analyses(values) for values in (self.plan.settings, settings))
+        too_long = tuple(analysis.name for analysis in before if analysis not in after)
         plan = replace(replanned(self.plan, settings, asked), too_long=too_long)
         return replace(self, plan=plan, notes=tuple(notes))
 
     def repeated(self, out: Path) -> "Runnable":
         """Return a plan that reads the study in `out` if this study is finished and unchanged.
 
-        Otherwise the plan measures. If `out` holds a finished study, a note gives the reason.
+        Otherwise, the returned plan measures the study. If `out` holds a finished one, a note says why it is not used.
         """
         if is_measured(self.plan, out):
             return replace(self, finished=out)
@@ -120,8 +121,12 @@ class Runnable:
         if self.finished is not None:
             read = f"the study in {self.finished} is finished: it is read, and nothing is measured"
             return [*self.notes, f"{read} (--overwrite measures it again)"]
-        kept = ", ".join(step.what for step in kept_steps(self.plan))
-        resumed = [f"already measured by a stopped run, but still included in the times above: {kept}"] if kept else []
+        finished_steps = ", ".join(step.what for step in kept_steps(self.plan))
+        resumed = (
+            [f"already measured by a stopped run, but still included in the times above: {finished_steps}"]
+            if finished_steps
+            else []
+        )
         return [*self.plan.lines(), *resumed, *self.notes]
 
     def document(self) -> dict[str, Any]:

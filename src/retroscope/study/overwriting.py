@@ -19,7 +19,7 @@ def refuse_foreign_files(folder: Path) -> None:
     """Refuse to overwrite files that have the names of a study's files, but were not written by a study.
 
     Raises:
-        SettingsError: with the name of the file or folder.
+        SettingsError: if there are such files. The message names one of them.
     """
     refuse_other_report(folder, SETTINGS, WRITTEN)
 
@@ -29,9 +29,9 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
 
     Args:
         folder: folder that a study is to be written to.
-        settings: settings of that study, JSON-like.
-        facts: facts of that study.
-        fix: advice if the folder holds another study.
+        settings: settings of the study to be written, JSON-like.
+        facts: facts of the study to be written.
+        fix: advice of the error.
 
     Raises:
         SettingsError: if `folder` holds a study of other models, collections or settings.
@@ -53,7 +53,7 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
 
     Args:
         folder: folder that a report is to be written to.
-        summary: summary of the study, as `summary.json` holds it.
+        summary: content of `summary.json` of the report to be written.
 
     Raises:
         SettingsError: if `folder` holds such a report, or files that no report wrote.
@@ -72,18 +72,18 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def _made_of(facts: StudyFacts) -> dict[str, object]:
-    """Return the names and fingerprints of a study's models and collections."""
+    """Return what identifies the models and collections of a study: names, similarities and fingerprints."""
     return {
         "models": {
-            side: (one["name"], one["similarity"], [tower["fingerprint"] for tower in one["towers"]])
-            for side, one in facts["models"].items()
+            side: (model["name"], model["similarity"], [tower["fingerprint"] for tower in model["towers"]])
+            for side, model in facts["models"].items()
         },
-        "collections": [(one["name"], one.get("fingerprint", "")) for one in facts["collections"]],
+        "collections": [(record["name"], record.get("fingerprint", "")) for record in facts["collections"]],
     }
 
 
 def replaced(folder: Path, what: str, fix: str = OR_OVERWRITE, details: str = "") -> SettingsError:
-    """Return the error for a folder whose study would be overwritten. `what` says how that study differs."""
+    """Return the error for a folder whose study would be overwritten. `what` is its difference, e.g. "other models"."""
     title = stored_facts(folder)["title"]
     return SettingsError(
         f"the output folder already holds the study {title!r}, which has {what} than the new study{details}",

@@ -51,7 +51,7 @@ def study_settings(values: NestedSettings | None = None, /, *, where: str = "set
 
 
 def under_protocol(values: NestedSettings) -> dict[str, Any]:
-    """Return the values, completed by the settings that their protocol presets."""
+    """Add the settings that the protocol presets to the given values. Where both set a field, the given value stays."""
     name = values.get("protocol", "default")
     if str(name) not in PROTOCOLS:
         raise unknown_name("protocol", str(name), PROTOCOLS)
@@ -59,17 +59,17 @@ def under_protocol(values: NestedSettings) -> dict[str, Any]:
     for side in ("before", "after"):
         under |= {side: _loaded_under(name, under[side])} if side in under else {}
     if isinstance(under.get("trainings"), list | tuple):
-        under["trainings"] = [_loaded_under(name, one) for one in under["trainings"]]
+        under["trainings"] = [_loaded_under(name, model) for model in under["trainings"]]
     return under
 
 
 def _loaded_under(name: object, model: object) -> object:
-    """Return the values of a model, loaded under a protocol unless they name another."""
+    """Return the settings of a model, with the protocol added to its `load` settings unless they name one."""
     return merged({"load": {"protocol": name}}, model) if isinstance(model, Mapping) else model
 
 
 def departures(settings: StudySettings) -> list[str]:
-    """Describe each setting that differs from the preset of the protocol."""
+    """Return a sentence for each setting that differs from the value that the protocol presets."""
     sides = {side: {"load": {"protocol": settings.protocol}} for side in ("before", "after") if getattr(settings, side)}
     preset, own = flattened({**PROTOCOLS[settings.protocol], **sides}), flattened(as_values(settings))
     for number, training in enumerate(settings.trainings):

@@ -27,10 +27,12 @@ from retroscope.typesetting.subject import CollectionRecord, StudyFacts
 def recorded_facts(
     plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None
 ) -> StudyFacts:
-    """Return the facts of a study other than its measurements, as JSON-like values."""
+    """Return what `study.json` records besides measurements (models, collections, caveats, times), JSON-like."""
     context = plan.context.told(progress)
-    names = [one.name for one in context.models.values()]
-    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in models_as_measured(plan).items()}
+    names = [model.name for model in context.models.values()]
+    models = {
+        side: model_facts(model, dict(context.self_tests(model))) for side, model in models_as_measured(plan).items()
+    }
     facts: StudyFacts = {
         "schema": SCHEMA,
         "title": f"{' compared with '.join(reversed(names))} on {plan.collections[0].name}",
@@ -50,7 +52,7 @@ def recorded_facts(
 
 
 def _measures_trainings(plan: StudyPlan) -> bool:
-    """Return whether an analysis of further trainings is planned, which the report then includes."""
+    """Return whether a planned analysis measures the further trainings of the retriever (`--training`)."""
     return any(
         step.planned and (step.analysis.over_trainings or step.analysis.optional_input == TRAININGS)
         for step in plan.steps
@@ -58,39 +60,42 @@ def _measures_trainings(plan: StudyPlan) -> bool:
 
 
 def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
-    """Return the models with the recipe used for measuring. A study of one analysis may change the recipe."""
+    """Map each role ("before", "after" or "model") to its model, with the recipe with which it is measured.
+
+    In a study of a single analysis, this analysis may measure with another recipe than that of the loaded model.
+    """
     instruments = {step.analysis.name: step.instrument for step in plan.steps if step.planned}
-    as_measured = [one.as_measured for one in instruments.values()]
+    as_measured = [instrument.as_measured for instrument in instruments.values()]
     if len(as_measured) != 1 or as_measured[0] is None:
         return dict(plan.context.models)
-    return {side: as_measured[0](plan.context, one) for side, one in plan.context.models.items()}
+    return {side: as_measured[0](plan.context, model) for side, model in plan.context.models.items()}
 
 
 def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
-    """Return the facts of a collection. The first one with its hard negatives, if an analysis reads them."""
+    """Return the facts of the collection with this index; for index 0, with hard negatives if an analysis uses them."""
     reads = number == 0 and plan.reads_negatives
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
 
 
 def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
-    """Map stages (encoding, every analysis) to seconds."""
+    """Map each stage (encoding of a model, or a stage of an analysis) to the seconds that it took."""
     encoding = {
-        f"{side}: {stage}": taken
-        for side, one in context.models.items()
-        if (encoded := context.was_encoded(one)) is not None
-        for stage, taken in encoded.seconds.items()
+        f"{side}: {stage}": seconds
+        for side, model in context.models.items()
+        if (encoded := context.was_encoded(model)) is not None
+        for stage, seconds in encoded.seconds.items()
     }
-    own = {
-        f"{name}{'' if one.collection == context.collection.name else f' on {one.collection}'}: {stage}": taken
+    by_analysis = {
+        f"{name}{'' if own.collection == context.collection.name else f' on {own.collection}'}: {stage}": seconds
         for name, measurements in measured.items()
-        for one in measurements
-        for stage, taken in one.seconds.items()
+        for own in measurements
+        for stage, seconds in own.seconds.items()
     }
-    return encoding | own
+    return encoding | by_analysis
 
 
 def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
-    """List the caveats of the study, then those of every analysis."""
+    """Return the caveats of the study, then those of every analysis."""
     caveats = departures(plan.settings)
     caveats += [f"collection: {note}" for note in context.collection.notes]
     for other in plan.collections[1:]:
@@ -99,14 +104,15 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
         caveats += recipe_differences(*context.models.values())
     for number, collection in enumerate(plan.collections):
         caveats += _cut_texts(plan, context.on(collection, first=number == 0))
-    for side, one in models_as_measured(plan).items():
-        if one.own_similarity:
+    for side, model in models_as_measured(plan).items():
+        if model.own_similarity:
             caveats.append(
-                f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"
+                f"{side}: vectors are compared by {model.similarity} ({model.similarity_source}), not by the model's "
+                f"own similarity, {model.own_similarity}"
             )
-        caveats += [f"{side}: {doubt}" for doubt in doubts(context.self_tests(one))]
+        caveats += [f"{side}: {doubt}" for doubt in doubts(context.self_tests(model))]
     if context.is_pair and _same_vectors(context):
-        caveats.append("both sides make exactly the same vectors: the same model was given twice")
+        caveats.append("both models compute exactly the same vectors: the same model was given twice")
     caveats += [f"not measured: {step.what}, since {step.refused}" for step in plan.refused]
     for name in analyses():
         for measurement in measured.get(name, ()):
@@ -116,18 +122,18 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
 
 
 def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
-    """Warn of texts that reach the maximum length or have equal tokens, for every model that encodes them."""
+    """Return caveats about texts that reach a model's maximum length, and about texts with equal tokens."""
     if not any(step.planned and step.analysis.vectors and step.reads(context) for step in plan.steps):
         return []
     on = "" if context.first else f"{context.collection.name}: "
     return [
         f"{on}{text}"
-        for side, one in context.models.items()
-        for text in truncation_caveats(side if context.is_pair else one.name, tower_counts(context.towers(one)))
+        for side, model in context.models.items()
+        for text in truncation_caveats(side if context.is_pair else model.name, tower_counts(context.towers(model)))
     ]
 
 
 def _same_vectors(context: Context) -> bool:
     """Return whether both models have the same weights and recipe, so that all vectors are equal."""
-    one, two = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
-    return one == two
+    before, after = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
+    return before == after

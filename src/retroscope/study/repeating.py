@@ -13,8 +13,9 @@ Fingerprints = list[list[str]]
 
 
 def reason_to_repeat(plan: StudyPlan, folder: Path) -> str:
-    """Return the reason why the finished study in a folder cannot be used for a plan, or "" if there is none with equal
-    settings.
+    """Return why the finished study in a folder must be measured again, although it has the settings of the plan.
+
+    Return "" if the folder holds no finished study with these settings.
     """
     if not (folder / FACTS).exists():
         return ""
@@ -24,15 +25,16 @@ def reason_to_repeat(plan: StudyPlan, folder: Path) -> str:
         return "it is damaged, or of another version of Retroscope"
     if facts.get("not_yet_run") or settings != impersonal(as_values(plan.settings)):
         return ""
-    towers = [[tower["fingerprint"] for tower in one["towers"]] for one in facts["models"].values()]
+    towers = [[tower["fingerprint"] for tower in model["towers"]] for model in facts["models"].values()]
     if towers != _towers(plan):
         return "a model has changed"
-    if [one.get("fingerprint") for one in facts["collections"]] != [one.fingerprint for one in plan.collections]:
+    stored = [record.get("fingerprint") for record in facts["collections"]]
+    if stored != [collection.fingerprint for collection in plan.collections]:
         return "a collection has changed"
     return "Retroscope, a library or another input has changed, or a file of the study is damaged"
 
 
 def _towers(plan: StudyPlan) -> Fingerprints:
-    """Return the fingerprints of every model's towers, in the form that studies store."""
-    both = [[one.query.fingerprint, one.passage.fingerprint] for one in models_as_measured(plan).values()]
+    """Return the fingerprints of the towers of every model: one fingerprint if its towers are equal, else two."""
+    both = [[model.query.fingerprint, model.passage.fingerprint] for model in models_as_measured(plan).values()]
     return [towers[:1] if towers[0] == towers[1] else towers for towers in both]

@@ -37,7 +37,7 @@ from retroscope.study.stored import is_finished_as
 from retroscope.study.study import Study
 from retroscope.typesetting.subject import AFTER, BEFORE, PendingFacts, StudyFacts
 
-KEPT = "measurements"  # folder of the cache where a stopped study goes on from
+KEPT = "measurements"  # folder of the cache with the measurements from which a stopped study continues
 
 
 def compare(
@@ -75,14 +75,15 @@ def compare(
 
 
 def run_study(plan: StudyPlan, progress: Shown = None, *, out: PathLike | None = None) -> Study:
-    """Measure every analysis of a plan. Measurements of a stopped run of the same plan are read.
+    """Measure every analysis of a plan and return the study. Measurements of a stopped run of the plan are read.
 
     Args:
         progress: as for `compare`.
         out: folder to write the report to. It is checked before anything is measured. If None, nothing is written.
 
     Raises:
-        AnalysisError, CollectionError: if hard negatives are read and cannot be had. Nothing is encoded before.
+        AnalysisError, CollectionError: if the plan needs hard negatives that cannot be made or loaded. This is checked
+            before texts are encoded.
         SettingsError: if `out` holds another study or files that no study wrote, or cannot be written to.
     """
     place = None if out is None else path_of(out)
@@ -105,13 +106,14 @@ def _refuse_output(plan: StudyPlan, folder: Path, progress: Progress | None) -> 
 
 
 def measure_study(plan: StudyPlan, progress: Shown = None) -> Iterator[Study]:
-    """Yield the study after every analysis, with all measurements so far. The last one is complete.
+    """Measure a plan, and yield a study with all measurements so far after every analysis. The last is complete.
 
     Args:
         progress: as for `compare`.
 
     Raises:
-        AnalysisError, CollectionError: if hard negatives are read and cannot be had. Nothing is encoded before.
+        AnalysisError, CollectionError: if the plan needs hard negatives that cannot be made or loaded. This is checked
+            before texts are encoded.
     """
     with shown(progress) as report:
         if plan.reads_negatives:
@@ -138,7 +140,8 @@ def _study(
 
     Args:
         pending: the steps that are still to be run.
-        reported: what smaller studies of this run reported, which is reused; completed.
+        reported: analysis -> its result and section from an earlier study of this run, to be reused. New ones are
+            added.
     """
     waiting: list[PendingFacts] = [
         {"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending
@@ -164,7 +167,7 @@ def kept_steps(plan: StudyPlan) -> list[Step]:
 
 
 def is_measured(plan: StudyPlan, folder: Path) -> bool:
-    """Return whether a folder contains a finished study that this plan would measure again without a change.
+    """Return whether a folder contains a finished study with exactly the measurements that this plan would make.
 
     A damaged measurement does not count: it is measured again.
     """
@@ -201,8 +204,8 @@ def _kept(measurement: Measurement, place: Path) -> Measurement:
 
 
 def _origin(step: Step) -> CacheOrigin:
-    """Return the origin of a step's measurement, for the record in the cache."""
-    models = tuple(one.name for one in step.context.models.values())
+    """Return what the cache records of a step's measurement: models, collection, analysis and library versions."""
+    models = tuple(model.name for model in step.context.models.values())
     name, software = step.context.collection.name, versions(LIBRARIES)
     return CacheOrigin(models=models, collection=name, analysis=step.analysis.name, software=software, form=SCHEMA)
 
@@ -241,9 +244,9 @@ def _key(step: Step) -> str:
 
 
 def _source(analysis: Analysis) -> str:
-    """Return the hash of the source that measures an analysis: all of Retroscope for our own analyses.
+    """Return a hash of the code of an analysis: of all of Retroscope, or of the package that declares the analysis.
 
-    The version alone is not enough: a checkout has the same version before and after it is updated.
+    The version alone is not enough: the code of a checkout can change while its version stays the same.
     """
     return _digest_of("retroscope" if analysis in OWN else analysis.package)
 

@@ -1,4 +1,4 @@
-"""Convert a study's settings to and from values and YAML: first shared settings, then those of each analysis."""
+"""Convert the settings of a study to and from JSON-like values and YAML, and refuse invalid settings."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -16,11 +16,11 @@ from retroscope.study.overwriting import OR_OVERWRITE, replaced
 
 ANALYSES = "analyses"
 GO_ON = f"repeat the earlier command to continue that study, {OR_OVERWRITE}"
-SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES)
+SHARED = tuple(setting.name for setting in fields(StudySettings) if setting.name != ANALYSES)
 
 
 def settings_of(settings: StudySettings, analysis: Analysis) -> Any:
-    """Return the settings of an analysis, or its defaults if none are given, or None if it is left out."""
+    """Return the settings of an analysis (if none are given, its defaults), or None if the analysis is left out."""
     if analysis.on_request and analysis.name not in settings.analyses:
         return None
     return settings.of(analysis.name, analysis.settings())
@@ -41,9 +41,9 @@ def check(settings: StudySettings) -> None:
 
 
 def certain_analyses(settings: StudySettings) -> list[Analysis]:
-    """Return the analyses that are measured whatever models and collections the study has."""
-    measured = (one for one in analyses().values() if one.instrument and not one.optional_input)
-    return [one for one in measured if settings_of(settings, one) is not None]
+    """Return the analyses that are measured with these settings, whatever models and collections the study has."""
+    measured = (analysis for analysis in analyses().values() if analysis.instrument and not analysis.optional_input)
+    return [analysis for analysis in measured if settings_of(settings, analysis) is not None]
 
 
 def refuse_left_out(settings: StudySettings) -> None:
@@ -62,37 +62,37 @@ def refuse_left_out(settings: StudySettings) -> None:
 
 
 def refuse_missing_layers(settings: StudySettings, measured: Iterable[Analysis]) -> None:
-    """Refuse to store only some layers for analyses that read them all.
+    """Refuse settings that store only some layers, if a measured analysis reads all layers.
 
     Raises:
         SettingsError: if there is such an analysis.
     """
-    readers = [one.name for one in measured if one.vectors == VectorsRead.LAYERS]
+    readers = [analysis.name for analysis in measured if analysis.vectors == VectorsRead.LAYERS]
     if readers and settings.extraction.layers is not None:
-        layers = ", ".join(map(str, settings.extraction.layers)) or "none, only the final vectors"
+        layers = ", ".join(map(str, settings.extraction.layers)) or "none (only the final vectors)"
         raise SettingsError(
-            f"not all layers would be stored ({layers}), but these analyses read all: {', '.join(readers)}",
+            f"the layers to store are {layers}, but these analyses need all layers: {', '.join(readers)}",
             where="extraction.layers",
-            fix="leave out --store-layers (extraction.layers: null), or these analyses",
+            fix="leave out --store-layers (extraction.layers: null), or leave out these analyses",
         )
 
 
 def complete(settings: StudySettings) -> StudySettings:
-    """Return the settings with those of every analysis filled in."""
+    """Return the settings with the defaults of each analysis filled in for which none are given."""
     check(settings)
-    return replace(settings, analyses={name: settings_of(settings, one) for name, one in analyses().items()})
+    return replace(settings, analyses={name: settings_of(settings, analysis) for name, analysis in analyses().items()})
 
 
 def as_values(settings: StudySettings) -> dict[str, Any]:
-    """Return the settings as JSON-like values. Null for an analysis that is left out."""
+    """Return all settings of a study as JSON-like values, with null for an analysis that is left out."""
     whole = plain(replace(settings, analyses={}))
     del whole[ANALYSES]
-    by_analysis = {name: settings_of(settings, one) for name, one in analyses().items()}
-    return whole | {name: None if one is None else plain(one) for name, one in by_analysis.items()}
+    by_analysis = {name: settings_of(settings, analysis) for name, analysis in analyses().items()}
+    return whole | {name: None if own is None else plain(own) for name, own in by_analysis.items()}
 
 
 def to_yaml(settings: StudySettings) -> str:
-    """Return settings as YAML."""
+    """Return all settings of a study as the YAML text of a settings file."""
     return as_yaml(as_values(settings))
 
 
@@ -100,14 +100,14 @@ def from_values(values: Mapping[str, Any], where: str = "settings") -> StudySett
     """Read the settings of a study from JSON-like values.
 
     Raises:
-        SettingsError: for every unknown name and wrong value.
+        SettingsError: for an unknown name or a wrong value.
     """
     known = analyses()
     for name in values:
         if name not in SHARED and name not in known:
             raise unknown_setting(str(name), where, (*SHARED, *known))
     shared = read_as(StudySettings, {name: value for name, value in values.items() if name in SHARED}, where)
-    by_analysis = {name: _of(one, values[name], where) for name, one in known.items() if name in values}
+    by_analysis = {name: _of(analysis, values[name], where) for name, analysis in known.items() if name in values}
     settings = replace(shared, analyses=by_analysis)
     check(settings)
     return complete(settings)
@@ -130,24 +130,24 @@ def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
     """Refuse to overwrite a study that has other settings. A study with equal settings may be repeated or resumed.
 
     Raises:
-        SettingsError: if `folder` holds one.
-        AnalysisError: if it holds one of another schema.
-        DamageError: if it holds one that is damaged.
+        SettingsError: if `folder` holds a study with other settings.
+        AnalysisError: if another version of Retroscope wrote the study, with another schema.
+        DamageError: if the study is damaged.
     """
     if not (folder / FACTS).exists():
         return
     stored_facts(folder)
     stored = from_values(stored_settings(folder), where=str(folder / SETTINGS))
-    there, here = (flattened(impersonal(as_values(one))) for one in (stored, settings))
+    there, here = (flattened(impersonal(as_values(values))) for values in (stored, settings))
     if there != here:
         raise replaced(folder, "other settings", GO_ON, _differences(there, here))
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """List the settings whose values differ, with the stored value and the new one."""
+    """Return a bulleted text of the settings that differ, with the stored and the new value of each."""
     differences = []
     for name in {**there, **here}:
         if name not in there or name not in here or there[name] != here[name]:
-            old, new = (excerpt(one[name]) if name in one else "not set" for one in (there, here))
-            differences.append(f"{name}: {old} there, {new} here")
+            old, new = (excerpt(values[name]) if name in values else "not set" for values in (there, here))
+            differences.append(f"{name}: {old} in the folder, {new} in the new study")
     return listed(differences)

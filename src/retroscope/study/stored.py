@@ -1,7 +1,7 @@
 """Write the folder of a study analysis by analysis, so that a stopped run leaves a valid study.
 
-`study.json` names the measurements that belong to the study and is replaced last, as a whole. A measurement is
-written beside its place and moved there. So a stopped run leaves the study as it was after an earlier analysis.
+`study.json` names the measurements that belong to the study and is replaced last, as a whole. A measurement is written
+under a temporary name and then renamed. So a stopped run leaves the study as it was after an earlier analysis.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -19,7 +19,7 @@ from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN,
 from retroscope.typesetting.subject import StudyFacts
 
 Measurements = Mapping[str, Sequence[Measurement]]
-MeasurementPlace = tuple[str, int]  # an analysis and the number of its collection
+MeasurementPlace = tuple[str, int]  # name of an analysis, and index of its collection (0: the first)
 WriteRun = Callable[[Run, Path, str], None]
 
 
@@ -30,10 +30,11 @@ def write_measured(
     write_run: WriteRun,
     written: set[MeasurementPlace],
 ) -> None:
-    """Write settings and measurements. Another study in the folder is removed, a part of the same one extended.
+    """Write the settings and measurements of a study. Remove another study in the folder, or continue the same one.
 
     Args:
-        written: measurements that this process has already written there, which are kept. New ones are added to it.
+        written: measurements that this process has already written to the folder. They are not written again, and new
+            ones are added to this set.
 
     Raises:
         SettingsError: if the folder holds files that no study wrote.
@@ -48,9 +49,9 @@ def write_measured(
             remove_whole(folder / name)
         with whole_folder(folder / MEASURED):
             written.clear()
-    for (name, number), one in _places(measured).items():
+    for (name, number), measurement in _places(measured).items():
         if (name, number) not in written:
-            one.save(folder / MEASURED / name / str(number), write_run)
+            measurement.save(folder / MEASURED / name / str(number), write_run)
             written.add((name, number))
     with checked_file(folder / SETTINGS) as file:
         file.write(as_yaml(settings).encode())
@@ -63,10 +64,10 @@ def write_facts(folder: Path, measured: Measurements, facts: StudyFacts) -> None
 
 
 def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]) -> bool:
-    """Return whether the folder contains the same study with more analyses, from an earlier run.
+    """Return whether the folder contains the same study from an earlier run that measured more analyses.
 
     Args:
-        written: measurements that this process has written there, which are not checked for damage again.
+        written: measurements that this process has written to the folder. They are not checked for damage again.
     """
     stored = _continued(folder, measured, settings, written)
     return stored is not None and _places(measured).keys() < stored
@@ -85,9 +86,9 @@ def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings:
 def _continued(
     folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]
 ) -> Set[MeasurementPlace] | None:
-    """Return the measurements in the folder if they belong to the same study (equal settings and keys), or else None.
+    """Return which measurements the folder holds of the same study (equal settings and keys), or None without one.
 
-    None where it holds none. A damaged study is not continued: it is replaced.
+    A damaged study gives None, too: it is not continued, but replaced.
     """
     try:
         if not ((folder / FACTS).exists() and stored_settings(folder) == settings):
@@ -95,12 +96,12 @@ def _continued(
         stored = _stored_keys(folder, written)
     except DamageError:
         return None
-    shared = [(one.key, stored[place]) for place, one in _places(measured).items() if place in stored]
+    shared = [(own.key, stored[place]) for place, own in _places(measured).items() if place in stored]
     return stored.keys() if all(mine and mine == theirs for mine, theirs in shared) else None
 
 
 def _stored_keys(folder: Path, written: Set[MeasurementPlace]) -> dict[MeasurementPlace, str]:
-    """Map every measurement that `study.json` lists to its key.
+    """Map every measurement that `study.json` lists to its key, the hash of everything that determines it.
 
     Raises:
         DamageError: if a measurement is missing or damaged.
@@ -118,4 +119,4 @@ def _stored_key(folder: Path, is_sound: bool) -> str:
 
 
 def _places(measured: Measurements) -> dict[MeasurementPlace, Measurement]:
-    return {(name, number): one for name, many in measured.items() for number, one in enumerate(many)}
+    return {(name, index): own for name, many in measured.items() for index, own in enumerate(many)}

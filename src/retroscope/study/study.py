@@ -38,8 +38,9 @@ class Study:
     Attributes:
         facts: models, collections, caveats, versions, timings.
         settings: settings of the study, JSON-like.
-        measured: analysis -> its measurement on every collection, the first collection's first.
-        reported_before: analysis -> its report in a smaller study of the same run, reused if it has not changed.
+        measured: analysis -> its measurements, one for each collection, in the order of the collections.
+        reported_before: analysis -> its result and section from an earlier study of the same run. They are reused if
+            their inputs are the same.
 
     `study["retrieval"]` is the result of an analysis: paired differences with intervals and tests.
     """
@@ -53,14 +54,14 @@ class Study:
         """Return the result of an analysis by its name.
 
         Raises:
-            AnalysisError: if it was not measured.
-            SettingsError: if there is no such analysis.
+            AnalysisError: if the analysis was not measured.
+            SettingsError: if there is no analysis of this name.
         """
         if name in self.results:
             return self.results[name]
         if name not in analyses():
             raise unknown_name("analysis", name, analyses())
-        if name in {one.analysis for one in self.subject.not_yet_run}:
+        if name in {pending.analysis for pending in self.subject.not_yet_run}:
             raise AnalysisError(
                 f"the analysis {name!r} has not run yet in this study",
                 fix="repeat the command that made the study, which continues where it stopped",
@@ -81,12 +82,12 @@ class Study:
 
     @cached_property
     def subject(self) -> Subject:
-        """Return the names, models, collections and statistics that a report prints."""
+        """Return the title, models, collections, settings and caveats that a report prints."""
         facts, settings = self.facts, self.settings
         return Subject(
             title=facts["title"],
-            models={side: model_from_facts(one) for side, one in facts["models"].items()},
-            collections=tuple(collection_from_facts(one) for one in facts["collections"]),
+            models={side: model_from_facts(model) for side, model in facts["models"].items()},
+            collections=tuple(collection_from_facts(record) for record in facts["collections"]),
             protocol=settings["protocol"],
             measures=tuple(settings["measures"]),
             statistics=read_as(ComparisonSettings, settings["statistics"], "statistics"),
@@ -96,31 +97,31 @@ class Study:
             command=facts["command"],
             versions=facts["versions"],
             timings=facts["timings"],
-            not_yet_run=tuple(Pending(**one) for one in facts.get("not_yet_run", ())),
-            refused=tuple(Refused(**one) for one in facts.get("refused", ())),
+            not_yet_run=tuple(Pending(**step) for step in facts.get("not_yet_run", ())),
+            refused=tuple(Refused(**step) for step in facts.get("refused", ())),
             too_long=tuple(facts.get("too_long", ())),
         )
 
     @property
     def results(self) -> Mapping[str, Any]:
-        """Return the result of every analysis that has one, in reading order."""
-        return {name: one.result for name, one in self._reported.items()}
+        """Map each analysis that was measured to its result, in the order of the report."""
+        return {name: reported.result for name, reported in self._reported.items()}
 
     @cached_property
     def report_contents(self) -> Report:
         """Return the report of the study (computed once), which page, terminal and `summary.json` print."""
-        return Report(self.subject, {name: one.section for name, one in self._reported.items() if one.section})
+        return Report(self.subject, {name: known.section for name, known in self._reported.items() if known.section})
 
     @cached_property
     def _reported(self) -> dict[str, Reported]:
-        """Return the result and the section of every analysis, in reading order."""
+        """Map each analysis that was measured to its result and section, in the order of the report."""
         reported: dict[str, Reported] = {}
         for name in in_order_of_needs():
             self._add(name, reported)
         return {name: reported[name] for name in analyses() if name in reported}
 
     def _add(self, name: str, reported: dict[str, Reported]) -> None:
-        """Infer and report one analysis if its inputs exist. The result for equal inputs is reused."""
+        """Add the result and section of an analysis to `reported` if it was measured. Reuse them for equal inputs."""
         analysis = analyses()[name]
         measurements = tuple(self.measured.get(name, ()))
         if (analysis.instrument is not None and not measurements) or self.settings.get(name, {}) is None:
@@ -138,8 +139,8 @@ class Study:
         self, analysis: Analysis, measurements: Sequence[Measurement], needed: Mapping[str, Reported]
     ) -> tuple[Any, Section | None]:
         """Return the result and the section of an analysis. The section is None if there is nothing to report."""
-        results = {name: one.result for name, one in needed.items()}
-        sections = {name: one.section for name, one in needed.items() if one.section is not None}
+        results = {name: other.result for name, other in needed.items()}
+        sections = {name: other.section for name, other in needed.items() if other.section is not None}
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()
         of_models = analysis.instrument is None and not analysis.needs  # reads the subject alone, of one model or two
         if len(self.subject.models) == 1 and not of_models:
@@ -153,8 +154,8 @@ class Study:
         """Write the study's measurements and facts for `load_study`, with `study.json` last.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, if it
-                cannot be written to, or if another run writes to it.
+            SettingsError: if the folder holds files that no study wrote, or another study while `overwrite` is false.
+                Also if the folder cannot be written to, or another run is writing to it.
         """
         target = path_of(folder)
         self._refuse_replacing(target, overwrite)
@@ -163,7 +164,7 @@ class Study:
             write_facts(target, self.measured, self.facts)
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
-        """Write measurements and settings. Rankings under the names of their models."""
+        """Write measurements and settings. The tag in a TREC run file is the name of the model."""
         from retroscope.retrieval.runs import write_run  # its package imports torch, which reading needs not
 
         names = {side: model["name"] for side, model in self.facts["models"].items()}
@@ -190,20 +191,21 @@ class Study:
 
         Args:
             folder: folder to write to. Files of this study that were written there earlier are replaced.
-            written: measurements that this process has already written there, which are kept. New ones are added to it.
-            overwrite: replace another study, too.
+            written: measurements that this process has already written to the folder. They are not written again, and
+                new ones are added to this set.
+            overwrite: whether another study in the folder is replaced.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, if it
-                cannot be written to, or if another run writes to it.
+            SettingsError: if the folder holds files that no study wrote, or another study while `overwrite` is false.
+                Also if the folder cannot be written to, or another run is writing to it.
         """
         target = path_of(folder)
         self._refuse_replacing(target, overwrite)
-        done = set() if written is None else written
+        already_written = set() if written is None else written
         with held(target):
-            if is_ahead(target, self.measured, self.settings, done):
+            if is_ahead(target, self.measured, self.settings, already_written):
                 return target / PAGE
-            self._save_measured(target, done)
+            self._save_measured(target, already_written)
             page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
             write_facts(target, self.measured, self.facts)
             return page
@@ -231,8 +233,8 @@ def load_study(folder: PathLike) -> Study:
     """Read a study that `Study.save` wrote to `folder`, without loading a model or torch.
 
     Raises:
-        AnalysisError: if there is no finished study, or one of another version.
-        DamageError: if one of the files that are read is damaged.
+        AnalysisError: if the folder holds no study, or a study of another version of Retroscope.
+        DamageError: if a file of the study is damaged.
     """
     home = path_of(folder)
     if not (home / FACTS).exists():

@@ -1,4 +1,4 @@
-"""Make a study of one model's neurons over a file of texts, without queries and judgments."""
+"""Make a study of one model's neurons on a file of texts, which has no queries and judgments."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from retroscope.typesetting.subject import MODEL, StudyFacts
 
 
 def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress | None = None) -> Study:
-    """Attribute a model's neurons over a file of texts, and return a study that has only this analysis."""
+    """Attribute a model's neurons on a file of texts, and return a study that has only this analysis."""
     self_tests = checked(plan.retriever)
     measurement = replace(plan.measure(progress), collection=Path(plan.source).name)
     counts = {"texts": plan.document()["plan"]["texts"]}

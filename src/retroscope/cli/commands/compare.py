@@ -92,7 +92,7 @@ class StudyOptions(SizeOptions):
     ] = None  # fmt: skip
 
     def values(self, pair: Retrievers, number: int, models: o.ModelOptions) -> o.SettingValues:
-        """Return the settings of the study of one retriever, by its number from 0.
+        """Return the settings of the study of one retriever. `number` is its index in AFTER, from 0.
 
         Raises:
             SettingsError: if there are more or fewer names than retrievers.
@@ -107,7 +107,7 @@ class StudyOptions(SizeOptions):
         return {
             "before": model_values(pair.before, load | given(name=self.name_before)),
             "after": model_values(pair.after[number], load | given(name=names[number])),
-            "trainings": [model_values(one, load) for one in self.training] if self.training else None,
+            "trainings": [model_values(training, load) for training in self.training] if self.training else None,
             "also": [{"source": spec} for spec in self.also] if self.also else None,
             "protocol": self.protocol,
             "measures": measures(self.measures),

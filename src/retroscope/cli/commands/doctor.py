@@ -18,7 +18,7 @@ EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mea
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOptions:
-    """Options of the collection on which other recipes are tried."""
+    """Options that name a collection on which plausible recipes (pooling, prompt ...) are tried."""
 
     data: Annotated[
         str | None,
@@ -58,8 +58,10 @@ def run(
     """
     data, split = trial.data, trial.split
     load = models.values()
-    one = model_values(model, load)
-    values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
+    first = model_values(model, load)
+    values: o.SettingValues = (
+        {"after": first} if after is None else {"before": first, "after": model_values(after, load)}
+    )
 
     if data is None and split is not None:
         raise SettingsError(f"--split {split} needs --data", fix="give --data, or leave out --split")

@@ -17,7 +17,7 @@ EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """Options of loading a model for encoding; without a similarity, because no vectors are compared."""
+    """Options of loading a model for encoding. There is no similarity, because no vectors are compared."""
 
     HEADING: ClassVar[str] = "Models"
 
@@ -29,13 +29,13 @@ class EncoderOptions:
     device: o.Device = None
 
     def values(self) -> o.SettingValues:
-        """Return the settings that were given, as fields of `LoadSettings`."""
+        """Return the given options as fields of `LoadSettings`. Options that were not given are left out."""
         return given(**vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """The texts, the tower that encodes them, the output folder, and the layers in it."""
+    """Options of the texts, the tower that encodes them, the output folder, and the layers that are stored."""
 
     texts: Annotated[
         Path, option("--texts", help="File of the texts to embed: one text per line, UTF-8", metavar="FILE")
@@ -51,8 +51,8 @@ class TextOptions:
     ]
     tower: Annotated[
         str,
-        option("--tower", help="Tower of the model whose prompt and weights are used: query or passage", metavar="NAME",
-               default="passage", known=names.TOWERS, kind="tower"),
+        option("--tower", help="Tower that encodes the texts, with its prompt and weights: query or passage",
+               metavar="NAME", default="passage", known=names.TOWERS, kind="tower"),
     ] = "passage"  # fmt: skip
     store_layers: o.StoreLayers = None
 

@@ -53,7 +53,7 @@ class SourceOptions:
         """Refuse a command that names both a collection and a file of texts, or neither.
 
         Raises:
-            SettingsError: for both, or none.
+            SettingsError: if both are named, or neither.
         """
         if (self.data is None) == (self.texts is None):
             raise SettingsError(
@@ -64,7 +64,7 @@ class SourceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionOptions:
-    """Options of the attribution of neurons."""
+    """Options of the attribution to neurons: tower, target, method, matrices, examples and memory."""
 
     HEADING: ClassVar[str] = "Attribution"
 
@@ -88,8 +88,8 @@ class AttributionOptions:
         str | None,
         option(
             "--quadrature",
-            help="Quadrature rule of the path integral: ielab-20, trapezoid:N, midpoint:N, gauss:N or "
-            "auto:TOLERANCE[:MOST]",
+            help="Quadrature rule of the path integral: ielab-20, trapezoid:N, midpoint:N, gauss:N (N nodes) or "
+            "auto:TOLERANCE[:MOST] (at most MOST nodes)",
             metavar="RULE",
             default="the method's",
         ),
@@ -137,7 +137,7 @@ class AttributionOptions:
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
-        """Return the attribution options that were given, as settings."""
+        """Return the attribution settings by dotted name. None stands for an option that was not given."""
         return {
             "neurons.attribution.tower": self.tower,
             "neurons.attribution.target": self.target,
@@ -154,7 +154,7 @@ class AttributionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationOptions:
-    """Options of the ablation of neurons."""
+    """Options of the neuron ablation: whether it is measured, and the fractions of neurons to ablate."""
 
     HEADING: ClassVar[str] = "Neuron ablation"
 
@@ -163,12 +163,12 @@ class AblationOptions:
     ] = False
     fractions: Annotated[
         str | None,
-        option("--fractions", help="Shares of the neurons to ablate, in increasing order, e.g. .01,.05",
+        option("--fractions", help="Fractions of the neurons to ablate, in increasing order, e.g. .01,.05",
                metavar="NUMBERS", default=written(f"{ABLATION}.fractions", "0.001,0.003,0.01,0.03,0.1,0.3")),
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
-        """Return the ablation options that were given, as settings."""
+        """Return the ablation settings by dotted name. None stands for an option that was not given."""
         return {"neurons.ablation.fractions": shares(self.fractions, "--fractions")}
 
 
@@ -211,7 +211,7 @@ def _of_texts(
     options: RunOptions,
     output: o.ReportOptions,
 ) -> None:
-    """Attribute neurons over the texts of a file, which has no queries and so no ablation."""
+    """Attribute neurons on a file of texts. Without queries, no ablation can be measured."""
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache

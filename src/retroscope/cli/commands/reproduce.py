@@ -22,7 +22,7 @@ EXAMPLE = "retroscope reproduce ielab-2025 --figure 1 --scale smoke --out runs/r
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOptions:
-    """Options that choose the figure and the scale of a reproduction."""
+    """Options of a reproduction: its figures, its scale, and where it runs."""
 
     HEADING: ClassVar[str] = "Reproduction"
 
@@ -46,7 +46,7 @@ class PaperOptions:
     cache: o.Cache = None
 
     def size(self) -> "Scale":
-        """Return the scale of the reproduction, with the limits that the user gave."""
+        """Return the scale (smoke or full), with the number of queries and the device that the user gave."""
         from retroscope.reproduction.trials import scale_named
 
         return scale_named(self.scale, limit_queries=self.limit_queries, device=self.device or "cpu")
@@ -54,7 +54,7 @@ class PaperOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOutput:
-    """Options that print a plan instead of measuring, and options of the output."""
+    """Options that print figures, costs or commands instead of measuring, and options of the output."""
 
     list_figures: Annotated[
         bool, option("--list", help="List the published figures with their models and data sets, and stop")
@@ -80,7 +80,7 @@ def run(
 ) -> None:
     """Measure a published study again, figure by figure.
 
-    The page shows every published point beside the point measured here, the same figures under the corrected
+    The page shows every published value beside the value measured here, the same figures under the corrected
     protocol, the paper's claims, and the known defects of the published protocol with their measured effects.
     """
     from retroscope.reproduction.published import published_study
@@ -95,7 +95,7 @@ def run(
 
 
 def _tell(study: "PublishedStudy", figures: "Sequence[PublishedFigure]", scale: "Scale", output: PaperOutput) -> None:
-    """Print the list of figures, their costs, or the equivalent commands, as the options ask."""
+    """Print the list of figures (`--list`), their costs (`--dry-run`), or the equivalent commands."""
     from retroscope.cli.terminal import emit, say
     from retroscope.reproduction.costs import cost_document, figure_costs
     from retroscope.reproduction.listing import listed_commands, listed_costs, listed_figures

@@ -33,7 +33,8 @@ def run(
 ) -> None:
     """Print what a finished study found.
 
-    The command prints the answer of the study's report first.
+    The command prints the answer of the report: one sentence, and a line for each question. With --all, it prints the
+    whole report.
     """
     from retroscope.cli.terminal import emit, say
     from retroscope.files.documents import read_document
@@ -44,21 +45,21 @@ def run(
     if (folder / SET).exists():
         _show_set(folder, gates, as_json)
         return
-    others = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]
-    if others and not (folder / FACTS).exists():
+    files = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]
+    if files and not (folder / FACTS).exists():
         if gates:
             raise SettingsError(
                 "--gate needs a study of two models, which this folder does not hold",
                 where=str(folder),
                 fix="leave out --gate, or give a folder that `retroscope compare` wrote",
             )
-        documents = [read_document(file) for file in others]
+        documents = [read_document(file) for file in files]
         if as_json:
             emit(documents[0] if len(documents) == 1 else {"documents": documents})
         else:
-            said = [[s["text"] for s in one["statements"]] for one in documents]
-            caveats = [[f"- {caveat}" for caveat in one.get("caveats", ())] for one in documents]
-            say("\n\n".join("\n".join((*lines, *more)) for lines, more in zip(said, caveats, strict=True)))
+            statements = [[s["text"] for s in document["statements"]] for document in documents]
+            caveats = [[f"- {caveat}" for caveat in document.get("caveats", ())] for document in documents]
+            say("\n\n".join("\n".join((*lines, *more)) for lines, more in zip(statements, caveats, strict=True)))
         return
 
     from retroscope.study.reporting.console import console_text
@@ -66,14 +67,14 @@ def run(
 
     study = load_study(folder)
     subject = study.subject
-    refuse_unknown(gates, subject.measures, [one.name for one in subject.collections])
+    refuse_unknown(gates, subject.measures, [collection.name for collection in subject.collections])
     text = console_text(study.report_contents, everything=everything, folder=folder)
     emit(study.summary()) if as_json else say(text)
     judge(study.report_contents, gates)
 
 
 def _show_set(folder: Path, gates: list["Gate"], as_json: bool) -> None:
-    """Print the overview of a set of studies, and test every study by the gates."""
+    """Print the overview of a set of studies, and check the conditions of `--gate` on every study."""
     from retroscope.cli.terminal import emit, say
     from retroscope.study.folder import PAGE
     from retroscope.study.overview.console import overview_text
@@ -81,8 +82,8 @@ def _show_set(folder: Path, gates: list["Gate"], as_json: bool) -> None:
     from retroscope.study.several.study_set import load_set
 
     studies = load_set(folder)
-    for one in studies.studies.values():
-        refuse_unknown(gates, one.subject.measures, [collection.name for collection in one.subject.collections])
+    for study in studies.studies.values():
+        refuse_unknown(gates, study.subject.measures, [collection.name for collection in study.subject.collections])
     overview = studies.overview(folder)
     emit(overview.document(folder / PAGE)) if as_json else say(overview_text(overview))
-    judge_all({name: one.report_contents for name, one in studies.studies.items()}, gates)
+    judge_all({name: study.report_contents for name, study in studies.studies.items()}, gates)

@@ -61,7 +61,7 @@ class TransplantOptions:
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
-        """Return the transplant options that were given, as settings."""
+        """Return the transplant settings by dotted name. None stands for an option that was not given."""
         return {
             "measures": measures(self.measures),
             "transplants.transplants": comma_separated(self.transplants),

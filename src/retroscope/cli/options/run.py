@@ -1,4 +1,4 @@
-"""Options of a run: settings, cache, and the engine that does the work."""
+"""Options of a run: settings, cache, and the engine (local or Ray) that encodes the texts."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -32,7 +32,7 @@ Workers = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Options of the engine and its workers, which encode the texts; they change no number."""
+    """Options of the engine (local or Ray) that encodes the texts. They do not change any result."""
 
     HEADING: ClassVar[str] = "Engine"
 
@@ -52,7 +52,7 @@ class RunOptions:
 
 
 def chosen_engine(options: EngineOptions | RunOptions) -> "Engine":
-    """Return the engine that the options name. It reports shards and workers on standard error.
+    """Return the engine that the options name. It prints notes on lost workers and repeated work on standard error.
 
     Raises:
         SettingsError: for an unknown name, or a number of workers that the engine cannot have.

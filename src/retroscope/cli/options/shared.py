@@ -84,7 +84,8 @@ AppendEos = Annotated[
 ]
 PresetOption = Annotated[
     str | None,
-    option("--preset", help="Preset that fills in what the checkpoints do not record: a name from `retroscope presets`",
+    option("--preset", help="Preset for recipe fields that the checkpoints do not record: a name from "
+                            "`retroscope presets`",
            metavar="NAME", default="that of a known hub name", known=names.PRESETS, kind="preset"),
 ]  # fmt: skip
 Device = Annotated[
@@ -176,7 +177,7 @@ class ModelOptions:
     device: Device = None
 
     def values(self) -> SettingValues:
-        """Return the settings that were given, as fields of `LoadSettings`."""
+        """Return the given options as fields of `LoadSettings`. Options that were not given are left out."""
         return given(**vars(self))
 
 
@@ -193,7 +194,7 @@ class Pair:
     ]
 
     def values(self, models: ModelOptions) -> SettingValues:
-        """Return the settings of both models."""
+        """Return the settings of both models, under "before" and "after"."""
         return {
             "before": model_values(self.before, models.values()),
             "after": model_values(self.after, models.values()),
@@ -213,13 +214,13 @@ class DataOptions:
     limit_queries: LimitQueries = None
 
     def values(self) -> SettingValues:
-        """Return the collection options that were given, as settings."""
+        """Return the given options as settings of the collection, under "data"."""
         return {"data": given(source=self.data, split=self.split, limit_queries=self.limit_queries)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions:
-    """Options of the probes."""
+    """Options of probing: probes, controls, candidate counts, and train/test splits."""
 
     HEADING: ClassVar[str] = "Probes"
 
@@ -239,7 +240,7 @@ class ProbeOptions:
         str | None,
         option(
             "--controls",
-            help=f"Controls of the probes to run, comma-separated: {', '.join(names.CONTROLS)}",
+            help=f"Controls to run for the probes, comma-separated: {', '.join(names.CONTROLS)}",
             metavar="NAMES",
             default=THE_PROTOCOLS,
             known=names.CONTROLS,
@@ -250,7 +251,8 @@ class ProbeOptions:
     passages: Annotated[
         str | None,
         option(
-            "--passages", help="Numbers N of candidate passages among which a probe chooses, comma-separated",
+            "--passages", help="How many candidate passages (N) a probe chooses from: one or more numbers, "
+                               "comma-separated",
             metavar="NUMBERS", default=PASSAGES,
         ),
     ] = None  # fmt: skip
@@ -260,7 +262,7 @@ class ProbeOptions:
     ] = None
 
     def values(self) -> SettingValues:
-        """Return the probe options that were given, as settings."""
+        """Return the probe settings by dotted name. None stands for an option that was not given."""
         return {
             "probes.probes": comma_separated(self.probes),
             "probes.controls": comma_separated(self.controls),

@@ -1,4 +1,4 @@
-"""Options of the size of a study: the sample sizes of all analyses, given by name or by a time limit."""
+"""Options of the sample sizes of all analyses: `--depth` names one of three sizes, `--time` a time budget."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -11,7 +11,7 @@ from retroscope.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class SizeOptions:
-    """Options that choose how much a study measures: a depth, or a time."""
+    """Options that choose the sample sizes of all analyses: a named depth or a time budget."""
 
     HEADING: ClassVar[str] = "Size"
 
@@ -38,7 +38,7 @@ class SizeOptions:
     ] = None
 
     def seconds(self) -> float | None:
-        """Return the seconds that the study may take, or None without `--time`.
+        """Return the time budget in seconds (infinity for "all"), or None without `--time`.
 
         Raises:
             SettingsError: if depth and time are both given.

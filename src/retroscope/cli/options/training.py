@@ -18,7 +18,7 @@ def default(field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class PassOptions:
-    """Options of a training's length and learning rate."""
+    """Options of a training: batch size, length and learning rate."""
 
     HEADING: ClassVar[str] = "Training"
 
@@ -41,7 +41,7 @@ class PassOptions:
     ] = None
 
     def values(self) -> SettingValues:
-        """Return the settings that were given, as fields of `TrainingSettings`."""
+        """Return the given options as fields of `TrainingSettings`. Options that were not given are left out."""
         return given(**vars(self))
 
 
@@ -86,5 +86,5 @@ class TrainingOptions:
     ] = None
 
     def values(self) -> SettingValues:
-        """Return the settings that were given, as fields of `TrainingSettings`."""
+        """Return the given options as fields of `TrainingSettings`. Options that were not given are left out."""
         return given(**{**vars(self), "two_towers": self.two_towers or None})

@@ -30,13 +30,13 @@ def planner_of_set(settings: StudySettings, cache: Path, asked: Sequence[str], *
     """Load the backbone and collections of a set of studies, and return a function that plans each study.
 
     Args:
-        settings: settings of any study of the set.
+        settings: settings of any study of the set. Backbone and collections are the same in all of them.
     """
     backbone, collections = retriever_of(settings.before, "backbone"), _collections(settings)
 
-    def planned(one: StudySettings, progress: Progress) -> Runnable:
-        before, after = pair_of(one.before, one.after, backbone)
-        return _planned({BEFORE: before, AFTER: after}, collections, one, cache, asked, progress, engine=engine)
+    def planned(own: StudySettings, progress: Progress) -> Runnable:
+        before, after = pair_of(own.before, own.after, backbone)
+        return _planned({BEFORE: before, AFTER: after}, collections, own, cache, asked, progress, engine=engine)
 
     return planned
 
@@ -51,7 +51,7 @@ def plan_study_of_model(
 
 def _collections(settings: StudySettings) -> list[Collection]:
     """Load the collections of a study, and print their sizes."""
-    collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
+    collections = [collection_of(settings.data), *(collection_of(data) for data in settings.also)]
     note(counts(collections))
     return collections
 
@@ -66,6 +66,6 @@ def _planned(
     *,
     engine: Engine,
 ) -> Runnable:
-    trainings = [retriever_of(one, "training run") for one in settings.trainings]
+    trainings = [retriever_of(model, "training run") for model in settings.trainings]
     plan = plan_study(models, collections, settings, trainings=trainings, asked=asked, cache=cache, progress=progress)
     return Runnable(plan.with_engine(engine), everything=bool(asked))

@@ -16,13 +16,13 @@ from retroscope.study.texts import study_of_texts
 
 @dataclass(frozen=True, eq=False)
 class NeuronOutcome:
-    """Outcome of `neurons --texts`: the attributed neurons over a file of texts."""
+    """Outcome of `neurons --texts`: the attributions of all neurons on a file of texts, as a study."""
 
     study: Study
     is_final: bool = True
 
     def write(self, folder: Path) -> Path:
-        """Write report, tables, figures and the aggregates of every neuron."""
+        """Write the study (measurement, report, tables, figures) into a folder and return the path of the page."""
         return self.study.report(folder, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
@@ -34,16 +34,16 @@ class NeuronOutcome:
         return self.study.summary()
 
     def text(self, folder: Path | None) -> str:
-        """Return the statements as text."""
+        """Return the report as plain text, which is printed without `--json`."""
         return console_text(self.study.report_contents, folder=folder)
 
     def close(self) -> None:
-        """Do nothing, because the cache of attributions, from which a run resumes, is kept."""
+        """Do nothing: the cached attributions, from which a later run can resume, are kept."""
 
 
 @dataclass(frozen=True, eq=False)
 class NeuronPlan:
-    """The plan of an attribution over a file of texts, which a command prints or runs."""
+    """The plan of an attribution on a file of texts, which a command prints or runs."""
 
     plan: TextsPlan
     settings: StudySettings

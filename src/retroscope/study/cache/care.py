@@ -15,15 +15,17 @@ from retroscope.files.whole import remove_whole
 from retroscope.progress import Progress
 from retroscope.study.cache.entries import cache_entries
 
-MAKING = 86_400.0  # seconds: a younger record without an entry may be of one that a run is making
+MAKING = 86_400.0  # seconds: a younger record without an entry may belong to an entry that a run is making
 
 
 @dataclass(frozen=True)
 class Removed:
-    """Files removed from a cache: their paths, the freed bytes, and the files kept because they are in use.
+    """What was removed from a cache, and what was kept because a run uses it.
 
     Attributes:
-        busy: entries that a run was writing, which were therefore kept.
+        paths: the removed files and folders.
+        size: how many bytes were freed.
+        busy: entries that were kept, because a run was writing them.
     """
 
     paths: tuple[Path, ...] = ()
@@ -31,12 +33,12 @@ class Removed:
     busy: tuple[Path, ...] = ()
 
     def __add__(self, other: "Removed") -> "Removed":
-        """Return the sum of two removals."""
+        """Return both removals as one: all paths, and the sum of the freed bytes."""
         return Removed(self.paths + other.paths, self.size + other.size, self.busy + other.busy)
 
 
 def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path]:
-    """Return the files of a cache with a wrong checksum. This reads every file."""
+    """Return the files of a cache with a wrong checksum. Every file of the cache is read."""
     entries = cache_entries(cache)
     damaged: list[Path] = []
     for number, entry in enumerate(entries):
@@ -54,7 +56,7 @@ def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
 
 
 def clean_cache(cache: PathLike) -> Removed:
-    """Remove what no run can use: half-written files of killed runs, and entries of earlier versions."""
+    """Remove what no run can use: half-written files of killed runs, and entries of other versions of the software."""
     folder = path_of(cache)
     outdated = [entry.path for entry in cache_entries(folder) if entry.is_outdated]
     lost_records = [record for record in folder.rglob(f"*{RECORD}") if _is_lost(record)]
@@ -62,7 +64,7 @@ def clean_cache(cache: PathLike) -> Removed:
 
 
 def shrink_cache(cache: PathLike, size: int) -> Removed:
-    """Remove the least recently used entries until the others have at most `size` bytes."""
+    """Remove the least recently used entries until the cache has at most `size` bytes."""
     entries = sorted(cache_entries(cache), key=lambda entry: entry.used)
     excess, removed = sum(entry.size for entry in entries) - size, list[Path]()
     for entry in entries:
@@ -78,7 +80,7 @@ def _entry_of(record: Path) -> Path:
 
 
 def _is_lost(record: Path) -> bool:
-    """Return whether the cache entry of a record is missing and no run is making it."""
+    """Return whether a record describes a cache entry that does not exist, and that no run can still be making."""
     return not _entry_of(record).exists() and time.time() - record.stat().st_mtime > MAKING
 
 
@@ -91,13 +93,13 @@ def _abandoned(cache: Path) -> Removed:
 
 
 def _leftovers(cache: Path) -> Iterable[Path]:
-    """Yield other remains of killed runs: unfinished stores, their partial files, and unused locks."""
+    """Yield what killed runs left behind: unfinished stores, partial files inside stores, and unused locks."""
     for pattern in ("*.zarr.*", "*.zarr/**/*.partial", ".*.lock", "*.lock"):
         yield from (path for path in cache.glob(pattern) if not _is_elsewhere(path, cache))
 
 
 def _is_elsewhere(path: Path, cache: Path) -> bool:
-    """Return whether a file is left to other functions: a record, or a partial file with a lock."""
+    """Return whether another function removes a file: a record, or a partial file directly in the cache folder."""
     return path.name.endswith(RECORD) or (path.name.endswith(PARTIAL) and path.parent == cache)
 
 
@@ -138,4 +140,4 @@ def _locks(path: Path) -> list[Path]:
     """Return the lock files that a run holds while it writes to an entry."""
     inside = [parent for parent in (path, *path.parents) if parent.suffix == ".zarr"]
     own = [path] if path.suffix == ".lock" else [path.with_suffix(".lock")]
-    return [lock for lock in (*own, *(one.with_name(f".{one.name}.lock") for one in inside)) if lock.exists()]
+    return [lock for lock in (*own, *(store.with_name(f".{store.name}.lock") for store in inside)) if lock.exists()]

@@ -1,4 +1,4 @@
-"""Find the entries of a cache, with the kind and origin of each."""
+"""Find the entries of a cache, with the kind (e.g. vectors) and the origin (models, collection) of each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ class CacheEntry:
     """One entry of a cache: its path, kind, size, last use and origin.
 
     Attributes:
+        kind: what the entry holds, e.g. vectors or measurements, and how it is checked.
         size: size of its files, in bytes.
         used: time at which a run last used it, in seconds since 1970.
-        origin: models, collection and analysis that it belongs to, or None if they are not recorded.
+        origin: models, collection and analysis for which it was made, or None if they are not recorded.
     """
 
     path: Path
@@ -40,7 +41,7 @@ class CacheEntry:
         return self.origin.form != self.kind.form or any(installed(n) != v for n, v in self.origin.software)
 
     def damages(self) -> list[Path]:
-        """Return the damaged files of the entry. The whole folder if its files cannot be made again one by one."""
+        """Return the damaged files of the entry, or its folder if the files cannot be made again one by one."""
         return self.kind.damages(self.path)
 
 
@@ -64,8 +65,8 @@ SHARED_KINDS: Sequence[EntryKind] = (
 
 
 def entry_kinds() -> list[EntryKind]:
-    """Return all kinds of cache entries: those shared by analyses, and those of each analysis."""
-    instruments = [one.instrument() for one in analyses().values() if one.instrument is not None]
+    """Return all kinds of cache entries: kinds that analyses share, and the kinds of each analysis."""
+    instruments = [analysis.instrument() for analysis in analyses().values() if analysis.instrument is not None]
     return [*SHARED_KINDS, *(kind for instrument in instruments for kind in instrument.keeps)]
 
 
@@ -73,7 +74,7 @@ def cache_entries(cache: PathLike) -> list[CacheEntry]:
     """Return the entries of a cache, the largest first.
 
     Raises:
-        SettingsError: if this folder does not exist.
+        SettingsError: if the cache folder does not exist.
     """
     folder = path_of(cache)
     if not folder.is_dir():
@@ -83,8 +84,8 @@ def cache_entries(cache: PathLike) -> list[CacheEntry]:
             fix="give the folder of a cache: --cache DIR",
         )
     places = [(path, kind) for kind in entry_kinds() for path in sorted(folder.glob(kind.pattern))]
-    found = [_entry(path, kind) for path, kind in places if _is_entry(path)]
-    return sorted(found, key=lambda one: (-one.size, str(one.path)))
+    entries = [_entry(path, kind) for path, kind in places if _is_entry(path)]
+    return sorted(entries, key=lambda entry: (-entry.size, str(entry.path)))
 
 
 def _is_entry(path: Path) -> bool:

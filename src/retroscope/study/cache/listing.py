@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from retroscope.files.documents import SCHEMA
+from retroscope.numbers import count
 from retroscope.study.cache.care import Removed
 from retroscope.study.cache.entries import CacheEntry, cache_entries
 
@@ -26,7 +27,7 @@ class EntryFacts(TypedDict):
 
 
 class CacheFacts(TypedDict):
-    """Entries of a cache, and the files that were removed, found damaged, or left because they are in use."""
+    """Entries of a cache, and the files that were removed, are damaged, or were kept because a run uses them."""
 
     schema: int
     cache: str
@@ -48,7 +49,7 @@ def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None
     return {
         "schema": SCHEMA,
         "cache": str(cache),
-        "bytes": sum(one["bytes"] for one in listed),
+        "bytes": sum(entry["bytes"] for entry in listed),
         "entries": listed,
         "damaged": None if damaged is None else [str(path) for path in damaged],
         "removed": [str(path) for path in removed.paths],
@@ -72,7 +73,7 @@ def _record(entry: CacheEntry, cache: Path) -> EntryFacts:
 
 
 def cache_text(document: CacheFacts) -> str:
-    """Return a table of the entries, their total size, and what was done, as text."""
+    """Return the entries as a plain-text table, with their total size and what was removed or is damaged."""
     entries = document["entries"]
     rows = [HEAD, *map(_row, entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
@@ -83,12 +84,12 @@ def cache_text(document: CacheFacts) -> str:
         f"{len(entries)} entries, {in_units(document['bytes'])} in {document['cache']}",
     ]
     if outdated:
-        lines.append(f"{outdated} of them are of earlier versions: --clean removes them")
+        lines.append(f"{outdated} of them were made by other versions of the software: --clean removes them")
     if document["damaged"] is not None:
         lines += [f"damaged: {path}" for path in document["damaged"]] or ["no file is damaged"]
     if document["removed"]:
-        lines.append(f"removed {len(document['removed'])}, which freed {in_units(document['freed'])}")
-    lines += [f"in use, and left: {path}" for path in document["in_use"]]
+        lines.append(f"removed {count(len(document['removed']), 'path')}, which freed {in_units(document['freed'])}")
+    lines += [f"kept, because a run is using it: {path}" for path in document["in_use"]]
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from retroscope.study.doctor.recipes_tried import data_findings
 from retroscope.typesetting.documents import Record
 
 WIDTH = 100
-TRIED = "mean"  # pooling, where nobody says it
+TRIED = "mean"  # pooling that is used if the pooling of a model is unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,10 @@ class Diagnosis:
     """The findings of all checks, and the models that could be loaded.
 
     Attributes:
-        models: role ("model", or "before" and "after") -> retriever. Models that could not be loaded are missing. A
-            model with an unknown pooling has "unknown" in its recipe.
+        models: role ("model", or "before" and "after") -> retriever, without models that could not be loaded. If the
+            pooling of a model is unknown, its recipe has the pooling "unknown".
         findings: pairs of a subject and a finding, the worst first within each subject. A subject is a role, a role
-            with its tower, or "pair".
+            with its tower, "pair" or "data".
     """
 
     models: Mapping[str, Retriever]
@@ -58,8 +58,8 @@ def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = No
     loaded: dict[str, Retriever] = {}
     findings: list[tuple[str, Finding]] = []
     for role, settings in models.items():
-        retriever, found = _look_over(role, settings)
-        findings += found
+        retriever, of_model = _look_over(role, settings)
+        findings += of_model
         if retriever is not None:
             loaded[role] = retriever
     if {"before", "after"} <= loaded.keys():
@@ -77,7 +77,7 @@ def _pooled(retriever: Retriever) -> Retriever:
     if retriever.passage.recipe.pooling != UNKNOWN:
         return retriever
     query, passage = (
-        replace(one, recipe=replace(one.recipe, pooling=TRIED)) for one in (retriever.query, retriever.passage)
+        replace(tower, recipe=replace(tower.recipe, pooling=TRIED)) for tower in (retriever.query, retriever.passage)
     )
     return replace(retriever, query=query, passage=passage)
 
@@ -90,19 +90,19 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
     try:
         retriever = retriever_of(settings, role)
     except UnknownPoolingError as error:
-        if settings.source is None:  # the other tower may say its own
+        if settings.source is None:  # the other tower may record its own
             return None, [(role, _refusal(error, check="pooling"))]
         tried = replace(settings, load=replace(settings.load, pooling=TRIED))
-        found, findings = _look_over(role, tried)
-        said = _refusal(error, f"; all other checks use {TRIED} pooling", check="pooling")
-        others = [(who, finding) for who, finding in findings if finding.check != "pooling"]  # of one nobody chose
-        return found and _unsaid(found), [(role, said), *others]
+        retriever_tried, findings = _look_over(role, tried)
+        refusal = _refusal(error, f"; all other checks use {TRIED} pooling", check="pooling")
+        others = [(who, finding) for who, finding in findings if finding.check != "pooling"]
+        return retriever_tried and _with_unknown_pooling(retriever_tried), [(role, refusal), *others]
     except EncoderError as error:
         return None, [(role, _refusal(error))]
     return retriever, _of_towers(role, retriever, settings)
 
 
-def _unsaid(retriever: Retriever) -> Retriever:
+def _with_unknown_pooling(retriever: Retriever) -> Retriever:
     """Return the retriever, with the pooling in its recipes marked as unknown."""
 
     def marked(encoder: Encoder) -> Encoder:
@@ -126,20 +126,20 @@ def _sources(settings: ModelSettings) -> list[str]:
 def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
     """Return the findings of both towers. A finding that both have appears once."""
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
-    said = {}
-    given = retriever.similarity if settings.load.similarity is not None else None
+    by_tower = {}
+    set_similarity = retriever.similarity if settings.load.similarity is not None else None
     towers = _towers(retriever)
     for tower, encoder in towers.items():
         path = locate(str(settings.source or getattr(settings, tower)), settings.load.revision)
-        compared = [] if given is None else [*check_similarity(path, given)]
+        compared = [] if set_similarity is None else [*check_similarity(path, set_similarity)]
         read = (tower,) if len(towers) > 1 else ("query", "passage")
-        said[tower] = [*encoder_findings(encoder, Origin(path, settings.load, prompted, read)), *compared]
-    if len(said) == 1:
-        return [(role, finding) for finding in _worst_first(next(iter(said.values())))]
-    shared = [finding for finding in said["query"] if finding in said["passage"]]
+        by_tower[tower] = [*encoder_findings(encoder, Origin(path, settings.load, prompted, read)), *compared]
+    if len(by_tower) == 1:
+        return [(role, finding) for finding in _worst_first(next(iter(by_tower.values())))]
+    shared = [finding for finding in by_tower["query"] if finding in by_tower["passage"]]
     apart = [
         (f"{role}, {tower} tower", finding)
-        for tower, findings in said.items()
+        for tower, findings in by_tower.items()
         for finding in _worst_first(findings)
         if finding not in shared
     ]
@@ -177,8 +177,8 @@ def doctor_document(diagnosis: Diagnosis) -> Record:
 def doctor_words(diagnosis: Diagnosis) -> str:
     """Return the diagnosis as text for the terminal."""
     blocks = ["\n".join(_model_lines(role, retriever)) for role, retriever in diagnosis.models.items()]
-    whom = list(dict.fromkeys(who for who, _ in diagnosis.findings))
-    for who in whom:
+    subjects = list(dict.fromkeys(who for who, _ in diagnosis.findings))
+    for who in subjects:
         blocks.append("\n".join([who, *(_finding_lines(f) for w, f in diagnosis.findings if w == who)]))
     tally = {severity: sum(f.severity == severity for _, f in diagnosis.findings) for severity in SEVERITIES}
     counts = ", ".join(f"{n} {severity}{'s' if n != 1 and severity != PASSED else ''}" for severity, n in tally.items())
@@ -194,10 +194,10 @@ def _model_lines(role: str, retriever: Retriever) -> Iterator[str]:
         size = f"{about['blocks']} blocks of {about['width']}, {about['parameters'] / 1e6:,.1f} million parameters"
         yield f"  {which}{about['family']}, {size}, {about['attention']}; layer {about['blocks']} {about['last layer']}"
         for field, value in encoder.recipe.identity().items():
-            yield f"    {field:<17}{_said(value):<24}{encoder.recipe.sources.get(field, 'default')}"
+            yield f"    {field:<17}{_as_text(value):<24}{encoder.recipe.sources.get(field, 'default')}"
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return repr(value) if isinstance(value, str) else "not set" if value is None else str(value).lower()

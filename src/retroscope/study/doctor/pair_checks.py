@@ -12,7 +12,7 @@ from retroscope.inputs.pairing import recipe_differences, same_tokens
 from retroscope.inputs.unrelated_texts import unrelated_texts
 from retroscope.typesetting.documents import Record
 
-UNKNOWN = "unknown"  # pooling, where nobody says it
+UNKNOWN = "unknown"  # pooling in the recipe of a model that does not record its pooling
 
 
 def anatomy_facts(encoder: Encoder) -> Record:
@@ -31,10 +31,10 @@ def anatomy_facts(encoder: Encoder) -> Record:
 def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Check whether the layers and tensors of both models correspond."""
     for tower in ("query", "passage"):
-        one, two = (r.tower(tower) for r in (before, after))
-        widths = [anatomy_facts(e)["width"] for e in (one, two)]
-        differ = incomparable(one.anatomy, two.anatomy) or (
-            f"one has the width {widths[0]}, the other {widths[1]}" if widths[0] != widths[1] else ""
+        first, second = (r.tower(tower) for r in (before, after))
+        widths = [anatomy_facts(e)["width"] for e in (first, second)]
+        differ = incomparable(first.anatomy, second.anatomy) or (
+            f"the backbone has the width {widths[0]}, the retriever {widths[1]}" if widths[0] != widths[1] else ""
         )
         if differ:
             fix = "compare a retriever with the backbone from which it was fine-tuned"
@@ -46,22 +46,22 @@ def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Check whether fine-tuning changed anything, in either tower or its head."""
-    changed, alone, said = dict[str, int](), set[str](), ""
+    changed, alone, tally = dict[str, int](), set[str](), ""
     for tower in ("query", "passage"):
         mine, theirs = (_parameters(r.tower(tower)) for r in (before, after))
         common = [name for name in mine if name in theirs and mine[name].shape == theirs[name].shape]
         alone |= (mine.keys() | theirs.keys()) - set(common)
         changed[tower] = sum(not torch.equal(mine[name], theirs[name].to(mine[name].dtype)) for name in common)
-        said = f"{changed[tower]} of {len(common)} tensors differ"
+        tally = f"{changed[tower]} of {len(common)} tensors differ"
     if alone:
         text = f"{len(alone)} tensors are in only one model, or differ in shape: {', '.join(sorted(alone)[:3])}"
         yield Finding(WARNING, "weights", text, "see `retroscope diff`; these tensors are not compared")
     still = [tower for tower, n in changed.items() if not n]
     if not still:
-        yield Finding(PASSED, "weights", said)
+        yield Finding(PASSED, "weights", tally)
     elif len(still) == 2 and not alone:
         fix = "give two models; perhaps an adapter was not loaded, or fine-tuning never changed the backbone"
-        yield Finding(ERROR, "weights", f"{said}: both are the same model", fix)
+        yield Finding(ERROR, "weights", f"{tally}: both are the same model", fix)
     else:
         yield Finding(NOTE, "weights", f"no common tensor differs in the {' and '.join(still)} tower")
 
@@ -73,8 +73,7 @@ def _parameters(encoder: Encoder) -> dict[str, torch.Tensor]:
 
 def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Check whether token ids have the same meaning in both models."""
-    one, two = before.passage.tokenizer, after.passage.tokenizer
-    words, others = one.get_vocab(), two.get_vocab()
+    words, others = before.passage.tokenizer.get_vocab(), after.passage.tokenizer.get_vocab()
     moved = [word for word, number in words.items() if others.get(word) != number]
     added = sorted(others.keys() - words.keys(), key=others.__getitem__)
     if moved:
@@ -102,7 +101,7 @@ def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
         yield Finding(WARNING, "recipes", text, "give both models the same value, unless you study this difference")
     if not differences:
         unknown = after.passage.recipe.pooling == UNKNOWN
-        alike = "equal, except that the pooling is not known" if unknown else "the same on both sides"
+        alike = "equal, except that the pooling is not known" if unknown else "both models have the same recipe"
         yield Finding(NOTE if unknown else PASSED, "recipes", alike)
 
 

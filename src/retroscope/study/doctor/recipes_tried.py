@@ -1,8 +1,8 @@
 """Checks of `doctor --data`: which recipe fits a checkpoint best on a collection, and leaks in the data.
 
-Every plausible recipe ranks a small corpus: the relevant passages of at most 200 queries, and others drawn at random.
-The best recipe is chosen on half of the queries. It is compared with the given recipe on the other half, so that the
-comparison is not biased by the choice.
+With every plausible recipe, a small corpus is ranked: the relevant passages of at most 200 queries, and passages drawn
+at random. The best recipe is chosen on half of the queries. It is compared with the given recipe on the other half, so
+that the comparison is not biased by the choice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ class Sample:
     """A sample of queries and passages on which recipes are tried.
 
     Attributes:
-        relevant: index of a query -> indices of its relevant passages.
+        relevant: for each query, the indices of its relevant passages in `passages`.
     """
 
     queries: tuple[str, ...]
@@ -70,25 +70,24 @@ def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]
 
 
 def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 0) -> Finding:
-    """Compare the given recipe with the best plausible one. The best one is selected on half of the queries."""
+    """Choose the best plausible recipe on half of the queries, and compare it with the given one on the other half."""
     scores = {"as given": reciprocal_ranks(retriever, sample)}
     for what, other in plausible(retriever):
         scores[what] = reciprocal_ranks(other, sample)
     order = np.random.default_rng(seed).permutation(len(sample.queries))
-    choosing, stating = order[::2], order[1::2]
-    best = max(scores, key=lambda what: float(scores[what][choosing].mean()))
-    given, chosen = scores["as given"][stating], scores[best][stating]
-    low, high = paired_interval(chosen - given)
-    numbers = f"RR@{DEPTH} {given.mean():.3f} as given"
+    chosen_on, compared_on = order[::2], order[1::2]
+    best = max(scores, key=lambda what: float(scores[what][chosen_on].mean()))
+    own_scores, best_scores = scores["as given"][compared_on], scores[best][compared_on]
+    low, high = paired_interval(best_scores - own_scores)
+    change = f"{best_scores.mean() - own_scores.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    numbers = f"RR@{DEPTH} {own_scores.mean():.3f} as given"
     size = (
         f"{len(sample.queries)} queries of {name} over {len(sample.passages):,} passages; {len(scores)} recipes tried"
     )
     if best == "as given":
         text = f"no other recipe is better on the half of the queries that selects a recipe ({numbers}; {size})"
         return Finding(PASSED, "recipes", text)
-    evidence = (
-        f"{numbers}, {chosen.mean():.3f} with {best}: {chosen.mean() - given.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-    )
+    evidence = f"{numbers}, {best_scores.mean():.3f} with {best}: {change}"
     if low > 0:
         fix = f"check the recipe that the model was trained with; on this collection, {best} is best"
         return Finding(WARNING, "recipes", f"another recipe fits this checkpoint better: {evidence} ({size})", fix)
@@ -96,7 +95,7 @@ def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 
 
 
 def paired_interval(differences: QueryScores) -> tuple[float, float]:
-    """Return the t interval of a mean of paired differences."""
+    """Return the ends of the t interval of the mean of paired differences, at the confidence `LEVEL`."""
     if not differences.any():
         return 0.0, 0.0
     error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
@@ -105,7 +104,7 @@ def paired_interval(differences: QueryScores) -> tuple[float, float]:
 
 
 def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
-    """Yield recipes with which this architecture may have been trained. Each changes the given one in one point."""
+    """Yield other plausible recipes, each as its name and a retriever with it. Each changes one thing, e.g. pooling."""
     own = retriever.passage.recipe.pooling
     poolings = ("mean", "last_token") if retriever.passage.anatomy.causal else ("cls", "mean", "last_token")
     for pooling in poolings:
@@ -123,13 +122,13 @@ def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
 
 
 def with_fields(retriever: Retriever, **fields: object) -> Retriever:
-    """Return the retriever with fields of both towers' recipes changed."""
+    """Return the retriever with other values in these recipe fields of both towers."""
     query, passage = (_encoder(retriever.tower(tower), **fields) for tower in ("query", "passage"))
     return replace(retriever, query=query, passage=passage)
 
 
 def with_prompts(retriever: Retriever, query: str, passage: str) -> Retriever:
-    """Return the retriever with other prompts."""
+    """Return the retriever with these prompts of queries and passages."""
     towers = _encoder(retriever.query, prompt=query), _encoder(retriever.passage, prompt=passage)
     return replace(retriever, query=towers[0], passage=towers[1])
 
@@ -139,7 +138,10 @@ def _encoder(encoder: Encoder, **fields: object) -> Encoder:
 
 
 def reciprocal_ranks(retriever: Retriever, sample: Sample) -> QueryScores:
-    """Return the reciprocal rank of each query's best relevant passage. 0 below `DEPTH`, ties count against it."""
+    """Return the reciprocal rank of each query's best relevant passage, 0 below rank `DEPTH`.
+
+    In a tie, passages that are not relevant rank first.
+    """
     compared = SIMILARITIES[retriever.similarity]
     queries, passages = (
         compared(_vectors(retriever.tower(tower), texts))
@@ -163,9 +165,9 @@ def _vectors(encoder: Encoder, texts: Sequence[str]) -> Tensor:
 
 
 def small_sample(collection: Collection, seed: int = 0) -> Sample:
-    """Draw the queries for trying recipes, their relevant passages, and other passages.
+    """Draw queries on which recipes are tried, their relevant passages, and further passages at random.
 
-    Queries of one text are one query, for which the relevant passages of all count.
+    Queries with equal texts become one query, with the relevant passages of all of them.
     """
     drawn = drawn_queries(collection, QUERIES, seed)
     relevant: dict[int, dict[str, None]] = {}
@@ -186,7 +188,7 @@ def small_sample(collection: Collection, seed: int = 0) -> Sample:
 
 
 def leak_findings(collection: Collection, data: DataSettings) -> Iterator[Finding]:
-    """Yield findings of leaks: repeated queries, queries that are passages, and queries also in another split."""
+    """Yield findings about queries that occur twice, equal a passage, or are also in another split."""
     texts = [folded(query.text) for query in collection.queries.values()]
     repeated = len(texts) - len({*texts})
     passages = {folded(passage.text) for passage in collection.passages.values()}

@@ -1,6 +1,6 @@
 """Find the results of several studies that can be compared: equal collection, protocol and test.
 
-Numbers on other queries, passages or judgments, or tested by other rules, never stand in one table.
+Numbers on different queries, passages or judgments, or from different tests, are never in one table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,15 +30,16 @@ COLUMNS = ("baseline", "model", MEASURE, BEFORE, AFTER, "effect", "ci_low", "ci_
 
 @dataclass(frozen=True, eq=False)
 class Comparable:
-    """Studies with comparable results on one collection, and their effects.
+    """A group of studies whose results on one collection may be compared, and their effects.
 
     Attributes:
-        collection: its name.
-        rules: name of a shared property -> its value; another `Comparable` differs in at least one of these.
-        members: the studies.
+        collection: name of the collection.
+        rules: property that all studies of the group share, e.g. "protocol" -> its value. Another group on this
+            collection differs in at least one of them.
+        members: the studies of the group.
         effects: rows with the columns `COLUMNS`: every retriever against its own backbone, as its study tests it, and
             against every other retriever, with p corrected over all pairs of retrievers.
-        number: number of earlier groups on this collection.
+        number: how many earlier groups there are on this collection.
     """
 
     collection: str
@@ -49,17 +50,17 @@ class Comparable:
 
     @property
     def heading(self) -> str:
-        """Return the heading of the group: the collection's name and, from the second group on, the studies' names."""
+        """Return the heading of the group: the collection; from its second group on, also the names of the studies."""
         return self.collection if not self.number else f"{self.collection}, {', '.join(m.name for m in self.members)}"
 
     @property
     def measures(self) -> list[str]:
-        """Return all measures, in the order of the studies."""
+        """Return the distinct measures of all studies, in the order of the studies."""
         return list(dict.fromkeys(self.effects[MEASURE]))
 
     @property
     def headline(self) -> str:
-        """Return the headline measure: the first study's first measure, or the first that any study has."""
+        """Return the first measure of the first study or, if it has no effects, the first measure that has."""
         wanted = self.members[0].study.subject.measures[0]
         return wanted if wanted in self.measures else self.measures[0]
 
@@ -68,7 +69,7 @@ class Comparable:
         return self.effects[(self.effects["baseline"] == baseline) & (self.effects[MEASURE] == measure)]
 
     def differs_from(self, other: "Comparable") -> list[str]:
-        """Return a line for each rule in which two groups differ, because their numbers must then not be compared."""
+        """Return a line for each property in `rules` that differs between two groups, with both values."""
         return [f"{name}: {_shown(self.rules[name])} here, {_shown(other.rules[name])} there"
                 for name in self.rules if self.rules[name] != other.rules[name]]  # fmt: skip
 
@@ -85,15 +86,15 @@ def comparables(members: Sequence[NamedStudy]) -> tuple[Comparable, ...]:
             for collection, difference in section.compared.items():
                 rules = _rules(member, collection, difference)
                 groups.setdefault(repr((collection, rules)), (collection, rules, []))[2].append((member, difference))
-    found = [_comparable(*group) for group in groups.values()]
-    known = [one for one in found if len(one.effects)]
-    collections = [one.collection for one in known]
-    return tuple(replace(one, number=collections[:n].count(one.collection)) for n, one in enumerate(known))
+    comparable = [_comparable(*group) for group in groups.values()]
+    known = [group for group in comparable if len(group.effects)]
+    collections = [group.collection for group in known]
+    return tuple(replace(group, number=collections[:n].count(group.collection)) for n, group in enumerate(known))
 
 
 def _rules(member: NamedStudy, collection: str, difference: Difference) -> dict[str, Any]:
     subject = member.study.subject
-    facts = next(one for one in subject.collections if one.name == collection)
+    facts = next(record for record in subject.collections if record.name == collection)
     statistics = {name: value for name, value in plain(subject.paired_statistics).items() if name in TESTED_BY}
     return {
         "content of the collection": facts.fingerprint or facts.source,
@@ -108,7 +109,7 @@ def _comparable(
 ) -> Comparable:
     own = [_effects(rows(difference), difference, OWN, member.name) for member, difference in measured]
     members = tuple(member for member, _ in measured)
-    parts = [one for one in [*own, *_pairs(measured)] if len(one)]
+    parts = [table for table in [*own, *_pairs(measured)] if len(table)]
     effects = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
     return Comparable(collection, rules, members, effects)
 
@@ -127,29 +128,29 @@ def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFra
     models = list(distinct.values())
     settings = replace(measured[0][0].study.subject.paired_statistics, family_per=(MEASURE,), correction="none")
     compared = [
-        (one.name, other.name, compare_scores(*_shared(first, second), settings))
-        for n, (one, first) in enumerate(models)
-        for other, second in models[n + 1 :]
+        (former.name, latter.name, compare_scores(*_shared(first, second), settings))
+        for n, (former, first) in enumerate(models)
+        for latter, second in models[n + 1 :]
     ]
     tables = [rows(difference).assign(pair=n) for n, (_, _, difference) in enumerate(compared)]
     if not tables:
         return []
     whole = _corrected(pd.concat(tables, ignore_index=True), measured[0][0].study.subject.paired_statistics)
-    found = []
+    effects = []
     for n, (one_name, other_name, difference) in enumerate(compared):
         forth = _effects(whole[whole["pair"] == n], difference, one_name, other_name)
-        found += [forth, _reversed(forth)]
-    return found
+        effects += [forth, _reversed(forth)]
+    return effects
 
 
 def _shared(one: Scores, other: Scores) -> tuple[Scores, Scores]:
-    """Return both scores with only the measures that both have."""
+    """Return both scores, restricted to the measures that both have."""
     common = [name for name in one.values[MEASURE].values if name in set(other.values[MEASURE].values)]
     return tuple(replace(scores, values=scores.values.sel({MEASURE: common})) for scores in (one, other))  # type: ignore[return-value]
 
 
 def _corrected(table: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFrame:
-    """Correct the p-values of every measure over all pairs."""
+    """Correct the p-values (also of equivalence), for each measure separately, over all pairs of retrievers."""
     name = "holm" if settings.correction == "max_t" else settings.correction  # which needs the queries of all pairs
     parts = []
     for _, part in table.groupby(MEASURE, sort=False):
@@ -165,7 +166,7 @@ def _corrected(table: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFram
 
 
 def _reversed(effects: pd.DataFrame) -> pd.DataFrame:
-    """Return the effects of a pair in the opposite direction."""
+    """Return the effects of a pair in the opposite direction: baseline and model, before and after change places."""
     return effects.rename(columns=FLIPPED).assign(
         baseline=effects["model"],
         model=effects["baseline"],

@@ -8,7 +8,7 @@ from retroscope.typesetting.latex import PaperTable
 
 def overview_text(overview: Overview) -> str:
     """Return the overview as text: its answer, warnings, and the effects on the headline measure."""
-    headlines = [table(_by(own_table(one), one.headline)) for one in overview.comparables]
+    headlines = [table(_by(own_table(group), group.headline)) for group in overview.comparables]
     return page([
         overview.title,
         paragraph(" ".join(overview.sentences)),
@@ -18,6 +18,6 @@ def overview_text(overview: Overview) -> str:
 
 
 def _by(printed: PaperTable, measure: str) -> PaperTable:
-    """Return the rows of a table for one measure. The measure moves to the caption."""
+    """Return the rows of a table for one measure, which is then named in the caption instead of a column."""
     frame = printed.frame[printed.frame["measure"] == measure].drop(columns="measure")
     return PaperTable(frame, f"{measure}: {printed.caption}", printed.note, printed.numeric)

@@ -51,7 +51,7 @@ def _outcome(row: "pd.Series[Any]") -> str:
 
 
 def _effects(models: Sequence[str]) -> Any:
-    """Draw intervals and points, one row for each retriever, and a line at no change."""
+    """Draw the effect of each retriever as a point with its interval, one row for each, and a vertical line at 0."""
     names = list(SHOWN)
     colours = alt.Scale(domain=names, range=[colour for colour, _ in SHOWN.values()])
     shapes = alt.Scale(domain=names, range=[shape for _, shape in SHOWN.values()])
@@ -69,11 +69,10 @@ def _effects(models: Sequence[str]) -> Any:
 
 
 def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) -> Figure | None:
-    """Draw the curves by layer of all models together, one panel per quantity, or None without curves.
+    """Draw the curves by layer of all models together, one panel per quantity, or return None without curves.
 
-    Curves that were measured with other settings than those of the first study have a separate panel.
-
-    Studies with another first collection are left out.
+    Curves that were measured with other settings than in the first study have a panel of their own. Studies whose first
+    collection is another one are left out.
     """
     here = [study for study in one.members if study.study.subject.collection.name == one.collection]
     parts = [part for study in here for part in _curves(study, here[0], labels)]
@@ -98,7 +97,7 @@ def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) ->
 
 
 def _curves(one: NamedStudy, first: NamedStudy, labels: Mapping[Identity, str]) -> list[pd.DataFrame]:
-    """Return the curves of a study's sections: panel, series, line, layer, value, low, high."""
+    """Return a table for each curve of a study: panel, series, line, layer, value, low, high."""
     sections = one.study.report_contents.sections
     drawn = {name: section.curves for name, section in sections.items() if section.curves is not None}
     series = {side: labels[identity(one.model(side))] for side in SIDES}

@@ -18,8 +18,8 @@ class NamedStudy:
     """One study of an overview: its name, folder and report.
 
     Attributes:
-        name: name of its retriever. No other study of the overview has it.
-        folder: folder in which it is stored.
+        name: name of its retriever, which is unique in the overview.
+        folder: folder in which the study is stored.
         study: the stored study.
     """
 
@@ -39,15 +39,15 @@ class NamedStudy:
 
 
 def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[NamedStudy, ...]:
-    """Read the studies in some folders, without loading a model.
+    """Read the studies in these folders, without loading a model.
 
     Args:
         folders: one folder for each study.
-        names: names of their retrievers, if they are known, else the names in the studies are used.
+        names: name of each study. If empty, the names of the retrievers in the studies are used.
 
     Raises:
         SettingsError: if a folder is named twice.
-        AnalysisError: if a folder holds no study of a pair.
+        AnalysisError: if a folder holds no study, or a study that does not compare two models.
     """
     places = [folder.resolve() for folder in folders]
     twice = [str(folder) for n, folder in enumerate(folders) if places[n] in places[:n]]
@@ -57,10 +57,10 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
 
 
 def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ()) -> tuple[NamedStudy, ...]:
-    """Give studies distinct names.
+    """Give every study a distinct name: from `names`, or else the name of its retriever.
 
     Raises:
-        AnalysisError: if one of them is of one model.
+        AnalysisError: if a study does not compare two models.
     """
     for folder, study in studies:
         if list(study.subject.models) != [BEFORE, AFTER]:
@@ -68,11 +68,11 @@ def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ())
                 "this study does not compare two models", where=str(folder), fix="leave this study out of the overview"
             )
     known = list(names) or distinct([study.subject.after.name for _, study in studies], [f.name for f, _ in studies])
-    return tuple(NamedStudy(name, *one) for name, one in zip(known, studies, strict=True))
+    return tuple(NamedStudy(name, *stored) for name, stored in zip(known, studies, strict=True))
 
 
 def distinct(names: Sequence[str], marks: Sequence[str]) -> list[str]:
-    """Make names distinct: to a repeated name, its mark in brackets or a number is added."""
+    """Make names distinct: add its mark (e.g. the folder's name) in brackets, or else a number, to a repeated name."""
     marked = [f"{name} ({mark})" if names.count(name) > 1 else name for name, mark in zip(names, marks, strict=True)]
     return [name if marked.count(name) == 1 else f"{name}, {n}" for n, name in enumerate(marked, start=1)]
 
@@ -85,10 +85,10 @@ def identity(model: Model) -> Identity:
 def model_labels(members: Iterable[NamedStudy]) -> Mapping[Identity, str]:
     """Return a distinct label for every model: the study's name for a retriever, its own name for a backbone."""
     every = tuple(members)
-    labels = {identity(one.model(AFTER)): one.name for one in reversed(every)}
-    for one in every:
-        backbone = one.model(BEFORE)
-        taken = set(labels.values())
-        own = [backbone.name, f"{backbone.name} (before {one.name})"]
-        labels.setdefault(identity(backbone), next((name for name in own if name not in taken), f"before {one.name}"))
+    labels = {identity(member.model(AFTER)): member.name for member in reversed(every)}
+    for member in every:
+        backbone = member.model(BEFORE)
+        used = set(labels.values())
+        own = [backbone.name, f"{backbone.name} (before {member.name})"]
+        labels.setdefault(identity(backbone), next((name for name in own if name not in used), f"before {member.name}"))
     return labels

@@ -8,12 +8,14 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def overview_html(overview: Overview) -> str:
-    """Return the effects on the headline measure as HTML tables, one for each collection."""
-    effects = [(one, row) for one in overview.comparables for _, row in one.against(OWN, one.headline).iterrows()]
+    """Return the effects on the headline measure as an HTML table, with a row for each retriever and collection."""
+    effects = [
+        (group, row) for group in overview.comparables for _, row in group.against(OWN, group.headline).iterrows()
+    ]
     rows = [
-        (row["model"], one.collection, one.headline, score(row[BEFORE]), score(row[AFTER]),
+        (row["model"], group.collection, group.headline, score(row[BEFORE]), score(row[AFTER]),
          f"{signed(row['effect'])} {interval(row['ci_low'], row['ci_high'], effect=True)}", row["state"])
-        for one, row in effects
+        for group, row in effects
     ]  # fmt: skip
     return html_table(
         " ".join(overview.sentences), rows, ("", "collection", "measure", BEFORE, AFTER, "change", "state")

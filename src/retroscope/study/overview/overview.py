@@ -34,29 +34,29 @@ class Overview:
 
     @cached_property
     def comparables(self) -> tuple[Comparable, ...]:
-        """Return the groups of comparable results, collection by collection."""
+        """Return the groups of studies whose results on one collection may be compared."""
         return comparables(self.members)
 
     @cached_property
     def labels(self) -> Mapping[Identity, str]:
-        """Return the label of every model."""
+        """Map each model of the studies to its distinct label in figures."""
         return model_labels(self.members)
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """Return the answer of every study, by its name."""
-        found = ((one.name, one.study.report_contents.answer) for one in self.members)
-        return {name: answer for name, answer in found if answer is not None}
+        """Map the name of each study to its answer, without studies that have no answer."""
+        answers = ((member.name, member.study.report_contents.answer) for member in self.members)
+        return {name: answer for name, answer in answers if answer is not None}
 
     @property
     def questions(self) -> list[str]:
         """Return the questions that at least one study answers, in order."""
-        asked = dict.fromkeys(card.question for one in self.answers.values() for card in one.cards)
+        asked = dict.fromkeys(card.question for answer in self.answers.values() for card in answer.cards)
         return [question for question in asked if question != Question.MISSING]
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """Return the answer of the overview: how many retrievers changed, which is best, and its lead over the next."""
+        """Return sentences that say how many retrievers changed, which is best, and its lead over the next."""
         return () if not self.comparables else answer_sentences(self.comparables[0])
 
     @cached_property
@@ -73,17 +73,17 @@ class Overview:
         """Return the overview as JSON-like values.
 
         Args:
-            page: path of the overview. Addresses of the studies' pages are relative to it.
+            page: path of the overview's page, to which links are relative. If None, there are no links.
         """
         studies = [
             {
-                "name": one.name,
-                "title": one.study.facts["title"],
-                **{side: one.model(side).name for side in SIDES},
-                "page": "" if page is None else self.link(one, page),
-                "answer": None if (answer := self.answers.get(one.name)) is None else answer.document(),
+                "name": member.name,
+                "title": member.study.facts["title"],
+                **{side: member.model(side).name for side in SIDES},
+                "page": "" if page is None else self.link(member, page),
+                "answer": None if (answer := self.answers.get(member.name)) is None else answer.document(),
             }
-            for one in self.members
+            for member in self.members
         ]
         return {
             "schema": SCHEMA,
@@ -92,7 +92,7 @@ class Overview:
             "caveats": list(self.cautions),
             "not_yet_run": list(self.pending),
             "studies": studies,
-            "comparable": [_document(one) for one in self.comparables],
+            "comparable": [_document(group) for group in self.comparables],
         }
 
 
@@ -126,43 +126,43 @@ def answer_sentences(first: Comparable) -> tuple[str, ...]:
 
 
 def _against_next(first: Comparable, best: str, other: str) -> list[str]:
-    """State whether the best retriever is better than the next one, but no statement if both are the same model."""
+    """State the difference of the best retriever from the next one, or return [] if both are the same model."""
     rows = first.against(other, first.headline)
     rows = rows[rows["model"] == best]
     if rows.empty:
         return []
     row = rows.iloc[0]
     ends = interval(row["ci_low"], row["ci_high"], effect=True)
-    return [f"Against the next, {other}: {signed(row['effect'])} {ends}, {row['state']}."]
+    return [f"Against the second best, {other}: {signed(row['effect'])} {ends}, {row['state']}."]
 
 
 def _failed(members: Sequence[NamedStudy]) -> list[str]:
     """Return a line for every study in which a control, a self-test or a check failed."""
-    alarms = {one.name: one.study.report_contents.verdict.alarms for one in members}
+    alarms = {member.name: member.study.report_contents.verdict.alarms for member in members}
     lines = []
     for name, statements in alarms.items():
-        failed = dict.fromkeys(one.control or one.section for one in statements)
+        failed = dict.fromkeys(statement.control or statement.section for statement in statements)
         lines += [f"{name}: {count(len(statements), 'check')} failed: {', '.join(failed)}"] if statements else []
     return lines
 
 
 def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
-    return [f"{one.name}: not yet run: {', '.join(one.study.subject.pending)}" for one in members
-            if one.study.subject.pending]  # fmt: skip
+    return [f"{member.name}: not yet run: {', '.join(member.study.subject.pending)}" for member in members
+            if member.study.subject.pending]  # fmt: skip
 
 
 def apart(groups: Sequence[Comparable]) -> list[str]:
-    """Return lines that explain separate groups of results on one collection, and name retrievers that lack one."""
+    """Return lines on why results on a collection may not be compared, and on which retrievers it was not measured."""
     lines = []
-    for n, one in enumerate(groups):
+    for n, group in enumerate(groups):
         for other in groups[:n]:
-            if one.collection == other.collection:
-                who = [", ".join(m.name for m in group.members) for group in (one, other)]
-                reasons = "; ".join(one.differs_from(other))
-                lines.append(f"{one.collection}: {who[0]} may not be compared with {who[1]} ({reasons})")
+            if group.collection == other.collection:
+                who = [", ".join(member.name for member in side.members) for side in (group, other)]
+                reasons = "; ".join(group.differs_from(other))
+                lines.append(f"{group.collection}: {who[0]} may not be compared with {who[1]} ({reasons})")
     everyone = list(dict.fromkeys(member.name for group in groups for member in group.members))
-    for collection in dict.fromkeys(one.collection for one in groups):
-        there = {member.name for one in groups if one.collection == collection for member in one.members}
+    for collection in dict.fromkeys(group.collection for group in groups):
+        there = {member.name for group in groups if group.collection == collection for member in group.members}
         absent = [name for name in everyone if name not in there]
         if absent:
             lines.append(f"{collection}: not measured for {', '.join(absent)}")

@@ -15,13 +15,18 @@ from retroscope.study.overview.tables import own_table, pairs_table
 from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.latex import PaperTable
 
-KIND = "retroscope overview"  # by which a page is known that may be replaced
-HEAD = 1024  # bytes of a file in which it stands
+KIND = "retroscope overview"  # marks a page as an overview, which may be replaced
+HEAD = 1024  # bytes at the beginning of a file that contain this mark
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Figures and tables of one group of comparable results."""
+    """Figures and tables of one group of studies whose results on one collection may be compared.
+
+    Attributes:
+        place: id of the group's section in the page.
+        tables: name -> table.
+    """
 
     comparable: Comparable
     place: str
@@ -30,7 +35,7 @@ class Part:
 
 
 def overview_of(members: Sequence[NamedStudy], pending: Sequence[str] = ()) -> Overview:
-    """Return the overview of some studies.
+    """Return the overview of these studies, with its title.
 
     Args:
         pending: names of retrievers that are not measured yet.
@@ -43,7 +48,7 @@ def read_overview(folders: Sequence[Path]) -> Overview:
 
     Raises:
         SettingsError: if a folder is named twice.
-        AnalysisError: if a folder holds no study of a pair.
+        AnalysisError: if a folder holds no study, or a study that does not compare two models.
     """
     return overview_of(read_members(folders))
 
@@ -52,7 +57,7 @@ def refuse_other_page(page: Path) -> None:
     """Refuse to replace a file that is not an overview.
 
     Raises:
-        SettingsError: if there is one, or a folder.
+        SettingsError: if `page` is a folder, or a file that is not an overview.
     """
     if page.is_dir():
         raise SettingsError(
@@ -74,7 +79,7 @@ def write_overview(overview: Overview, page: Path) -> Path:
     """Write the page of an overview, completely or not at all, and return its path.
 
     Raises:
-        SettingsError: if it would replace a file that is no overview.
+        SettingsError: if `page` is a folder, or a file that is not an overview.
     """
     refuse_other_page(page)
     return write_whole(page, render_overview(overview, page).encode())
@@ -84,28 +89,28 @@ def render_overview(overview: Overview, page: Path) -> str:
     """Return the page as HTML.
 
     Args:
-        page: path of the page. Links into the studies are relative to it.
+        page: path of the overview's page, to which the links to the studies are relative.
     """
     from retroscope.typesetting.page import fill  # altair is slow to import
 
     parts = [_part(overview, number) for number in range(len(overview.comparables))]
-    figures = [figure for one in parts for figure in one.figures]
-    tables = {name: table for one in parts for name, table in one.tables.items()}
+    figures = [figure for part in parts for figure in part.figures]
+    tables = {name: table for part in parts for name, table in part.tables.items()}
     values = {
         "title": overview.title,
         "kind": KIND,
         "overview": overview,
         "own": OWN,
-        "links": {one.name: overview.link(one, page) for one in overview.members},
+        "links": {member.name: overview.link(member, page) for member in overview.members},
         "parts": parts,
     }
     return fill("overview.html.j2", figures, tables, values)
 
 
 def _part(overview: Overview, number: int) -> Part:
-    """Draw the figures and tables of one group; from the second group on, their names end in a number."""
-    one, end = overview.comparables[number], f"_{number + 1}" if number else ""
-    drawn = [effects_figure(one, f"effects{end}"),
-             curves_figure(one, overview.labels, f"curves{end}")]  # fmt: skip
-    tables = {f"own{end}": own_table(one), f"pairs{end}": pairs_table(one)}
-    return Part(one, f"collection-{number + 1}", tuple(figure for figure in drawn if figure), tables)
+    """Make the figures and tables of the group with this index. If it is not 0, their names end in a number."""
+    group, end = overview.comparables[number], f"_{number + 1}" if number else ""
+    drawn = [effects_figure(group, f"effects{end}"),
+             curves_figure(group, overview.labels, f"curves{end}")]  # fmt: skip
+    tables = {f"own{end}": own_table(group), f"pairs{end}": pairs_table(group)}
+    return Part(group, f"collection-{number + 1}", tuple(figure for figure in drawn if figure), tables)

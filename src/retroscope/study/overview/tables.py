@@ -11,7 +11,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "queries")
 
 
 def own_table(one: Comparable) -> PaperTable:
-    """Return a table of every retriever against its own backbone, by measure."""
+    """Return a table of the effect of every retriever against its own backbone, a row for each measure."""
     effects = one.effects[one.effects["baseline"] == OWN]
     note = "Tests are those of each study: p is corrected within its family; intervals are over queries, not corrected."
     return PaperTable(
@@ -20,7 +20,7 @@ def own_table(one: Comparable) -> PaperTable:
 
 
 def pairs_table(one: Comparable) -> PaperTable:
-    """Return a table of every retriever against every other, in both directions."""
+    """Return a table of the effects of every retriever against every other one, a row for each measure."""
     effects = one.effects[one.effects["baseline"] != OWN]
     note = (
         "p is corrected over all pairs of retrievers, for each measure separately; intervals are over queries, not "

@@ -1,4 +1,4 @@
-"""Settings for `--depth`, which names three sizes of every analysis. No torch."""
+"""Settings for `--depth`, which chooses one of three sample sizes for every analysis. No torch."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from retroscope.errors import unknown_name
 
 
 def depth_values(depth: str) -> dict[str, Any]:
-    """Return the settings of each analysis that a depth changes, or None for an analysis that it leaves out.
+    """Map each analysis that a depth changes to its settings, or to None if the depth leaves it out.
 
     No depth switches on an analysis that is measured on request only.
 
@@ -19,8 +19,8 @@ def depth_values(depth: str) -> dict[str, Any]:
         raise unknown_name("depth", depth, DEPTHS)
     at = {"glance": 0, "thorough": -1}
     sizes = {
-        name: STANDARD if depth == "standard" else one.sizes[at[depth]]
-        for name, one in analyses().items()
-        if not one.on_request
+        name: STANDARD if depth == "standard" else analysis.sizes[at[depth]]
+        for name, analysis in analyses().items()
+        if not analysis.on_request
     }
     return {name: size.values for name, size in sizes.items() if size.values != {}}

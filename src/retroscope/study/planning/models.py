@@ -11,27 +11,28 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
 
 
 def refuse_unloaded(models: Iterable[object], collections: Iterable[object]) -> None:
-    """Refuse a path or a name in the place of a loaded model or collection.
+    """Refuse a model or collection that is not loaded, such as a path or a name.
 
     Raises:
-        SettingsError: with its name and the function that loads it.
+        SettingsError: for the first such value. The fix names the function that loads it.
     """
-    for kind, given, wanted, loader in (
+    for kind, values, wanted, loader in (
         ("model", models, Retriever, "load_retriever"),
         ("collection", collections, Collection, "load_collection"),
     ):
-        for one in given:
-            if not isinstance(one, wanted):
+        for value in values:
+            if not isinstance(value, wanted):
                 raise SettingsError(
-                    f"{excerpt(one)} is not a loaded {kind}", fix=f"load it first, with retroscope.{loader}(...)"
+                    f"{excerpt(value)} is not a loaded {kind}", fix=f"load it first, with retroscope.{loader}(...)"
                 )
 
 
 def checked_models(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> dict[str, Retriever]:
-    """Check that the models' layers can be paired, and return the models under distinct names.
+    """Check that the layers of the models can be paired, and return the models with distinct names.
 
     Raises:
-        SettingsError, EncoderError: if they cannot.
+        SettingsError: if the keys of `models` are not "model" alone, or "before" and "after".
+        EncoderError: if the layers cannot be paired.
     """
     if list(models) == [MODEL]:
         if trainings:
@@ -55,5 +56,5 @@ def checked_models(models: Mapping[str, Retriever], trainings: Sequence[Retrieve
 
 
 def other_names(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> tuple[Retriever, ...]:
-    """Return the further trainings, renamed if the retriever or another one has the same name."""
+    """Return the further trainings. Each is renamed if the retriever or another training has the same name."""
     return tuple(distinct_names([list(models.values())[-1], *trainings])[1:])

@@ -26,8 +26,8 @@ from retroscope.study.planning.plan_text import collection_document, collection_
 from retroscope.study.settings import as_values, complete, refuse_left_out, refuse_missing_layers, settings_of
 from retroscope.typesetting.subject import MODEL, RefusedFacts
 
-# Seconds of the statistics of one analysis on one collection, its page and figures, by benchmarks/plan.py: in all, and
-# for each query that is resampled.
+# Seconds for the statistics and figures of one analysis on one collection, as measured by benchmarks/plan.py: a fixed
+# number, and a number for each query that is resampled.
 REPORTED, RESAMPLED = 1.0, 5e-3
 
 
@@ -36,8 +36,9 @@ class Step:
     """One step of a study: one analysis on one collection, planned or refused.
 
     Attributes:
-        number: number of the collection. 0 is the first.
-        planned: its plan, or None if it is refused, with the reason in `refused`.
+        number: index of the collection (0: the first).
+        planned: plan of the analysis, or None if the step is refused.
+        refused: reason why the analysis cannot be measured, or "".
     """
 
     analysis: Analysis
@@ -64,7 +65,7 @@ class StudyPlan:
     """Plan of a study: its steps, models and collections.
 
     Attributes:
-        context: context of the first collection.
+        context: the models, the first collection, the settings and the cache.
         collections: the first collection, on which everything is measured, then the others.
         settings: the settings, with those of every analysis written out.
         steps: the steps, in the order in which they are measured.
@@ -104,9 +105,9 @@ class StudyPlan:
         models = named_retrievers(self.context)
         return {
             "schema": SCHEMA,
-            "collections": [collection_document(one) for one in self.collections],
-            "similarity": {role: one.similarity for role, one in models.items()},
-            "similarity_source": {role: one.similarity_source for role, one in models.items()},
+            "collections": [collection_document(collection) for collection in self.collections],
+            "similarity": {role: model.similarity for role, model in models.items()},
+            "similarity_source": {role: model.similarity_source for role, model in models.items()},
             "towers": [dict(tower) for tower in self.towers],
             "bytes": sum(tower["bytes"] for tower in self.towers if not tower["stored"]),
             "seconds": round(sum(self.seconds.values()), 1),
@@ -124,13 +125,13 @@ class StudyPlan:
 
     @property
     def refused(self) -> list[Step]:
-        """Return the steps that cannot be measured, without those whose optional input is missing."""
+        """Return the steps that cannot be measured, except those that lack optional input, e.g. further trainings."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
 
     def lines(self, *, times: bool = True) -> list[str]:
         """Return the plan as lines of text, with or without a table of times."""
         plan = self.document()
-        lines = [line for one in plan["collections"] for line in collection_lines(one)]
+        lines = [line for collection in plan["collections"] for line in collection_lines(collection)]
         lines += [line for tower in plan["towers"] for line in tower_lines(tower, several=len(self.collections) > 1)]
         sources = plan["similarity_source"]
         lines += [
@@ -142,7 +143,7 @@ class StudyPlan:
         return [*lines, *(time_lines(plan) if times else ())]
 
     def _on(self, step: Step) -> str:
-        """Return the prefix "COLLECTION: " of a step's lines, or "" if all steps are on one collection."""
+        """Return the prefix "COLLECTION: " of a step's lines, or "" if its analysis uses the first collection only."""
         several = len(self.collections) > 1 and step.analysis.every_collection
         return f"{step.context.collection.name}: " if several else ""
 
@@ -179,8 +180,8 @@ def plan_study(
         refuse_left_out(whole)
     folder = path_of(cache) if cache else default_cache()
     tokens = TokenMemory(folder / TOKENS)
-    named = {role: one.remembering(tokens) for role, one in named.items()}
-    trainings = [one.remembering(tokens) for one in trainings]
+    named = {role: model.remembering(tokens) for role, model in named.items()}
+    trainings = [training.remembering(tokens) for training in trainings]
     for number, collection in enumerate(collections):
         check_ids(collection)
         for other in collections[:number]:
@@ -219,36 +220,37 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
     towers: list[TowerWork] = []
     contexts: list[Context] = []
     for number, collection in enumerate(collections):
-        one = context.on(collection, first=number == 0)
-        retrievers = _to_encode(one, planned)
-        towers += encoded_towers(one, retrievers)
-        contexts.append(replace(one, to_encode=tuple(retrievers.values())))
+        on_collection = context.on(collection, first=number == 0)
+        retrievers = _to_encode(on_collection, planned)
+        towers += encoded_towers(on_collection, retrievers)
+        contexts.append(replace(on_collection, to_encode=tuple(retrievers.values())))
     encoding = tuple(replace(step, context=contexts[step.number]) for step in final)
     return StudyPlan(contexts[0], collections, context.settings, encoding, tuple(towers))
 
 
 def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
-    """Map roles to the retrievers whose texts are encoded for this collection."""
+    """Return every retriever that encodes texts of the collection, by its role, e.g. "before" or "random weights"."""
     reads = any(step.analysis.vectors for step in steps)
     shared = encoded_retrievers(context, _random_weights(steps, context)) if reads else {}
     own = [step.planned.encodes for step in steps if step.planned and step.reads(context)]
-    return shared | {role: one for encodes in own for role, one in encodes.items()}
+    return shared | {role: retriever for encodes in own for role, retriever in encodes.items()}
 
 
 def _random_weights(steps: Sequence[Step], context: Context) -> list[str]:
-    """Return the models whose random-weight copies are read by any of these steps on a context's collection."""
+    """Return the roles ("before", "after") of the models whose random-weight copies the collection's steps need."""
     planned = [step.planned for step in steps if step.planned and step.reads(context)]
-    return list(dict.fromkeys(side for one in planned for side in one.random_weights))
+    return list(dict.fromkeys(side for plan in planned for side in plan.random_weights))
 
 
 def measured_analyses(settings: StudySettings) -> list[Analysis]:
-    """Return the analyses that are measured and not left out, in the order of measurement."""
-    measuring = [one for one in analyses().values() if one.instrument is not None]
-    return sorted((one for one in measuring if settings_of(settings, one) is not None), key=lambda one: one.phase)
+    """Return the analyses that the settings do not leave out, in the order in which they are measured."""
+    measuring = (analysis for analysis in analyses().values() if analysis.instrument is not None)
+    active = (analysis for analysis in measuring if settings_of(settings, analysis) is not None)
+    return sorted(active, key=lambda analysis: analysis.phase)
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield the steps. An analysis that is refused on the first collection is refused on all others."""
+    """Yield the steps, but refuse an analysis on all collections if it is refused on the first."""
     refused = {step.analysis.name: step.refused for step in steps if step.number == 0}
     for step in steps:
         reason = refused[step.analysis.name]
@@ -275,5 +277,5 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def refused_step(step: Step) -> RefusedFacts:
-    """Return a refused step and the reason, as JSON-like values."""
+    """Return a refused step as JSON-like values: analysis, collection and reason."""
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}

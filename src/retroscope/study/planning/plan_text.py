@@ -1,4 +1,4 @@
-"""Print the plan of a study: collections, towers to encode, and recipes."""
+"""Format the plan of a study as text: collections, towers to encode, recipes, and times."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
@@ -13,17 +13,17 @@ PRINTED = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_s
 
 
 def counts(collections: Sequence[Collection]) -> str:
-    """Describe the sizes of the collections: passages and queries of each."""
+    """Return a line for each collection: how many passages, queries and judged queries it has."""
     sizes = [
-        f"{one.name}: {count(len(one.passages), 'passage')}, {count(len(one.queries), 'query')} "
-        f"({len(one.judged_queries):,} judged)"
-        for one in collections
+        f"{collection.name}: {count(len(collection.passages), 'passage')}, {count(len(collection.queries), 'query')} "
+        f"({len(collection.judged_queries):,} judged)"
+        for collection in collections
     ]
     return "\n".join(sizes)
 
 
 class PlannedCollection(TypedDict):
-    """A collection in a plan as JSON-like values: its source, the columns of its fields, and notes."""
+    """A collection in a plan, JSON-like. `mapping`: field of a record -> column of the data that it is read from."""
 
     name: str
     source: str
@@ -32,7 +32,7 @@ class PlannedCollection(TypedDict):
 
 
 def collection_document(collection: Collection) -> PlannedCollection:
-    """Return name, source, field mapping and notes of a collection, as JSON-like values."""
+    """Return the name, source, field mapping and notes of a collection, as JSON-like values."""
     return {
         "name": collection.name,
         "source": collection.source,
@@ -42,14 +42,14 @@ def collection_document(collection: Collection) -> PlannedCollection:
 
 
 def collection_lines(collection: PlannedCollection) -> list[str]:
-    """Describe a collection in lines: its source, fields and notes."""
+    """Return lines that describe a collection: its source, the column of each field, and notes."""
     columns = [f"  {ours} <- {theirs}" for ours, theirs in collection["mapping"].items()]
     notes = [f"  note: {note}" for note in collection["notes"]]
     return [f"collection: {collection['name']} ({collection['source']})", *columns, *notes]
 
 
 def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
-    """Describe in lines what encoding one tower needs, and the recipe of the tower."""
+    """Return two lines: how many texts, tokens and bytes the encoding of a tower has, and the recipe of the tower."""
     state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
     state += f", encoded together with {tower['within']}" if tower["within"] else ""
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
@@ -59,7 +59,7 @@ def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
 
 
 def time_lines(plan: Mapping[str, Any]) -> list[str]:
-    """Return a table of the stages and their times, with the total."""
+    """Return lines with the estimated time of each stage, and the total time and disk space."""
     stages = {name: estimate(seconds) for name, seconds in plan["stages"].items() if seconds}
     width = max(map(len, stages), default=0)
     rows = [f"  {name:<{width}}  {time}" for name, time in stages.items()]
@@ -68,6 +68,6 @@ def time_lines(plan: Mapping[str, Any]) -> list[str]:
 
 
 def _recipe(recipe: RecipeFacts) -> str:
-    """Describe the recipe fields that are set, with their sources."""
+    """Return the recipe fields that are set, each with its source, e.g. "pooling='mean' (option)"."""
     sources, values = recipe["sources"], dict(recipe)
     return ", ".join(f"{name}={values[name]!r} ({sources.get(name, 'default')})" for name in PRINTED if values[name])

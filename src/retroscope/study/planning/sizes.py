@@ -1,7 +1,7 @@
-"""Choose the sizes of analyses: `--depth` names one of three sizes, `--time` gives the best sizes that fit.
+"""Choose the sample sizes of all analyses so that a study fits into a time (`--time`).
 
-What is chosen are settings, written out like all others: the same `settings.yaml` gives the same numbers on any
-machine. Only the choice by time depends on the speed of this one.
+The chosen sizes become ordinary settings, so the same `settings.yaml` gives the same numbers on any machine. Only the
+choice by time depends on the speed of the machine.
 """
 
 import math
@@ -20,15 +20,15 @@ from retroscope.study.folder import FACTS, SETTINGS, stored_settings
 from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.settings import from_values, settings_of
 
-DEAR = 10  # an error names the parts that take at least one of so many equal parts of the time
+DEAR = 10  # an error names the stages that take at least 1/DEAR of the time
 
 
 @dataclass(frozen=True)
 class Bought:
-    """The size of one analysis that was chosen so that the study fits into the given time.
+    """One sample size of an analysis, with its estimated time.
 
     Attributes:
-        seconds: estimated seconds.
+        seconds: estimated seconds of the analysis with this size.
     """
 
     analysis: str
@@ -36,59 +36,64 @@ class Bought:
     seconds: float
 
     def line(self) -> str:
-        """Describe the chosen size in one line."""
+        """Return a line with the estimated time, and the width of intervals relative to the default size."""
         if self.size.values is None:
-            return f"  {self.analysis}: left out, since no size of it fits"
-        width = f"half-width about {self.size.half_width:.2g} times the default size's"
+            return f"  {self.analysis}: left out, since even its smallest size does not fit"
+        width = f"intervals about {self.size.half_width:.2g} times as wide as with the default size"
         return f"  {self.analysis}: about {estimate(self.seconds)}; {width}"
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Settings of a study that fits into a given time, and the chosen sample size of each analysis."""
+    """Settings with which a study fits into a time of `seconds`, and the chosen sample size of each analysis."""
 
     settings: StudySettings
     bought: tuple[Bought, ...]
     seconds: float
 
     def lines(self) -> list[str]:
-        """Describe the chosen sizes, one line for each analysis."""
-        fit = "the largest sizes:" if math.isinf(self.seconds) else f"sizes that fit into {estimate(self.seconds)}:"
-        return [fit, *(one.line() for one in self.bought)]
+        """Return a heading, then a line for the chosen size of each analysis."""
+        largest = math.isinf(self.seconds)
+        heading = "the largest sample sizes:" if largest else f"sample sizes that fit into {estimate(self.seconds)}:"
+        return [heading, *(size.line() for size in self.bought)]
 
 
 def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
     """Choose the sizes of all analyses so that the study is estimated to take at most `seconds`.
 
-    All analyses begin with their smallest size. Then the analysis that gains most certainty per second is enlarged,
-    repeatedly. The gain is the fall of the logarithm of its half-width. Of two analyses with equal gains, the one
-    measured first is enlarged.
+    All analyses begin with their smallest size. Then, repeatedly, the analysis with the largest gain per second gets
+    its next size. The gain is the decrease of the logarithm of the half-width of its intervals. Of two analyses with
+    equal gains, the one that is measured first is enlarged.
 
     Args:
         plan: plan of the study, with any sizes.
-        given: analyses whose settings the user gave. They keep their size.
+        given: analyses whose settings the user gave. Their sizes do not change.
 
     Raises:
-        SettingsError: if the parts with a fixed size already take longer.
+        SettingsError: if the stages without a choice of size (e.g. encoding) already take longer.
     """
     ladders = {name: _ladder(plan, analyses()[name]) for name in _sized(plan, given)}
     fixed = fixed_seconds(plan, given)
     if fixed > seconds:
         raise _too_short(plan, seconds, fixed, _sized(plan, given))
-    chosen = _enlarged(ladders, seconds - fixed)
-    bought = tuple(ladders[name][at] for name, at in chosen.items())
-    settings = {one.analysis: _resized(plan.settings, analyses()[one.analysis], one.size) for one in bought}
+    size_indices = _enlarged(ladders, seconds - fixed)
+    bought = tuple(ladders[name][index] for name, index in size_indices.items())
+    settings = {size.analysis: _resized(plan.settings, analyses()[size.analysis], size.size) for size in bought}
     return Fitted(replace(plan.settings, analyses={**plan.settings.analyses, **settings}), bought, seconds)
 
 
 def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[str]) -> SettingsError:
-    """Return the error for a time that is too short. It names the expensive parts and what can be left out."""
+    """Return the error for a time that is too short. It names the slowest stages, and options that leave them out."""
     parts = {name: spent for name, spent in plan.seconds.items() if name not in sized and spent >= fixed / DEAR}
     dear = sorted(parts, key=lambda name: -parts[name])
-    optional = [f"{name} ({switch_of(one)})" for name in dear if (one := analyses().get(name)) and not one.required]
+    optional = [
+        f"{name} ({switch_of(analysis)})"
+        for name in dear
+        if (analysis := analyses().get(name)) and not analysis.required
+    ]
     leave = f", leave out {' and '.join(optional)}" if optional else ""
     return SettingsError(
-        f"a time of {estimate(seconds)} is too short: the parts that cannot be reduced take about {estimate(fixed)} "
+        f"a time of {estimate(seconds)} is too short: the stages that cannot be shortened take about {estimate(fixed)} "
         f"({', '.join(f'{name} {estimate(parts[name])}' for name in dear)})",
         where="--time",
         fix=f"give more time{leave}, or a collection of fewer passages",
@@ -96,20 +101,20 @@ def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[
 
 
 def fixed_seconds(plan: StudyPlan, given: Collection[str] = ()) -> float:
-    """Return the estimated seconds of encoding, statistics and all analyses with only one size."""
+    """Return the estimated seconds of encoding, statistics, and the analyses without a choice of size."""
     return sum(plan.seconds.values()) - sum(_seconds(plan, name) or 0.0 for name in _sized(plan, given))
 
 
 def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
-    """Return the planned analyses with several sizes and a predicted time, and without a size given by the user."""
-    return [name for name, one in analyses().items()
-            if len(one.sizes) > 1 and name not in given and _seconds(plan, name) is not None]  # fmt: skip
+    """Return the planned analyses with several sizes, except those whose settings the user gave."""
+    return [name for name, analysis in analyses().items()
+            if len(analysis.sizes) > 1 and name not in given and _seconds(plan, name) is not None]  # fmt: skip
 
 
 def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()) -> StudySettings | None:
-    """Return the settings of the study in a folder if they differ from these only in sizes, or else None.
+    """Return the settings of the study in a folder if they differ from `settings` only in sample sizes, or else None.
 
-    The sizes that fit depend on the speed of the machine at that moment, so a repeated study keeps its stored sizes.
+    Which sizes fit into a time depends on the current speed of the machine, so a repeated study keeps its stored sizes.
 
     Args:
         given: analyses whose settings the user gave. Their sizes must be equal, too.
@@ -117,32 +122,32 @@ def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()
     if not (folder / FACTS).exists():
         return None
     begun = from_values(stored_settings(folder), where=str(folder / SETTINGS))
-    sized = [name for name, one in analyses().items() if len(one.sizes) > 1 and name not in given]
+    sized = [name for name, analysis in analyses().items() if len(analysis.sizes) > 1 and name not in given]
     sizes = {name: begun.analyses[name] for name in sized}
     return begun if replace(settings, analyses={**settings.analyses, **sizes}) == begun else None
 
 
 def _ladder(plan: StudyPlan, analysis: Analysis) -> list[Bought]:
-    """Return every size of an analysis with its estimated time, in rising order."""
+    """Return every size of an analysis with its estimated time, from the smallest (or left out) to the largest."""
     sizes = analysis.sizes if analysis.sizes[0].values is None else (AnalysisSize(None, LEFT_OUT), *analysis.sizes)
     return [Bought(analysis.name, size, _seconds_of(plan, analysis, size)) for size in sizes]
 
 
 def _enlarged(ladders: Mapping[str, Sequence[Bought]], seconds: float) -> dict[str, int]:
-    """Return the index of the size for each analysis within the given seconds."""
-    chosen = dict.fromkeys(ladders, 0)
+    """Map each analysis to the index of its size in `ladders`, chosen so that all together take at most `seconds`."""
+    indices = dict.fromkeys(ladders, 0)
     left = seconds
     while True:
-        gains = {name: _gain(ladders[name], at, left) for name, at in chosen.items()}
+        gains = {name: _gain(ladders[name], at, left) for name, at in indices.items()}
         best = max(gains, key=lambda name: gains[name], default=None)
         if best is None or gains[best] <= 0:
-            return chosen
-        left -= ladders[best][chosen[best] + 1].seconds - ladders[best][chosen[best]].seconds
-        chosen[best] += 1
+            return indices
+        left -= ladders[best][indices[best] + 1].seconds - ladders[best][indices[best]].seconds
+        indices[best] += 1
 
 
 def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
-    """Return the gain in precision per second of the next size, or 0 if there is none or it does not fit."""
+    """Return the gain (see `fit`) per second of the next larger size, or 0 if there is none or it does not fit."""
     if at + 1 == len(ladder):
         return 0.0
     more = ladder[at + 1].seconds - ladder[at].seconds
@@ -151,13 +156,13 @@ def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
 
 
 def _seconds(plan: StudyPlan, name: str) -> float | None:
-    """Return the planned seconds of an analysis over all collections, or None if it is not measured."""
+    """Return the estimated seconds of an analysis on all collections together, or None if it is not measured."""
     planned = [step.planned.seconds for step in plan.steps if step.planned and step.analysis.name == name]
     return sum(planned) if planned else None
 
 
 def _seconds_of(plan: StudyPlan, analysis: Analysis, size: AnalysisSize) -> float:
-    """Estimate the seconds of an analysis at a size, over all collections."""
+    """Return the estimated seconds of an analysis with this size, on all collections together."""
     if size.values is None:
         return 0.0
     settings = _resized(plan.settings, analysis, size)
@@ -166,7 +171,7 @@ def _seconds_of(plan: StudyPlan, analysis: Analysis, size: AnalysisSize) -> floa
 
 
 def _resized(settings: StudySettings, analysis: Analysis, size: AnalysisSize) -> Any:
-    """Return the settings of an analysis at a size, or None if that size leaves it out."""
+    """Return the settings of an analysis with this sample size, or None if the size leaves the analysis out."""
     if size.values is None:
         return None
     kind = analysis.settings()

@@ -1,7 +1,7 @@
 """The answer of a study: one sentence and a card for each question, in at most 120 words.
 
 Each analysis provides its card. The card of a question that no analysis answers says "not run". Page, terminal,
-notebook and `summary.json` are made from the same object.
+notebook and `summary.json` show the same `Answer`.
 """
 
 import re
@@ -20,8 +20,8 @@ from retroscope.typesetting.statements import State, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
 
 MOST_WORDS = 120
-# Controls and missing things that cards name, as many as there are words for; controls first, at last by number alone.
-# Without words for one missing thing, the questions that analyses bring besides `Question` have no card.
+# How many controls and how many missing measurements the cards name. The pairs are tried in this order until the answer
+# has at most MOST_WORDS words. If it never has, cards of questions that are not in `Question` are left out.
 NAMED = ((4, 4), (4, 3), (4, 2), (4, 1), (3, 1), (2, 1), (1, 1), (0, 1))
 WORD = re.compile(r"\S*\w\S*")
 
@@ -31,9 +31,9 @@ class Answer:
     """Summary of a study: one sentence, and one card for each question.
 
     Attributes:
-        tied: sentence with the effect of fine-tuning, its interval and p, with ties (`numbers.TIE`).
+        tied: sentence with the effect of fine-tuning, its interval and p, with no-break spaces (`numbers.TIE`).
         cards: one card for each question, in reading order.
-        missing: what was not measured, and the option that would measure it.
+        missing: measurements that the study lacks, each with the option that adds it.
         command: command that made the study.
     """
 
@@ -44,25 +44,25 @@ class Answer:
 
     @property
     def sentence(self) -> str:
-        """Return the sentence without ties."""
+        """Return the sentence with ordinary spaces in place of no-break spaces."""
         return without_ties(self.tied)
 
     @property
     def state(self) -> State:
-        """Return the state of the statement behind the answer's sentence."""
+        """Return the state, e.g. significant, of the effect that the sentence reports."""
         return self.cards[0].state
 
     @property
     def words(self) -> int:
-        """Return the number of words of sentence and cards, their states and numbers included."""
+        """Return how many words the sentence and the cards have, including the states and numbers of the cards."""
         printed = [self.sentence, *(["list"] if len(self.missing) > 1 else [])]
         for card in self.cards:
             printed += [card.question, card.answer, str(card.estimate or ""), str(card.state)]
         return len(WORD.findall(" ".join(printed)))
 
     def missing_lines(self) -> list[str]:
-        """Return a line for each missing measurement, with the option that adds it or the reason."""
-        return [": ".join(filter(None, (str(one), one.reason))) for one in self.missing]
+        """Return a line for each missing measurement, with the option that adds it, and the reason if it is known."""
+        return [": ".join(filter(None, (str(lacking), lacking.reason))) for lacking in self.missing]
 
     def document(self) -> dict[str, Any]:
         """Return the answer as JSON-like values, for `summary.json`."""
@@ -70,7 +70,7 @@ class Answer:
             "sentence": self.sentence,
             "state": str(self.state),
             "cards": [_card_document(card) for card in self.cards],
-            "not_measured": [asdict(one) for one in self.missing],
+            "not_measured": [asdict(lacking) for lacking in self.missing],
             "command": self.command,
         }
 
@@ -87,12 +87,12 @@ def answer_of(
     sections: Mapping[str, Section], subject: Subject, controls: Controls, alarms: Sequence[Statement],
     absent: Sequence[Missing],
 ) -> Answer | None:  # fmt: skip
-    """Make the answer of a study from its sections, or None if no analysis states what fine-tuning did.
+    """Make the answer of a study from its sections, or return None if no section states the effect of fine-tuning.
 
     Args:
         controls: outcomes of all controls.
-        alarms: statements that put an instrument in doubt.
-        absent: the analyses that were not measured.
+        alarms: statements about failed controls, self-tests and checks.
+        absent: measurements that the study lacks.
     """
     cards = first_cards(sections)
     sentence = next((card.sentence for card in cards if card.sentence), "")
@@ -111,12 +111,12 @@ def answer_of(
 
 
 def marked(card: Card, subject: Subject) -> Card:
-    """Return a card, marked as doubtful if its statement is doubtful because a model failed a self-test."""
+    """Return a card, marked as doubtful if it rests on a model that failed a self-test."""
     return replace(card, statement=with_self_tests(card.statement, subject))
 
 
 def first_cards(sections: Mapping[str, Section]) -> list[Card]:
-    """Return the first card of every question, with its section."""
+    """Return the first card of every question, with the name of its section added."""
     first: dict[str, Card] = {}
     for name, section in sections.items():
         for card in section.cards:
@@ -140,7 +140,7 @@ def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
 
 def _not_run(question: str, able: Sequence[str], subject: Subject) -> Card:
     """Return the card of an unanswered question. `able` names the analyses that could answer it."""
-    waiting = [one.analysis for one in subject.not_yet_run if one.analysis in able]
+    waiting = [step.analysis for step in subject.not_yet_run if step.analysis in able]
     text = f"Not run: {', '.join(waiting or able)}{'; the same command continues' if waiting else ''}."
     statement = Statement(able[0], State.NOT_RUN, text, (), code="not_run", section=waiting[0] if waiting else METHOD)
     return Card(question, "Not yet known: the run is not finished" if waiting else "Unknown: left out", statement)

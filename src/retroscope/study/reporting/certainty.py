@@ -1,4 +1,4 @@
-"""Precision of a study: half-widths of the main intervals of analyses, now and with more queries."""
+"""Precision of a study: half-widths of the main interval of each analysis, now and with four times as many queries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MEASURE = "measure"
 
 @dataclass(frozen=True)
 class Certainty:
-    """Half-width of the interval of an effect, and the number of its queries."""
+    """Half-width of the interval of an effect, and how many queries the effect is a mean of."""
 
     half_width: float
     queries: int
@@ -26,14 +26,14 @@ class Certainty:
 
 
 def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Certainty]:
-    """Return the precision of every analysis that pairs both models by query, from its first difference.
+    """Map each analysis that pairs both models by query to the largest half-width in its first table of differences.
 
     Args:
         measure: measure whose intervals are taken, if a difference has several measures.
     """
     first = {name: next(iter(section.differences.values()), None) for name, section in sections.items()}
-    known = {name: _certainty(one, measure) for name, one in first.items() if one is not None}
-    return {name: one for name, one in known.items() if one is not None}
+    widths = {name: _certainty(difference, measure) for name, difference in first.items() if difference is not None}
+    return {name: width for name, width in widths.items() if width is not None}
 
 
 def _certainty(difference: Difference, measure: str) -> Certainty | None:

@@ -1,4 +1,4 @@
-"""A report as plain text for the terminal: the answer, or everything."""
+"""A report as plain text for the terminal: the answer alone, or the whole report."""
 
 import shlex
 from pathlib import Path
@@ -11,16 +11,16 @@ from retroscope.typesetting.console import bullet_list, labelled_lines, page, pa
 def console_text(report: Report, *, everything: bool = False, folder: Path | None = None) -> str:
     """Return the answer and failed checks as text; with `everything` or without an answer, the whole report.
 
-    The text has the answer, every statement, the caveats, and the tables that a terminal shows.
+    The whole report has the answer, every statement, the caveats, and the tables that a terminal shows.
 
     Args:
-        folder: folder of the study, for the command that prints the rest, or None if it is not stored, or not known.
+        folder: folder of the study, for the command that prints the whole report, or None if it is not known.
     """
     answer = report.answer
     if answer is not None and not everything:
         failed = statement_list("What failed", report.verdict.alarms)
         place = "DIR" if folder is None else shlex.quote(str(folder))
-        return page([*_head(report), *_answer(answer), failed, f"Everything else: retroscope show {place} --all"])
+        return page([*_head(report), *_answer(answer), failed, f"Whole report: retroscope show {place} --all"])
     return page([*_head(report), *([] if answer is None else _answer(answer)), *_everything(report)])
 
 
@@ -51,7 +51,7 @@ def _answer(answer: Answer) -> list[str]:
 def _everything(report: Report) -> list[str]:
     verdict = report.verdict
     headline = [verdict.headline] if verdict.headline else []
-    widths = [f"{name}: {one.words()}" for name, one in report.certainties.items()]
+    widths = [f"{name}: {certainty.words()}" for name, certainty in report.certainties.items()]
     return [
         statement_list("READ THIS FIRST", verdict.alarms),
         statement_list("Verdict", [*headline, *verdict.statements]),

@@ -1,4 +1,4 @@
-"""Controls of a study: how many passed, and which ones did not."""
+"""Controls of a study: how many passed, and which of them failed, are undecided or were not run."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ METHOD = "method"  # section of the page
 
 @dataclass(frozen=True)
 class Controls:
-    """Outcomes of all controls of a study, by name.
+    """The controls of a study, sorted by their outcome.
 
     Attributes:
-        passed, failed, undecided, not_run: statements, each about one control.
+        passed, failed, undecided, not_run: statements with this outcome, each about one control.
     """
 
     passed: tuple[Statement, ...]
@@ -27,13 +27,13 @@ class Controls:
 
     @property
     def run(self) -> int:
-        """Return the number of controls that were run."""
+        """Return how many controls were run."""
         return len(self.passed) + len(self.failed) + len(self.undecided)
 
     def counts(self, most: int) -> str:
-        """Describe how many controls passed, and name at most `most` of each other outcome, with the reason.
+        """Describe how many controls passed, and name at most `most` failed, undecided and not run controls each.
 
-        An undecided control has not failed.
+        An undecided control (e.g. with too few queries) has not failed.
         """
         parts = [f"{len(self.passed)} of {self.run} controls passed"]
         if self.failed:
@@ -41,7 +41,12 @@ class Controls:
         elif self.undecided or self.not_run:
             parts[0] += ", none failed"
         others = {"undecided": self.undecided, "not run": self.not_run}
-        return "; ".join([*parts, *(f"{outcome}: {_controls(some, most)}" for outcome, some in others.items() if some)])
+        return "; ".join(
+            [
+                *parts,
+                *(f"{outcome}: {_controls(statements, most)}" for outcome, statements in others.items() if statements),
+            ]
+        )
 
 
 def controls_of(statements: Iterable[Statement]) -> Controls:
@@ -56,7 +61,7 @@ def controls_of(statements: Iterable[Statement]) -> Controls:
 
 
 def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
-    """Return the card that counts passed controls, and names at most `most` of each other outcome.
+    """Return the card that counts the passed controls, and names at most `most` controls of each other outcome.
 
     Args:
         alarms: statements about all failed controls and checks.
@@ -76,7 +81,7 @@ def _controls(some: Sequence[Statement], most: int) -> str:
 
 
 def listing(names: Sequence[str], most: int) -> str:
-    """Join distinct names with commas: at most `most` names, then the number of the rest."""
+    """Join distinct names with commas: at most `most` names, then how many more there are."""
     distinct = list(dict.fromkeys(names))
     rest = len(distinct) - most
     return ", ".join(distinct[:most]) + (f" and {rest} more" if rest > 0 else "")

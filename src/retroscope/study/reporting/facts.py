@@ -1,4 +1,4 @@
-"""Convert the stored facts of a study to the subject of a report."""
+"""Convert the stored facts about models and collections to the types that a report prints."""
 
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.typesetting.subject import (

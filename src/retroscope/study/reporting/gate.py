@@ -34,9 +34,9 @@ class Gate:
         text: the condition as it was typed.
         measure: the retrieval measure.
         collection: name of the collection, or "" for the first.
-        sign: a name in `SIGNS`.
+        sign: ">=", ">", "<=" or "<".
         limit: limit of the condition.
-        of_mean: whether it is about the estimate instead of the interval.
+        of_mean: whether the estimate must meet the condition, instead of the whole interval.
     """
 
     text: str
@@ -53,12 +53,12 @@ class Gate:
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """The outcome of a gate: whether it holds, with a line of text.
+    """The outcome of a gate: whether it holds, and why.
 
     Attributes:
         gate: the condition.
         holds: whether the condition is met, or False if it is undecided or in doubt.
-        text: the outcome in words.
+        text: the outcome as a line of text, with the effect and its interval.
     """
 
     gate: Gate
@@ -100,22 +100,22 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
 
 
 def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, doubts: Sequence[str] = ()) -> GateOutcome:
-    """Check whether a gate holds, from the effects by measure and collection.
+    """Return whether a gate holds for the effect on its measure and collection.
 
     Args:
-        estimates: effects by measure and collection.
+        estimates: effects of a study, each on one measure and collection.
         first: name of the first collection.
         doubts: reasons why no effect can be trusted, e.g. a failed self-test. With any, no gate holds.
     """
     where = gate.collection or first
-    matching = [one for one in estimates if (one.name, one.collection) == (gate.measure, where)]
+    matching = [effect for effect in estimates if (effect.name, effect.collection) == (gate.measure, where)]
     if not matching:
         return GateOutcome(gate, False, f"gate '{gate.text}' does not hold: {gate.measure} was not measured on {where}")
-    one = matching[0]
-    sizes = f"{signed(one.value)} {interval(one.low, one.high, effect=True)}, {count(one.n, 'query')}"
+    effect = matching[0]
+    sizes = f"{signed(effect.value)} {interval(effect.low, effect.high, effect=True)}, {count(effect.n, 'query')}"
     if doubts:
         return GateOutcome(gate, False, f"gate '{gate.text}' does not hold: {doubts[0]} ({sizes})")
-    outcome, holds = _outcome(gate, one)
+    outcome, holds = _outcome(gate, effect)
     return GateOutcome(gate, holds, f"gate '{gate.text}' {outcome} ({sizes})")
 
 
@@ -133,7 +133,7 @@ def _outcome(gate: Gate, one: "Estimate") -> tuple[str, bool]:
 
 
 def _needed(gate: Gate, one: "Estimate") -> str:
-    """Describe how many queries would decide the gate if the estimate stays the same, or "" if more would not help."""
+    """Describe how many queries would decide the gate if the estimate stays the same; "" if no number would."""
     room = abs(one.value - gate.limit)
     if not gate.is_met_by(one.value) or not room:
         return ""

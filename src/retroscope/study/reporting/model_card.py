@@ -24,7 +24,7 @@ def model_card(report: Report) -> str:
     """Return a complete model card with metadata and the section about fine-tuning.
 
     Raises:
-        AnalysisError: if the study compares no two models.
+        AnalysisError: if the study does not compare two models.
     """
     data = ModelCardData(model_name=report.subject.after.name, eval_results=list(_results(report)))
     return f"---\n{data.to_yaml()}\n---\n\n{section(report)}\n"
@@ -34,21 +34,21 @@ def card_document(report: Report) -> dict[str, Any]:
     """Return the document of `card --json`: metadata and section for a model card, as JSON-like values.
 
     Raises:
-        AnalysisError: if the study compares no two models.
+        AnalysisError: if the study does not compare two models.
     """
     data = ModelCardData(model_name=report.subject.after.name, eval_results=list(_results(report)))
     return {"schema": SCHEMA, "metadata": yaml.safe_load(data.to_yaml()), "section": section(report)}
 
 
 def into_card(report: Report, text: str, where: str = "") -> str:
-    """Insert the metadata and section of this study into a model card in place of those of an earlier study.
+    """Insert the section of a study and its metadata into a model card, replacing those of an earlier study.
 
     Args:
         text: text of the card, e.g. of README.md.
         where: path of the card, for an error.
 
     Raises:
-        AnalysisError: if the study compares no two models.
+        AnalysisError: if the study does not compare two models.
         SettingsError: if the card's metadata cannot be read.
     """
     try:
@@ -63,22 +63,22 @@ def into_card(report: Report, text: str, where: str = "") -> str:
     data, new = card.data, list(_results(report))
     if not isinstance(data, ModelCardData):
         raise TypeError(f"the metadata of this card have the type {type(data).__name__}, not ModelCardData")
-    replaced = {_measured(one) for one in new}
-    kept = [one for one in data.eval_results or () if _measured(one) not in replaced]
+    replaced = {_measured(result) for result in new}
+    unrelated = [result for result in data.eval_results or () if _measured(result) not in replaced]
     data.model_name = data.model_name or report.subject.after.name
-    data.eval_results = [*kept, *new]
+    data.eval_results = [*unrelated, *new]
     card.text = _with_section(card.text, section(report))
     return str(card)
 
 
 def section(report: Report) -> str:
-    """Return the section as Markdown between two comments, which mark it for later replacement.
+    """Return the section as Markdown, between two HTML comments by which it can be found and replaced later.
 
     Raises:
-        AnalysisError: if the study compares no two models.
+        AnalysisError: if the study does not compare two models.
     """
     answer, subject = _answer(report), report.subject
-    measured = [one for s in report.sections.values() for one in s.estimates]
+    effects = [effect for s in report.sections.values() for effect in s.estimates]
     version = subject.versions.get("retroscope", "")
     lines = [
         BEGIN,
@@ -93,7 +93,7 @@ def section(report: Report) -> str:
         "",
         "| collection | measure | before | after | change | p | queries |",
         "|---|---|---|---|---|---|---|",
-        *map(_row, measured),
+        *map(_row, effects),
         "",
         f"Intervals: {exact_percent(subject.statistics.level)}, over queries; p is corrected. Measured with "
         f"Retroscope {escaped(version)}.",
@@ -124,30 +124,30 @@ def _row(one: Estimate) -> str:
 
 
 def _cells(*texts: str) -> str:
-    """Return a row of a table."""
+    """Return the texts as one row of a Markdown table."""
     return f"| {' | '.join(map(escaped, texts))} |"
 
 
 def _results(report: Report) -> Iterator[EvalResult]:
     """Yield the retriever's result for each collection and measure, with its change from the backbone."""
     _answer(report)
-    for one in (one for s in report.sections.values() for one in s.estimates):
+    for effect in (effect for s in report.sections.values() for effect in s.estimates):
         change = {
-            "before": one.before,
-            "change": one.value,
-            "ci_low": one.low,
-            "ci_high": one.high,
-            "p": one.p,
-            "queries": one.n,
+            "before": effect.before,
+            "change": effect.value,
+            "ci_low": effect.low,
+            "ci_high": effect.high,
+            "p": effect.p,
+            "queries": effect.n,
         }
         yield EvalResult(
             task_type=TASK[0],
             task_name=TASK[1],
-            dataset_type=slug(one.collection),
-            dataset_name=one.collection,
-            metric_type=metric_type(one.name),
-            metric_name=one.name,
-            metric_value=clean(one.after),
+            dataset_type=slug(effect.collection),
+            dataset_name=effect.collection,
+            metric_type=metric_type(effect.name),
+            metric_name=effect.name,
+            metric_value=clean(effect.after),
             metric_args={name: clean(value) for name, value in change.items()},
         )
 
@@ -164,12 +164,12 @@ def metric_type(measure: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name in lower-case letters, digits and hyphens."""
+    """Convert a name to lower-case letters, digits and hyphens, e.g. "MS MARCO" to "ms-marco"."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "collection"
 
 
 def _with_section(text: str, new: str) -> str:
-    """Return a text in which the section is replaced, or appended if it is missing."""
+    """Return the text of a card in which our section is replaced by `new`, or `new` is appended if it has none."""
     begin, end = text.find(BEGIN), text.find(END)
     if 0 <= begin < end:
         return f"{text[:begin]}{new}{text[end + len(END) :]}"

@@ -5,7 +5,7 @@ from retroscope.study.reporting.report import Report
 
 
 def answer_html(report: Report) -> str:
-    """Return the answer of a study as HTML; for a single model, a table of its measurements."""
+    """Return the answer of a study as an HTML table. For a study of one model, list what was measured."""
     title, answer = report.subject.title, report.answer
     if answer is None:
         return html_table(title, [(name, "measured") for name in report.sections])

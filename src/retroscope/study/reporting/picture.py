@@ -1,4 +1,4 @@
-"""The figure beside the answer: one panel for each analysis, a value by layer before and after."""
+"""The figure beside the answer: a panel for each analysis with a curve by layer, before and after fine-tuning."""
 
 from collections.abc import Mapping
 
@@ -18,15 +18,15 @@ NAME = "answer"
 
 
 def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
-    """Return the panels of all sections, one below the other, or None if no section has one."""
+    """Draw the curves by layer of all sections, one panel below the other, or return None if there are none."""
     drawn = [section.curves for section in sections.values() if section.curves is not None]
     if not drawn:
         return None
-    frame = pd.concat([_points(one) for one in drawn], ignore_index=True)
+    frame = pd.concat([_points(panel_curves) for panel_curves in drawn], ignore_index=True)
     y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=True))
     panel = curves(layer_axis(subject.layer_names), frame, y).properties(**PANEL)
-    chart = facets(panel, frame, "panel", [one.title for one in drawn], columns=1)
-    words = " ".join(f"{one.title}: {_ends(one, subject)}" for one in drawn)
+    chart = facets(panel, frame, "panel", [panel_curves.title for panel_curves in drawn], columns=1)
+    words = " ".join(f"{panel_curves.title}: {_ends(panel_curves, subject)}" for panel_curves in drawn)
     return Figure(NAME, "Before and after, by layer", _key(subject), words, chart)
 
 
@@ -38,7 +38,7 @@ def _key(subject: Subject) -> str:
 
 
 def _points(one: LayerCurves) -> pd.DataFrame:
-    """Return the rows of one panel, including those of the chance level."""
+    """Return the data of one panel: a row for each series and layer, including the chance level as a series."""
     frame = one.frame.rename(columns={"side": "series"})
     layers = sorted(set(frame["layer"])) if one.chance is not None else []
     chance = pd.DataFrame({"layer": layers, "series": CHANCE, "value": one.chance})
@@ -47,7 +47,7 @@ def _points(one: LayerCurves) -> pd.DataFrame:
 
 
 def _ends(one: LayerCurves, subject: Subject) -> str:
-    """Describe a curve's values at the last layer, before and after."""
+    """Return a sentence with the values at the last layer, before and after fine-tuning."""
     last = one.frame[one.frame["layer"] == one.frame["layer"].max()].set_index("side")["value"]
     layer = subject.layer_label(int(one.frame["layer"].max()))
     return f"{last[BEFORE]:.3f} before and {last[AFTER]:.3f} after at layer {layer}."

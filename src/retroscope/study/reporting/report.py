@@ -34,7 +34,7 @@ class Report:
     """Report of a study: its subject, and the sections of all analyses.
 
     Attributes:
-        subject: what was studied.
+        subject: title, models, collections and settings of the study.
         sections: analysis -> its section, in reading order.
     """
 
@@ -43,49 +43,49 @@ class Report:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Return the verdict: all conclusions of the study, with those of the first screen first."""
+        """Return the verdict: all statements of the study in the order in which `show --all` prints them."""
         return verdict(self.sections, self.subject, first_cards(self.sections))
 
     @cached_property
     def answer(self) -> Answer | None:
-        """Return the answer of the study, or None if no analysis states what fine-tuning did."""
+        """Return the answer of the study, or None if no section states the effect of fine-tuning."""
         controls = controls_of(every_statement(self.sections))
         absent = missing(self.subject, self.sections)
         return answer_of(self._marked, self.subject, controls, self.verdict.alarms, absent)
 
     @property
     def _marked(self) -> dict[str, Section]:
-        """Return the sections, in which the cards of models with a failed self-test are marked as doubtful."""
-        return {name: replace(one, cards=tuple(marked(card, self.subject) for card in one.cards))
-                for name, one in self.sections.items()}  # fmt: skip
+        """Return the sections with every card marked as doubtful that rests on a model with a failed self-test."""
+        return {name: replace(section, cards=tuple(marked(card, self.subject) for card in section.cards))
+                for name, section in self.sections.items()}  # fmt: skip
 
     @cached_property
     def picture(self) -> Figure | None:
-        """Return the figure beside the answer."""
+        """Return the figure beside the answer, or None if the study has no answer or no curves by layer."""
         from retroscope.study.reporting.picture import picture  # altair is slow to import
 
         return None if self.answer is None else picture(self.sections, self.subject)
 
     @property
     def figures(self) -> list[Figure]:
-        """Return the figures of all sections. Their names are distinct."""
+        """Return the figures of all sections, which have distinct names."""
         return list(
             merge_named([{figure.name: figure for figure in s.figures} for s in self.sections.values()]).values()
         )
 
     @property
     def tables(self) -> dict[str, PaperTable]:
-        """Return the tables of all sections, for page and paper. Their names are distinct."""
+        """Map the name of each table of all sections to the table, as the page and a paper show it."""
         return merge_named([section.tables for section in self.sections.values()])
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return the data of all sections for the page's scripts. Their names are distinct."""
+        """Map the name of each data set of all sections to its JSON-like value, for the scripts of the page."""
         return merge_named([section.data() for section in self.sections.values()])
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
-        """Map the label of each difference, or other interval, to its method."""
+        """Map the label of each table of differences (or other numbers) to its method, e.g. test and correction."""
         methods: dict[str, Mapping[str, Any]] = {}
         for section in self.sections.values():
             methods |= {label: {**d.method, "alpha": alpha(d)} for label, d in section.differences.items()}
@@ -94,11 +94,11 @@ class Report:
 
     @cached_property
     def certainties(self) -> dict[str, Certainty]:
-        """Return the half-width of the main interval of every analysis that pairs both models."""
+        """Map each analysis that pairs both models by query to the half-width of its main interval."""
         return certainties(self.sections, self.subject.measures[0]) if self.subject.measures else {}
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """Return every table of numbers, and the statements of the verdict as a table."""
+        """Map the name of each table of numbers (CSV) to the table. "verdict" has all statements."""
         return merge_named([*(section.frames for section in self.sections.values()), {"verdict": self._sentences()}])
 
     def _sentences(self) -> pd.DataFrame:
@@ -111,7 +111,7 @@ class Report:
         return frame.assign(ci_low=[low for low, _ in ends], ci_high=[high for _, high in ends])
 
     def document(self) -> dict[str, Any]:
-        """Return the content of `summary.json`, with every analysis under its name."""
+        """Return the content of `summary.json`. Under "analyses", each analysis has its results by its name."""
         subject = self.subject
         head = {
             "schema": SCHEMA,
@@ -120,12 +120,12 @@ class Report:
             "answer": None if self.answer is None else self.answer.document(),
             "statements": [s.document() for s in self.verdict.everything()],
             "unconfirmed": [s.document() for s in self.verdict.unconfirmed],
-            "not_yet_run": [asdict(one) for one in subject.not_yet_run],
+            "not_yet_run": [asdict(step) for step in subject.not_yet_run],
             "caveats": list(subject.caveats),
             "collections": [asdict(collection) for collection in subject.collections],
             "analyses": {name: section.document for name, section in self.sections.items()},
             "statistics": self.methods,
-            "certainty": {name: asdict(one) for name, one in self.certainties.items()},
+            "certainty": {name: asdict(certainty) for name, certainty in self.certainties.items()},
             "settings": dict(subject.settings),
             "versions": dict(subject.versions),
             "timings": dict(subject.timings),
@@ -140,7 +140,7 @@ def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Pa
     Each part of an earlier report is replaced as a whole. Other files stay.
 
     Args:
-        page_only: write only the page, without the folders of tables and figures.
+        page_only: write page and summary, but not the folders of tables and figures.
     """
     from retroscope.typesetting.charts.drawing import write_figures  # slow to import, and a terminal shows no figure
 
@@ -159,7 +159,7 @@ def render(report: Report) -> str:
     """Render the page of the report as HTML."""
     from retroscope.typesetting.page import fill
 
-    pending = {one.analysis for one in report.subject.not_yet_run}
+    pending = {step.analysis for step in report.subject.not_yet_run}
     pages = [
         _section_page(known, report.sections.get(name), report.subject)
         for name, known in analyses().items()
@@ -178,7 +178,7 @@ def render(report: Report) -> str:
 
 
 def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
-    """Return a figure as SVG with description and caption, for the page without a script."""
+    """Return the SVG and the caption of a figure, which the page shows without scripts, or None without a figure."""
     from retroscope.typesetting.charts.drawing import svg
     from retroscope.typesetting.page import inline_svg
 
@@ -188,7 +188,7 @@ def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
 
 
 def _section_page(analysis: Analysis, section: Section | None, subject: Subject) -> "SectionPage":
-    """Return a section for the page; if an analysis has not run yet, its section is empty."""
+    """Return the section of an analysis for the page, or an empty section if the analysis has not run yet."""
     from retroscope.typesetting.page import SectionPage
 
     if section is None:

@@ -1,6 +1,4 @@
-"""Reported: the result and the section of an analysis with their inputs, so that a study makes them again only where an
-input has changed.
-"""
+"""The type `Reported`: result and section of an analysis, which are made again only if their inputs have changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from retroscope.typesetting.subject import CollectionFacts, Model, Subject
 
 @dataclass(frozen=True)
 class SectionSubject:
-    """The parts of a study's subject that its sections read: all but caveats and times, which each step changes."""
+    """What sections read of a study. Caveats and times, which change after every analysis, are not included."""
 
     title: str
     models: Mapping[str, Model]
@@ -23,7 +21,7 @@ class SectionSubject:
 
     @classmethod
     def of(cls, subject: Subject) -> "SectionSubject":
-        """Return these parts of a subject."""
+        """Return the fields of a study's subject that sections read."""
         return cls(subject.title, subject.models, subject.collections, subject.trainings, subject.settings)
 
 
@@ -32,7 +30,9 @@ class Reported:
     """The result and the section of an analysis, and the inputs from which they were made.
 
     Attributes:
-        about: the part of the study's subject that sections read.
+        about: what the section reads of the study.
+        measurements: measurements of the analysis, one for each collection.
+        needed: name of another analysis that this one needs -> what was reported of it.
         section: section of the analysis, or None if there is nothing to report.
     """
 
@@ -45,8 +45,8 @@ class Reported:
     def is_of(
         self, about: SectionSubject, measurements: Sequence[Measurement], needed: Mapping[str, "Reported"]
     ) -> bool:
-        """Return whether the result was made from exactly these inputs, and for an equal subject."""
+        """Return whether the result was made from exactly these inputs."""
         own, others = (*self.measurements, *self.needed.values()), (*measurements, *needed.values())
         if about != self.about or len(own) != len(others) or self.needed.keys() != needed.keys():
             return False
-        return all(one is other for one, other in zip(own, others, strict=True))
+        return all(mine is theirs for mine, theirs in zip(own, others, strict=True))

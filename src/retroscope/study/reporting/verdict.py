@@ -1,8 +1,8 @@
-"""The verdict of a study: the conclusions of all sections in order of importance, and doubts about them.
+"""The verdict of a study: the statements of all sections in order of importance, and doubts about them.
 
 Rules, each tested:
-- a difference is significant only when its corrected p is below alpha. Two are equivalent only when the equivalence
-  test says so. Anything else is not significant, or has too few queries, never "no difference";
+- a difference is significant only if its corrected p is below alpha, and two models are equivalent only if the
+  equivalence test says so. Otherwise a difference is not significant or has too few queries, never "no difference";
 - controls and self-tests that failed come first, and every conclusion that rests on them is marked;
 - then come the statements that answer the questions of the first screen, then the others in reading order;
 - statements that a control puts in doubt are not in the verdict. They are counted, and printed in their own section.
@@ -21,13 +21,13 @@ from retroscope.typesetting.subject import Subject
 
 @dataclass(frozen=True)
 class Verdict:
-    """The conclusions of a study: failed controls, the headline statements, and all others.
+    """The statements of a study: failed controls, the headline statement, and all others.
 
     Attributes:
-        headline: statement on retrieval, or None if one model was measured.
-        alarms: reasons to doubt an instrument.
-        statements: all other conclusions. Those that answer a question of the first screen come first.
-        unconfirmed: conclusions that a control puts in doubt.
+        headline: statement on the headline measure of retrieval, or None if one model was measured.
+        alarms: statements about failed controls, self-tests and checks.
+        statements: all other statements, first those behind the cards of the answer.
+        unconfirmed: statements that a control puts in doubt.
     """
 
     headline: Statement | None
@@ -36,7 +36,7 @@ class Verdict:
     unconfirmed: tuple[Statement, ...] = ()
 
     def everything(self) -> tuple[Statement, ...]:
-        """Return failed controls, then the headline statements, then all others."""
+        """Return the statements about failed controls, then the headline statement, then all others."""
         return (*self.alarms, *([self.headline] if self.headline else []), *self.statements)
 
 
@@ -44,12 +44,12 @@ def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[C
     """Order the statements of all sections as a verdict, and mark those of models with failed self-tests.
 
     Args:
-        cards: cards of the answer. Their statements come first.
+        cards: cards of the answer. The statements behind them come first.
     """
     first = {(card.statement.name, card.statement.text): place for place, card in enumerate(cards)}
     marked = [with_self_tests(s, subject) for s in _conclusions(sections)]
     marked = sorted(marked, key=lambda s: first.get((s.name, s.text), len(first)))  # stable: else in reading order
-    unconfirmed = [s for name, one in sections.items() for s in placed(one.unconfirmed, name)]
+    unconfirmed = [s for name, section in sections.items() for s in placed(section.unconfirmed, name)]
     warnings = carried_warnings(sections)
     headlines = [s for s in marked if s.headline]
     calm = [s for s in marked if not s.failed and not s.headline]
@@ -67,7 +67,7 @@ def placed(statements: Sequence[Statement], section: str) -> list[Statement]:
 
 
 def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
-    """Return the statements in reading order, with details only if no section summarises them."""
+    """Yield the statements in reading order, without details that the section of another analysis summarises."""
     known = analyses()
     summed_up = {other for name in sections if name in known for other in known[name].sums_up}
     for name, section in sections.items():
@@ -78,8 +78,8 @@ def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
 
 def every_statement(sections: Mapping[str, Section]) -> Iterator[Statement]:
     """Yield every statement of every section, including details and unconfirmed ones."""
-    for name, one in sections.items():
-        yield from placed((*one.statements, *one.details, *one.unconfirmed), name)
+    for name, section in sections.items():
+        yield from placed((*section.statements, *section.details, *section.unconfirmed), name)
 
 
 def _counted(sections: Mapping[str, Section]) -> list[Statement]:
@@ -101,8 +101,8 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
 
 
 def carried_warnings(sections: Mapping[str, Section]) -> list[Statement]:
-    """Return each warning of the measurements once: as an alarm if scores have it, else as a caution."""
-    found: dict[str, tuple[bool, str]] = {}
+    """Return each warning once: as an alarm if a model's scores have it, as a caution if only their comparison does."""
+    warnings: dict[str, tuple[bool, str]] = {}
     for name, section in sections.items():
         for difference in section.differences.values():
             sides = (("before", difference.before), ("after", difference.after))
@@ -111,11 +111,11 @@ def carried_warnings(sections: Mapping[str, Section]) -> list[Statement]:
                 for side, scores in sides
                 for warning in scores.warnings
             }
-            found.update(
+            warnings.update(
                 {carried.get(w, f"({difference.name}): {w}"): (w in carried, name) for w in difference.warnings}
             )
     return [
         Statement("warnings", State.FAILED if alarm else State.MEASURED,
                   f"{'Warning' if alarm else 'Caution'} {text}", (), code="warning", caution=not alarm, section=name)
-        for text, (alarm, name) in found.items()
+        for text, (alarm, name) in warnings.items()
     ]  # fmt: skip

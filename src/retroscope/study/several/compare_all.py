@@ -24,18 +24,18 @@ def compare_all(
 ) -> StudySet:
     """Measure a backbone and each of several retrievers fine-tuned from it, as `compare` does.
 
-    The backbone's texts are encoded once: its vectors are read from the cache for every study but the first.
+    The backbone encodes the texts only for the first study. For the other studies, its vectors are read from the cache.
 
     Args:
         before: the backbone.
-        afters: retrievers of distinct names, e.g. checkpoints of one training, or rivals.
+        afters: retrievers of distinct names, e.g. checkpoints of one training, or competing models.
         collection, settings, also, cache, progress: as for `compare`.
 
     Raises:
-        SettingsError: if two retrievers have one name.
+        SettingsError: if two retrievers have the same name.
         EncoderError: if the layers of a retriever cannot be paired with those of the backbone.
     """
-    check_distinct([one.name for one in afters])
+    check_distinct([after.name for after in afters])
     studies = {
         after.name: compare(before, after, collection, settings, also=also, cache=cache, progress=progress)
         for after in afters

@@ -1,4 +1,4 @@
-"""Names of a set's retrievers and of their folders, determined before a model is loaded. No torch."""
+"""Names of the retrievers of a set and of their folders, known before a model is loaded. No torch."""
 
 import re
 from collections.abc import Sequence
@@ -38,10 +38,10 @@ def folder_name(name: str) -> str:
 
 
 def check_distinct(names: Sequence[str]) -> list[str]:
-    """Return the folder name of every retriever, and refuse two names that differ only in case.
+    """Return the folder name of every retriever, and refuse folder names that are equal or differ only in case.
 
     Raises:
-        SettingsError: with the repeated names.
+        SettingsError: with the names that share a folder.
     """
     folders = [folder_name(name) for name in names]
     folded = [folder.casefold() for folder in folders]

@@ -1,4 +1,4 @@
-"""Outcome of a set of studies at some time, which a command writes and prints."""
+"""Outcome of a set of studies that is running or finished, which a command writes and prints."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ from retroscope.study.several.study_set import StudySet
 
 @dataclass(frozen=True, eq=False)
 class SetOutcome:
-    """The finished studies of a set, and the latest study.
+    """The finished studies of a set, and the study that is running or was finished last.
 
     Attributes:
-        name: name of the retriever that was measured last.
+        studies: the finished studies, and the names of the retrievers that are not measured yet.
+        name: name of the retriever of that study.
         out: folder of the set.
-        current: study of that retriever, or None if it was read from an earlier run.
+        current: outcome of that study, or None if the study was read from an earlier run.
     """
 
     studies: StudySet
@@ -32,7 +33,7 @@ class SetOutcome:
         return not self.studies.pending
 
     def write(self, folder: Path) -> Path | None:
-        """Write the latest study, and the overview of all finished ones, and return the path of the page."""
+        """Write the current study and the overview of the finished studies, and return the path of the overview."""
         page = folder / PAGE
         if self.current is not None:
             own = self.current.write(folder / folder_name(self.name))

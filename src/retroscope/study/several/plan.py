@@ -1,4 +1,4 @@
-"""Plan a set of studies with a common total, and run them one after another with shared encodings.
+"""Plan a set of studies, with their total time, and run them one after another with a shared cache of vectors.
 
 One retriever is loaded at a time: its study is planned, the retriever is dropped, and it is loaded again for the run.
 """
@@ -30,12 +30,12 @@ MakePlan = Callable[[StudySettings, Progress], Runnable]
 
 @dataclass(frozen=True)
 class Foreseen:
-    """Planned work of one retriever's study, given the results that earlier studies store.
+    """The plan of one retriever's study. Vectors that an earlier study of the set encodes count as stored.
 
     Attributes:
-        lines: the plan in words, without times.
-        document: JSON-like.
-        measured: whether a finished study exists and is read.
+        lines: lines of the plan, without times.
+        document: the plan as JSON-like values.
+        measured: whether the study is already finished, so that it is read instead of measured.
     """
 
     name: str
@@ -51,7 +51,7 @@ class SetPlan:
     Attributes:
         names: names of the retrievers.
         settings: settings of the study of each retriever.
-        foreseen: plan of each study, as it is printed.
+        foreseen: plan of each study, for printing.
         make: function that loads a retriever and plans its study.
         out: folder of the set. Its finished studies are read instead of measured. If None, none is read.
         notes: lines printed below the plan.
@@ -67,15 +67,15 @@ class SetPlan:
     @property
     def collections(self) -> list[str]:
         """Return the names of the collections of the set."""
-        return [one["name"] for one in self.foreseen[0].document["collections"]]
+        return [collection["name"] for collection in self.foreseen[0].document["collections"]]
 
     def lines(self) -> list[str]:
-        """Return the lines of the plan for `--dry-run`, with a common total."""
+        """Return the lines that `--dry-run` prints: the plan and time of each study, and the total time."""
         lines: list[str] = []
-        for number, one in enumerate(self.foreseen, start=1):
-            lines += [f"study {number} of {len(self.names)}: {one.name}", *(f"  {line}" for line in one.lines)]
+        for number, study in enumerate(self.foreseen, start=1):
+            lines += [f"study {number} of {len(self.names)}: {study.name}", *(f"  {line}" for line in study.lines)]
         width = max(map(len, self.names))
-        rows = [f"  {one.name:<{width}}  {estimate(one.document['seconds'])}" for one in self.foreseen]
+        rows = [f"  {study.name:<{width}}  {estimate(study.document['seconds'])}" for study in self.foreseen]
         total = self.document()
         cache = self.foreseen[0].document["cache"]
         end = f"in all about {estimate(total['seconds'])}, and {total['bytes'] / MIB:,.0f} MiB in {cache}"
@@ -83,26 +83,26 @@ class SetPlan:
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON-like values: the plan of every study, and the totals."""
-        studies = [{"name": one.name, "measured": one.measured, **one.document} for one in self.foreseen]
-        totals = {name: sum(one.document[name] for one in self.foreseen) for name in ("bytes", "seconds")}
+        studies = [{"name": plan.name, "measured": plan.measured, **plan.document} for plan in self.foreseen]
+        totals = {name: sum(plan.document[name] for plan in self.foreseen) for name in ("bytes", "seconds")}
         return {"schema": SCHEMA, **totals, "studies": studies}
 
     def run(self, progress: Progress) -> Iterator[SetOutcome]:
         """Run one study after another, and yield the outcome of the set after every analysis."""
-        done: dict[str, Study] = {}
+        finished: dict[str, Study] = {}
         folder = self.out or Path()
         for number, (name, settings) in enumerate(zip(self.names, self.settings, strict=True)):
             pending = self.names[number + 1 :]
             if self.foreseen[number].measured:
-                done[name] = load_study(folder / folder_name(name))
-                yield SetOutcome(StudySet(dict(done), pending), name, folder)
+                finished[name] = load_study(folder / folder_name(name))
+                yield SetOutcome(StudySet(dict(finished), pending), name, folder)
                 continue
             outcome = None
             for outcome in self.make(settings, progress).run(progress):
                 if outcome.is_final:
-                    done[name] = outcome.study
+                    finished[name] = outcome.study
                 waiting = pending if outcome.is_final else (name, *pending)
-                yield SetOutcome(StudySet(dict(done), waiting), name, folder, outcome)
+                yield SetOutcome(StudySet(dict(finished), waiting), name, folder, outcome)
             if outcome is not None:
                 outcome.close()  # it is written by now
 
@@ -117,20 +117,20 @@ def plan_set(
     again: bool = False,
     notes: Sequence[str] = (),
 ) -> SetPlan:
-    """Plan every study of a set. Encodings of an earlier study count as stored for later ones.
+    """Plan every study of a set. Vectors that one study encodes count as stored for the studies after it.
 
     Args:
         names: names of the retrievers.
-        settings: settings of the study of each retriever. They differ in the retriever alone.
+        settings: settings of the study of each retriever, which are equal except for the retriever.
         make: function that loads a retriever and plans its study.
-        out: folder of the set. If None, no study is finished.
-        again: also measure studies that are already finished.
+        out: folder of the set, whose finished studies are not measured again. If None, all studies are measured.
+        again: measure finished studies in `out` again.
         notes: lines printed below the plan.
     """
     foreseen: list[Foreseen] = []
     stored: set[str] = set()
-    for name, one in zip(names, settings, strict=True):
-        plan = _sharing(make(one, progress).plan, stored)
+    for name, own in zip(names, settings, strict=True):
+        plan = _sharing(make(own, progress).plan, stored)
         if out is not None and not again and is_measured(plan, out / folder_name(name)):
             foreseen.append(Foreseen(name, (MEASURED_BEFORE,), plan.document() | NOTHING_TO_DO, measured=True))
             continue
@@ -141,7 +141,7 @@ def plan_set(
 
 def _sharing(plan: StudyPlan, stored: Set[str]) -> StudyPlan:
     """Return the plan of a study in which towers encoded by an earlier study count as stored."""
-    towers = [{**one, "stored": True, "seconds": 0.0} if one["key"] in stored else one for one in plan.towers]
+    towers = [{**tower, "stored": True, "seconds": 0.0} if tower["key"] in stored else tower for tower in plan.towers]
     return replace(plan, towers=tuple(cast(list[TowerWork], towers)))
 
 
@@ -154,38 +154,41 @@ def sized_settings(
     *,
     begun: Sequence[Path],
 ) -> tuple[Sequence[StudySettings], list[str]]:
-    """Return the settings with equal analysis sizes for all studies of the set, and describe the choice.
+    """Return the settings of all studies with the same sample sizes, and lines that describe these sizes.
 
     Args:
-        seconds: seconds that all studies together may take. If None, the sizes stay.
-        given: analyses whose settings the user gave. They keep their size.
-        begun: folders of the studies. The first stored study determines the sizes. If empty, no stored study does.
+        seconds: seconds that all studies together may take. If None, the sizes do not change.
+        given: analyses whose settings the user gave. Their sizes do not change.
+        begun: folders of the studies. If they hold studies that differ only in sizes, the sizes of the first of these
+            are used.
 
     Raises:
-        SettingsError: if what has no sizes takes longer.
+        SettingsError: if the stages without a choice of size (e.g. encoding) already take longer.
     """
     if seconds is None:
         return settings, []
-    for one, folder in zip(settings, begun, strict=False):
-        stored = as_stored(one, folder, given)
+    for own, folder in zip(settings, begun, strict=False):
+        stored = as_stored(own, folder, given)
         if stored is not None:
-            return [replace(other, analyses=stored.analyses) for other in settings], [f"sizes as {folder} has them"]
+            sized = [replace(other, analyses=stored.analyses) for other in settings]
+            return sized, [f"sample sizes of the study in {folder}"]
     return _fitted(settings, make, progress, seconds, given)
 
 
 def _fitted(
     settings: Sequence[StudySettings], make: MakePlan, progress: Progress, seconds: float, given: Collection[str]
 ) -> tuple[list[StudySettings], list[str]]:
-    """Return settings with sizes with which all studies together fit into a time, and describe the choice.
+    """Return settings with sample sizes with which all studies fit into a time, and lines that describe these sizes.
 
-    The sizes are those that fit the slowest study: what all take besides is taken off, and each gets an equal share.
+    The time of all stages without a choice of size is subtracted. Every study gets an equal part of the remaining time,
+    and the sizes are those with which the slowest study fits into its part.
 
     Raises:
-        SettingsError: if what has no sizes takes longer.
+        SettingsError: if the stages without a choice of size (e.g. encoding) already take longer.
     """
     fixed, slowest, most, stored = 0.0, None, -1.0, set[str]()
-    for one in settings:
-        plan = _sharing(make(one, progress).plan, stored)
+    for values in settings:
+        plan = _sharing(make(values, progress).plan, stored)
         stored |= {tower["key"] for tower in plan.towers}
         own = fixed_seconds(plan, given)
         fixed += own
@@ -193,11 +196,11 @@ def _fitted(
             slowest, most = plan, sum(plan.seconds.values()) - own
     if slowest is None or fixed > seconds:
         raise SettingsError(
-            f"a time of {estimate(seconds)} is too short for {count(len(settings), 'study')}: the parts that cannot be "
-            f"reduced take about {estimate(fixed)}",
+            f"a time of {estimate(seconds)} is too short for {count(len(settings), 'study')}: the stages that cannot "
+            f"be shortened take about {estimate(fixed)}",
             where="--time",
             fix="give more time, fewer retrievers, or a collection of fewer passages",
         )
     share = fixed_seconds(slowest, given) + (seconds - fixed) / len(settings)
-    chosen = fit(slowest, share, given)
-    return [replace(one, analyses=chosen.settings.analyses) for one in settings], chosen.lines()
+    fitted = fit(slowest, share, given)
+    return [replace(values, analyses=fitted.settings.analyses) for values in settings], fitted.lines()

@@ -20,7 +20,7 @@ from retroscope.study.study import Study
 
 @dataclass(frozen=True, eq=False)
 class StudySet:
-    """Studies of several retrievers. `set["NAME"]` is the study of one of them.
+    """Studies of one backbone and several retrievers. `set["NAME"]` is the study of the retriever NAME.
 
     Attributes:
         studies: name of a retriever -> its study.
@@ -53,7 +53,7 @@ class StudySet:
         """Return an overview of the studies side by side.
 
         Args:
-            folder: folder of the set. The pages of its studies are below it.
+            folder: folder of the set, in which the pages of its studies are.
         """
         return overview_of(self._members(path_of(folder)), self.pending)
 
@@ -66,8 +66,8 @@ class StudySet:
         """Write every study below `folder`, and the overview as its report.html, and return the path of that page.
 
         Args:
-            folder: folder to write to. The study of a retriever is in the subfolder of its name.
-            overwrite: replace other studies, too.
+            folder: folder to write to. The study of each retriever is written to a subfolder with its name.
+            overwrite: whether other studies in the folder are replaced.
 
         Raises:
             SettingsError: if the folder holds files that no study wrote, or holds other studies and `overwrite` is
@@ -89,10 +89,10 @@ class StudySet:
         return write_overview(overview, page)
 
     def summary(self, folder: PathLike = ".") -> dict[str, Any]:
-        """Return the overview as JSON-like values, for other programs.
+        """Return the overview as JSON-like values, which `--json` prints.
 
         Args:
-            folder: folder of the set. Addresses of the studies' pages are relative to it.
+            folder: folder of the set, to which the links to the pages of the studies are relative.
         """
         return self.overview(folder).document(path_of(folder) / PAGE)
 
@@ -106,7 +106,7 @@ def set_members(folder: Path) -> tuple[NamedStudy, ...]:
     """Read the studies of a set from its folder.
 
     Raises:
-        AnalysisError: if there is no set.
+        AnalysisError: if the folder holds no set of studies.
         DamageError: if one of its files is damaged.
     """
     if not is_set(folder):
@@ -123,12 +123,12 @@ def load_set(folder: PathLike) -> StudySet:
     """Read a set of studies that `compare` wrote, without loading a model or torch.
 
     Raises:
-        AnalysisError: if there is no set.
+        AnalysisError: if the folder holds no set of studies.
         DamageError: if one of its files is damaged.
     """
     home = path_of(folder)
     pending = tuple(read_document(home / SET)["not_yet_run"]) if is_set(home) else ()
-    return StudySet({one.name: one.study for one in set_members(home)}, pending)
+    return StudySet({member.name: member.study for member in set_members(home)}, pending)
 
 
 def is_set(folder: Path) -> bool:
@@ -137,5 +137,9 @@ def is_set(folder: Path) -> bool:
 
 
 def expanded(folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of single studies. The folder of a set is replaced by those of its studies."""
-    return [place for one in folders for place in ([m.folder for m in set_members(one)] if is_set(one) else [one])]
+    """Return the folders of all studies: of each single study, and of every study of each set."""
+    return [
+        place
+        for folder in folders
+        for place in ([member.folder for member in set_members(folder)] if is_set(folder) else [folder])
+    ]

@@ -19,12 +19,12 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
     """Write the scores of every test collection, then `about` as completion record, and return the scores as read back.
 
     Args:
-        about: key of the cell, and everything else that is recorded.
+        about: content of the completion record: the key of the cell, its levels, and the record of its training.
     """
     remove_whole(place / SCORES)  # of a run that was stopped while it wrote them, or damaged
-    for name, one in scores.items():
-        one.save(place / SCORES, group_of(tests[name]))
-    means = {name: {str(m): float(v) for m, v in one.mean().to_series().items()} for name, one in scores.items()}
+    for name, of_test in scores.items():
+        of_test.save(place / SCORES, group_of(tests[name]))
+    means = {name: {str(m): float(v) for m, v in own.mean().to_series().items()} for name, own in scores.items()}
     files = checksums_of(place / SCORES)
     write_document(place / DONE, impersonal(clean({"schema": SCHEMA, **about, "means": means, "files": files})))
     return _scores(place, files, tests)
@@ -34,7 +34,7 @@ def is_complete(place: Path, key: str) -> bool:
     """Return whether the scores of a cell are completely stored, or False if the completion record is damaged.
 
     Raises:
-        TrainingError: if it has another key.
+        TrainingError: if the record has another key, because the cell belongs to another training ablation.
     """
     try:
         return _document(place, key) is not None
@@ -43,10 +43,10 @@ def is_complete(place: Path, key: str) -> bool:
 
 
 def stored_scores(place: Path, key: str, tests: Tests) -> dict[str, Scores] | None:
-    """Return the stored scores of a complete cell, or None if it is incomplete or damaged.
+    """Map each test collection to the stored scores of a cell, or return None if the cell is incomplete or damaged.
 
     Raises:
-        TrainingError: if it has another key.
+        TrainingError: if the record has another key, because the cell belongs to another training ablation.
     """
     try:
         document = _document(place, key)
@@ -72,11 +72,11 @@ def _document(place: Path, key: str) -> dict[str, Any] | None:
 
 
 def _scores(place: Path, checksums: Mapping[str, str], tests: Tests) -> dict[str, Scores]:
-    sealed = Sealed(place / SCORES, checksums, "repeat the command: it makes this cell again")
+    sealed = Sealed(place / SCORES, checksums, "repeat the command, which trains and tests this cell again")
     store = store_of({name: sealed.read(name) for name in checksums})
     return {name: scores_in(store, group_of(test)) for name, test in tests.items()}
 
 
 def group_of(test: Collection) -> str:
-    """Return the group name for the scores of a test collection, made from its fingerprint."""
+    """Return the name of the zarr group for the scores of a test collection, made from its fingerprint."""
     return f"test-{test.fingerprint[:16]}"

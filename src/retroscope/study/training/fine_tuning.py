@@ -39,7 +39,7 @@ class TrainJob:
 
     @property
     def key(self) -> str:
-        """Return the SHA-256 of all that determines the trained weights."""
+        """Return the SHA-256 of everything that determines the trained weights."""
         towers = [self.backbone.query.fingerprint, self.backbone.passage.fingerprint, self.backbone.similarity]
         dev = "" if self.dev is None else self.dev.fingerprint
         key_parts = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by(), n_processes()]
@@ -66,12 +66,12 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
     """Fine-tune into `folder`, or resume a stopped run there, and return the document of `train --json`.
 
     Raises:
-        TrainingError: if the folder belongs to something else.
-        SettingsError: if another run writes to it.
+        TrainingError: if the folder holds another training or other files.
+        SettingsError: if another run is writing to the folder.
     """
     with first_holds(folder):
-        done = finished_training(folder, job.key)
-        return _trained(job, folder, progress) if done is None else done
+        finished = finished_training(folder, job.key)
+        return _trained(job, folder, progress) if finished is None else finished
 
 
 def _trained(job: TrainJob, folder: Path, progress: Progress | None) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _trained(job: TrainJob, folder: Path, progress: Progress | None) -> dict[str
 
 
 def describe_training(job: TrainJob) -> str:
-    """Describe the training in a few lines."""
+    """Return a few lines that describe the training: strategy, data, steps, checkpoint selection and temperature."""
     training, notes = job.settings.training, [*job.collection.notes, *job.pairs.notes]
     steps = planned_steps(job.pairs, training)
     dev = "no held-out queries: the last checkpoint is kept"
@@ -101,7 +101,7 @@ def describe_training(job: TrainJob) -> str:
         f"{steps:,} steps of {training.batch_size}, learning rate {training.peak_rate:g}",
         f"  {dev}",
         f"  temperature {training.temperature_for(job.backbone.similarity):g} ({_temperature_from(training, job)})",
-        *(f"  {text}" for text in (*_masked(job.pairs), *(one.words() for one in job.overlaps))),
+        *(f"  {text}" for text in (*_masked(job.pairs), *(overlap.words() for overlap in job.overlaps))),
         *(f"  note: {note}" for note in notes),
     ]
     return "\n".join(lines)
@@ -112,7 +112,7 @@ def _temperature_from(training: TrainingSettings, job: TrainJob) -> str:
 
 
 def _masked(pairs: Pairs) -> list[str]:
-    """Describe how many in-batch negatives are masked because they are judged relevant."""
+    """Describe for how many pairs some in-batch negatives are masked, because they are judged relevant."""
     if pairs.relevance is None:
         return []
     rows = pairs.relevance.rows_with_false_negatives
@@ -157,7 +157,7 @@ def card(job: TrainJob, base: str) -> str:
         "pooling, similarity": f"{recipe.pooling}, {job.backbone.similarity}",
         "temperature": f"{training.temperature_for(job.backbone.similarity):g}",
         "masked negatives": "; ".join(_masked(job.pairs)) or "none: no other query's passage is judged relevant",
-        "overlap of held-out queries with the pairs": "; ".join(one.words() for one in job.overlaps)
+        "overlap of held-out queries with the pairs": "; ".join(overlap.words() for overlap in job.overlaps)
         or "no held-out queries were named",
         "prompts": f"{job.backbone.query.recipe.prompt!r} and {recipe.prompt!r}",
         "batch, learning rate, seed": f"{_batch(training)}, {training.peak_rate:g}, {training.seed}",

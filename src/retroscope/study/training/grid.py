@@ -1,4 +1,4 @@
-"""Run a training ablation: train and test every combination of levels (cell). Finished cells are read."""
+"""Run a training ablation: train and test every combination of levels (cell), except finished ones."""
 
 import hashlib
 import json
@@ -46,11 +46,11 @@ FEWEST_STEPS = 20
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A grid that is ready to run, with data loaded and checked, but no model yet.
+    """A training ablation that is ready to run. Its data are loaded and checked, its models are not yet loaded.
 
     Attributes:
-        tests: name -> held-out queries.
-        axes: axis -> its levels.
+        tests: name of a test collection -> the collection.
+        axes: factor, e.g. "strategy" -> its levels, e.g. "full" and "lora".
     """
 
     settings: GridSettings
@@ -65,13 +65,13 @@ class Grid:
 
     @cached_property
     def overlaps(self) -> list[TrainingOverlap]:
-        """Return what each test shares with all training pairs. A cell may use only a part of these pairs."""
+        """Return the overlap of each test collection with all training pairs, of which a cell may use only some."""
         pairs = training_pairs(self.collection)
         return [overlap_with(pairs, test) for test in self.tests.values()]
 
     @cached_property
     def shared_key(self) -> str:
-        """Return the SHA-256 of everything that is common to all cells."""
+        """Return the SHA-256 of the data, settings and software that all cells share."""
         values = plain(self.settings)
         key_parts = [values["training"], values["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
@@ -80,7 +80,7 @@ class Grid:
 
     @cached_property
     def backbone_keys(self) -> dict[str, str]:
-        """Map each backbone to a hash of its weights' origin."""
+        """Map each backbone to a hash of its checkpoint or, if the study pre-trains it, of its pre-training."""
         named = {name: _load(self.settings, source).passage.fingerprint
                  for name, source in self.settings.backbones.items()}  # fmt: skip
         return named | {name: _hash([name, *self._pretraining_key]) for name in self.settings.objectives}
@@ -102,7 +102,7 @@ class Grid:
 
 
 def prepare_grid(settings: GridSettings) -> Grid:
-    """Load the data, and check that no test query is used for training."""
+    """Load the collections, check that no test query is used for training, and return the ablation to run."""
     collection = collection_of(settings.data)
     tests = _tests(settings)
     check_held_out(training_pairs(collection), tests.values())
@@ -112,10 +112,10 @@ def prepare_grid(settings: GridSettings) -> Grid:
 
 
 def _tests(settings: GridSettings) -> dict[str, Collection]:
-    """Map each test's name to its collection: its split, or collection and split if several have that split.
+    """Map the name of each test collection (its split, or "collection/split" if splits repeat) to the collection.
 
     Raises:
-        SettingsError: for two collections that neither tells apart.
+        SettingsError: if two collections get the same name.
     """
     loaded = [(data, collection_of(data)) for data in settings.tests]
     short = Counter(data.split or test.name for data, test in loaded)
@@ -134,7 +134,7 @@ def _tests(settings: GridSettings) -> dict[str, Collection]:
 
 
 def _check_levels(grid: Grid) -> None:
-    """Refuse settings that would fail in a later cell, or give too few training steps."""
+    """Refuse a run in several processes, and settings with too few training steps."""
     if n_processes() > 1:
         raise SettingsError(
             f"a training ablation runs in one process, but {n_processes()} were started",
@@ -149,7 +149,7 @@ def _check_levels(grid: Grid) -> None:
 
 
 def steps_of(grid: Grid) -> dict[int, int]:
-    """Map each number of labels to the number of training steps of its cells."""
+    """Map each training-set size, in queries, to how many training steps its cells take."""
     every = len(grid.collection.judged_queries)
     pairs, training = len(training_pairs(grid.collection)), grid.settings.training
     return {n: training.steps or math.ceil(pairs * n / every / training.batch_size * training.epochs)
@@ -157,15 +157,15 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Train every cell and score it on every test collection. Complete cells in `folder` are read.
+    """Map each cell to its scores on every test collection, by name. Train and test cells that `folder` lacks.
 
     Raises:
-        TrainingError: if the folder holds a cell of the same name that was made otherwise.
-        SettingsError: if another run writes to it, or it holds the report of something else, or files of others where
-            its own report goes.
+        TrainingError: if the folder holds a cell of the same name from another training ablation.
+        SettingsError: if another run is writing to the folder, or the folder holds another report, or files that no
+            training ablation wrote.
     """
     refuse_other_report(folder, GRID, REPORTED)
-    found, backbones = {}, dict[tuple[str, int], Path]()
+    scores_by_cell, backbones = {}, dict[tuple[str, int], Path]()
     with held(folder):
         for number, cell in enumerate(grid.cells):
             if progress:
@@ -177,14 +177,14 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
                 backbone = _backbone(grid, cell, folder, backbones, progress)
                 scores = _run_cell(grid, cell, backbone, place, progress)
             _clear(grid, place)
-            found[cell] = scores
+            scores_by_cell[cell] = scores
     if progress:
         progress("cells", len(grid.cells), len(grid.cells))
-    return found
+    return scores_by_cell
 
 
 def finished_cells(grid: Grid, folder: Path) -> int:
-    """Count the cells that are complete in `folder`."""
+    """Return how many cells are complete in `folder`."""
     return sum(is_complete(folder / "cells" / cell.name, grid.key(cell)) for cell in grid.cells)
 
 
@@ -216,19 +216,19 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
     labelled = with_labels(grid.collection, cell.labels, cell.seed)
     training = replace(settings.training, strategy=cell.strategy, seed=cell.seed)
     pairs = training_pairs(labelled, training.hard_negatives, training.negatives)
-    said = TrainStudySettings(
+    study_settings = TrainStudySettings(
         backbone=ModelSettings(source=source, load=settings.load),
         data=settings.data,
         training=training,
         reinitialise=cell.parts,
     )
-    return TrainJob(backbone, labelled, pairs, None, said)
+    return TrainJob(backbone, labelled, pairs, None, study_settings)
 
 
 def _backbone(
     grid: Grid, cell: Cell, folder: Path, trained: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
-    """Return the checkpoint of a cell's backbone; for an objective, pre-train the backbone once per seed."""
+    """Return the checkpoint of a cell's backbone. For a pre-training objective, train the checkpoint once per seed."""
     settings, study, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
     if cell.backbone in settings.backbones or study is None:
         return settings.backbones[cell.backbone]
@@ -240,7 +240,7 @@ def _backbone(
 
 
 def with_labels(collection: Collection, n: int, seed: int) -> Collection:
-    """Return the collection with `n` of its judged queries, in their order.
+    """Return the collection with `n` of its judged queries, which are drawn by `seed` and stay in their order.
 
     With the same seed, a larger sample contains every smaller one.
     """
@@ -261,7 +261,7 @@ def _within(progress: Progress, cell: Cell) -> Progress:
 
 
 def _contents(place: Path) -> str:
-    """Return the SHA-256 of a file, or of every file of a folder."""
+    """Return the SHA-256 of a file, or of the names and contents of all files directly in a folder."""
     digest = hashlib.sha256()
     for file in sorted(place.iterdir()) if place.is_dir() else [place]:
         if file.is_file():
@@ -275,7 +275,7 @@ def _hash(values: object) -> str:
 
 
 def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:
-    """Return the plan of the training ablation as JSON-like values. Without a folder no cell is done."""
+    """Return the plan of the training ablation as JSON-like values. Without a folder, no cell counts as finished."""
     return {
         "schema": SCHEMA,
         "cells": len(grid.cells),
@@ -287,7 +287,7 @@ def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:
 
 
 def describe_grid(grid: Grid, folder: Path | None) -> str:
-    """Describe the plan of the training ablation in a few lines."""
+    """Return a few lines that describe the training ablation: its cells, the levels of each factor, and its tests."""
     plan = plan_of_grid(grid, folder)
     lines = [f"{plan['cells']} cells, {plan['done']} of them done; {plan['training_queries']:,} training queries"]
     lines += [f"  {axis}: {', '.join(map(str, values))}" for axis, values in plan["axes"].items()]

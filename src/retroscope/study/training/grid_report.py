@@ -26,17 +26,18 @@ TABLES = ("cells", "effects", "shares", "worth")
 
 @dataclass(frozen=True, eq=False)
 class GridFindings:
-    """The tables of a training ablation: a row for each combination of settings, test and measure.
+    """The tables of a training ablation, with rows for combinations of levels, test collections and measures.
 
     Attributes:
         title: title of the report.
-        headline: the measure of statements and figures.
+        headline: headline measure, which statements and figures are about.
         level: confidence level of the intervals.
-        seeds: number of seeds.
+        seeds: how many seeds were trained.
         cells: means over seeds and queries.
         effects: differences (re-initialised minus intact), paired by query and seed.
-        shares: shares of the variance of the cells' means.
-        worth: worth in labels; for infinite values see `retroscope.statistics.worth`.
+        shares: share of the variance of the cells' means that each factor explains.
+        worth: how many additional labels the pre-trained weights of a part are worth; for infinite values see
+            `retroscope.statistics.worth`.
         caveats: what a reader must know before reading a number.
     """
 
@@ -54,12 +55,12 @@ class GridFindings:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def statements(self) -> tuple[Statement, ...]:
-        """Return the conclusions of the training ablation."""
+        """Return the conclusions of the training ablation: effects, worth in labels, and shares of variance."""
         return (*_effect_words(self), *_worth_words(self), *_share_words(self))
 
 
 def _effect_words(f: GridFindings) -> Iterator[Statement]:
-    """Yield statements of each part's effect, at the largest number of labels."""
+    """Yield a statement for each re-initialised part: its effect with the largest number of labels."""
     if f.effects.empty:
         return
     most = f.effects["labels"].max()
@@ -76,16 +77,16 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def _outcome(row: Any, f: GridFindings) -> tuple[State, str, str]:
-    """Return the state, the verb and a note of an effect. One seed claims nothing, as p is over queries alone."""
+    """Return the state, verb and note of an effect. With one seed none is claimed, because p is over queries alone."""
     if f.seeds == 1:
-        return State.MEASURED, "is not shown to change", " There is a single seed, so the difference may be chance."
+        return State.MEASURED, "may change", " There is a single seed, so the difference may be chance."
     if row.p_corrected < 1 - f.level:
         return State.SIGNIFICANT, "changes", ""
     return State.NOT_SIGNIFICANT, "does not significantly change", ""
 
 
 def _worth_words(f: GridFindings) -> Iterator[Statement]:
-    """Yield statements of each part's worth in labels, at every number of labels but the largest."""
+    """Yield a statement for each part: its worth in labels, for every number of labels except the largest."""
     if f.worth.empty:
         return
     for _, rows in f.worth.groupby(["test", "backbone", "strategy", "reinitialise"], sort=False):
@@ -98,7 +99,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """Describe a row of `worth`. It is claimed only if both the gap and the worth are significant."""
+    """Describe a row of `worth`. A worth is claimed only if it and the difference of the scores are significant."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if np.isnan(row.gap_low):
@@ -117,7 +118,7 @@ def _labels(end: float, row: Any) -> str:
 
 
 def _share_words(f: GridFindings) -> Iterator[Statement]:
-    """Yield statements on how much of the variance of scores each factor explains, the largest first."""
+    """Yield a statement for each test on the share of the variance that each factor explains (the four largest)."""
     if f.shares.empty:
         return
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
@@ -179,7 +180,7 @@ def label_figure(f: GridFindings) -> Figure:
 
 
 def _series(rows: pd.DataFrame) -> list[str]:
-    """Return the labels of the figure's lines: the settings that differ between rows."""
+    """Return the label of each row's line in the figure: the levels of all factors that differ between rows."""
     axes = [axis for axis in ("backbone", "strategy", "reinitialise") if rows[axis].nunique() > 1] or ["backbone"]
     words = {INTACT: "intact"}
     end = {"reinitialise": " re-initialised"}
@@ -208,7 +209,7 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
 
 
 def grid_text(f: GridFindings) -> str:
-    """Return statements, caveats and means of every combination of settings, as text for a terminal."""
+    """Return the statements, the caveats, and the tables of scores and worth, as text for a terminal."""
     return console.page(
         [
             f.title,

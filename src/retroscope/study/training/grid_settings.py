@@ -35,14 +35,14 @@ class GridSettings:
         tests: collections that every cell is measured on. Every seed is tested with the same queries.
         reinitialise: values of the factor "reinitialise": "none", or parts joined by "+", as in "top:2+embeddings".
         strategies: values of the factor "strategy": names of `TrainingSettings.strategy`.
-        labels: values of the factor "labels": numbers of training queries. The queries are drawn by the seed, each with
-            all its pairs. A larger set contains the smaller sets. If empty, all training queries are used.
+        labels: values of the factor "labels": sizes of the training set, in queries. The queries are drawn by the seed,
+            each with all its pairs. A larger set contains the smaller sets. If empty, all training queries are used.
         seeds: seeds of the draw of training queries, of the order of the pairs and of new weights.
         training: training settings that all cells share. With `steps`, a smaller set of labels is seen more often. With
             `epochs`, every set is seen equally often.
         measures: ir-measures names. The first is the headline.
-        intervals: bootstrap intervals over queries.
-        keep_models: keep the retriever of each cell.
+        intervals: settings of the bootstrap intervals over queries.
+        keep_models: whether the trained retriever of each cell is kept.
     """
 
     backbones: dict[str, str] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class GridSettings:
         self._check_levels()
 
     def _check_levels(self) -> None:
-        """Refuse a level or a measure that does not exist."""
+        """Refuse a measure, strategy, objective or part that does not exist."""
         check_distinct_measures(self.measures)
         for strategy in self.strategies:
             replace(self.training, strategy=strategy)
@@ -109,7 +109,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Return the name of the folder for this combination."""
+        """Return the name of the folder of this cell, e.g. "bert_top2_full_100_seed0"."""
         words = (self.backbone, self.reinitialise.replace(":", ""), self.strategy, str(self.labels), f"seed{self.seed}")
         return "_".join(_safe(word) for word in words)
 
@@ -120,7 +120,7 @@ class Cell:
 
 
 def level_parts(level: str) -> tuple[str, ...]:
-    """Return the parts of a backbone that a level re-initialises."""
+    """Return the parts that a level re-initialises: "top:2+norms" gives ("top:2", "norms"), and "none" gives ()."""
     return () if level == INTACT else tuple(level.split("+"))
 
 
@@ -128,7 +128,7 @@ def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
     """Map each axis of the grid (backbone, re-initialised parts, strategy, labels, seed) to its levels.
 
     Args:
-        every: number of training queries that exist.
+        every: how many training queries the collection has.
 
     Raises:
         SettingsError: for more labels than there are training queries.
@@ -144,7 +144,7 @@ def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
 
 
 def cells_of(axes: dict[str, tuple[Any, ...]]) -> list[Cell]:
-    """Return all combinations of levels, seed by seed, so that a stopped run has complete seeds."""
+    """Return all combinations of levels, first all of the first seed, so that a stopped run has complete seeds."""
     *others, seeds = (axes[name] for name in AXES)
     return [
         Cell(**dict(zip(AXES, (*combination, seed), strict=True))) for seed in seeds for combination in product(*others)

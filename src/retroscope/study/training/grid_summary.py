@@ -32,7 +32,7 @@ SETTINGS = AXES[:-1]  # all but the seed
 
 
 def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, Scores]:
-    """Map each test to the scores of all cells, with the dimensions query, axes of the grid, and measure."""
+    """Map each test collection to the scores of all cells in one array: query, the five factors, and measure."""
     axes = {axis: list(values) for axis, values in grid.axes.items()}
     gathered = {}
     for test in grid.tests:
@@ -42,11 +42,11 @@ def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str
                 f"the stored scores of the test {test!r} are of another collection",
                 fix="run the training ablation in another output folder",
             )
-        one = first.values
-        shape = [one.sizes["query"], *map(len, axes.values()), one.sizes["measure"]]
-        coords = {"query": one.indexes["query"], **axes, "measure": one.indexes["measure"]}
+        cell_values = first.values
+        shape = [cell_values.sizes["query"], *map(len, axes.values()), cell_values.sizes["measure"]]
+        coords = {"query": cell_values.indexes["query"], **axes, "measure": cell_values.indexes["measure"]}
         values = xr.DataArray(np.full(shape, np.nan), coords, ["query", *AXES, "measure"])
-        values = values.assign_coords({TEXT: one.coords[TEXT]})
+        values = values.assign_coords({TEXT: cell_values.coords[TEXT]})
         doubts: dict[str, None] = {}
         for cell in grid.cells:
             values.loc[asdict(cell)] = by_cell[cell][test].values
@@ -57,7 +57,7 @@ def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str
 
 
 def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
-    """Compute the tables of the training ablation's report."""
+    """Return the tables and caveats of the report of a training ablation, computed from the scores of all cells."""
     frames = {
         name: pd.DataFrame([row for test, scores in gathered.items() for row in make(test, scores, grid)])
         for name, make in (("cells", _cells), ("effects", _effects), ("shares", _shares), ("worth", _worth))
@@ -90,7 +90,7 @@ def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
 def grid_document(findings: GridFindings) -> dict[str, Any]:
     """Return the document of `ablate --json`: statements, tables, caveats and settings, as JSON-like values."""
     tables = {name: getattr(findings, name).to_dict(orient="records") for name in TABLES}
-    tables["worth"] = [{name: _said(value) for name, value in row.items()} for row in tables["worth"]]
+    tables["worth"] = [{name: _as_json(value) for name, value in row.items()} for row in tables["worth"]]
     document: dict[str, Any] = clean(
         {
             "schema": SCHEMA,
@@ -106,7 +106,7 @@ def grid_document(findings: GridFindings) -> dict[str, Any]:
     return document
 
 
-def _said(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """Replace infinity, which JSON cannot contain, by "above" or "below"."""
     if isinstance(value, float) and np.isinf(value):
         return "above" if value > 0 else "below"
@@ -132,7 +132,7 @@ def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
 
 
 def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
-    """Yield every combination of the levels of these axes."""
+    """Yield every combination of the labels of these dimensions, as dimension -> label."""
     for levels in product(*(values.indexes[axis] for axis in axes)):
         yield dict(zip(axes, levels, strict=True))
 
@@ -148,7 +148,7 @@ def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float], cl
 
 
 def _cells(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Return the mean of every combination of settings, over seeds and queries."""
+    """Yield a row for every combination of levels: the mean over seeds and queries, with its interval."""
     values, clusters = scores.values, clusters_by_row(scores)
     for at in _combinations(values, *SETTINGS, "measure"):
         cell_values = values.sel(at)
@@ -158,7 +158,7 @@ def _cells(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
 
 
 def _effects(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield rows with the effect of re-initialised parts: re-initialised minus intact, paired by query and seed."""
+    """Yield a row for each re-initialised part: the score with it minus the intact one, paired by query and seed."""
     values, clusters = scores.values, clusters_by_row(scores)
     if INTACT not in values.indexes["reinitialise"]:
         return
@@ -172,7 +172,7 @@ def _effects(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
 
 
 def _shares(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield the share of the variance of the cells' means for each factor; nothing for a single cell."""
+    """Yield rows with the share of the variance of the cells' means that each factor explains; none for one cell."""
     values = scores.values
     for at in _combinations(values, "measure"):
         means = values.sel(at).mean("query")
@@ -182,7 +182,7 @@ def _shares(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
 
 
 def _worth(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield the worth of the re-initialised parts in labels, by the headline measure."""
+    """Yield rows with the worth in labels of each re-initialised part, measured by the headline measure."""
     values = scores.values
     labels = tuple(int(n) for n in values.indexes["labels"])
     if len(labels) < 2 or INTACT not in values.indexes["reinitialise"]:
@@ -193,8 +193,8 @@ def _worth(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
             continue
         both = (curves.sel({**at, "reinitialise": INTACT}).dropna("query"), curves.sel(at).dropna("query"))
         had, lacked = (of_texts(values.values, text_clusters(values)) for values in both)
-        for one in worth(had, lacked, labels, grid.settings.intervals):
-            yield {"test": test, **at, **asdict(one), "shown": one.shown}
+        for row in worth(had, lacked, labels, grid.settings.intervals):
+            yield {"test": test, **at, **asdict(row), "shown": row.shown}
 
 
 def write_grid_report(findings: GridFindings, folder: Path) -> Path:
@@ -209,7 +209,7 @@ def write_grid_report(findings: GridFindings, folder: Path) -> Path:
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
-    """Write all scores to `grid.zarr`, one group for each test, replacing an earlier file."""
+    """Write all scores to `grid.zarr`, one group for each test, and return its path. An earlier file is replaced."""
     store = folder / "grid.zarr"
     remove_whole(store)
     for test, scores in gathered.items():

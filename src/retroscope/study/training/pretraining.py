@@ -63,7 +63,7 @@ class PretrainJob:
 
 
 def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
-    """Read the text, train or load the tokenizer, make or load the model."""
+    """Read the text, train or load the tokenizer, and create or load the model."""
     pretraining = settings.pretraining
     texts = read_documents(settings)
     tokenizer = _tokenizer(settings, texts)
@@ -79,7 +79,7 @@ def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
 
 
 def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
-    """Return the model with the head of the objective, and the names of weights that the checkpoint lacks."""
+    """Return the model with the head of the objective, and the names of the weights that the checkpoint lacks."""
     name, start = settings.pretraining.objective, locate(settings.start) if settings.start else None
     if name == CROPS:
         return new_backbone(config, model_class(config)) if start is None else load_backbone(start, How()).model, []
@@ -100,14 +100,14 @@ def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = 
     """Pre-train into `folder`, or resume a stopped run there, and return the document of `pretrain --json`.
 
     Raises:
-        TrainingError: if the folder belongs to something else.
-        SettingsError: if another run writes to it.
+        TrainingError: if the folder holds another training or other files.
+        SettingsError: if another run is writing to the folder.
     """
     key = job.key
     with first_holds(folder):
-        done = finished_training(folder, key)
-        if done is not None:
-            return done
+        finished = finished_training(folder, key)
+        if finished is not None:
+            return finished
         device = "cpu" if job.settings.device == "cpu" else "cuda"
         with first_alone(device):
             checkpoints = claim(folder, key)
@@ -158,7 +158,7 @@ def _config(settings: PretrainStudySettings, tokenizer: PreTrainedTokenizerBase)
 
 
 def describe_pretraining(job: PretrainJob) -> str:
-    """Describe the pre-training in a few lines."""
+    """Return a few lines that describe the pre-training: objective, model, documents and steps."""
     pretraining, read = job.settings.pretraining, job.documents
     size = sum(parameter.numel() for parameter in job.model.parameters())
     start = job.settings.start or f"a new {job.settings.shape}"

@@ -1,4 +1,4 @@
-"""Settings of a fine-tuning, a pre-training and an edit, checked before torch is imported."""
+"""Settings of `retroscope train`, `pretrain` and `edit`, checked before torch is imported."""
 
 from dataclasses import dataclass, field
 
@@ -45,10 +45,11 @@ class PretrainStudySettings:
     Attributes:
         text: text files in UTF-8, one document per line.
         data: a collection whose passages are added to the documents.
-        shape: shape of a model with random weights to start from, e.g. "bert-tiny" or "bert-3x128"; or give `start`.
+        shape: shape of a model with random weights to start from, e.g. "bert-tiny" or "bert-3x128". Give either `shape`
+            or `start`.
         start: checkpoint to start from.
-        tokenizer: "words", "wordpiece:N" or "bpe:N", to train one on the text; or a folder with a tokenizer; None: that
-            of the checkpoint.
+        tokenizer: "words", "wordpiece:N" or "bpe:N" for a tokenizer that is trained on the text, or a folder with a
+            tokenizer. If None, the tokenizer of the checkpoint.
         device: device to run on, e.g. "cpu", "cuda".
         pretraining: how the backbone is trained on the text.
     """
@@ -74,7 +75,7 @@ class PretrainStudySettings:
         if self.shape is not None and self.tokenizer is None:
             raise SettingsError(
                 f"a new backbone of the shape {self.shape!r} needs a tokenizer",
-                fix="give a kind, e.g. --tokenizer wordpiece:8000, or a folder",
+                fix="give a tokenizer to train, e.g. --tokenizer wordpiece:8000, or a folder with a tokenizer",
             )
         if (
             self.shape is not None
@@ -94,9 +95,10 @@ class EditStudySettings:
         backbone: folder or hub name of a backbone with its language-model head.
         facts: the facts to edit: a file or `LAYOUT:PATH`, as for `retention.facts`.
         add: true adds the facts, false removes them.
-        keep: facts that must stay. Locality is measured on them, and their objects are candidates for an answer, too.
-        text: file of neutral text, one document per line. If None, the passages of the facts. Texts that contain
-            subject and object of an edited fact are left out.
+        keep: file of facts that must stay. Locality is measured on them, and their objects are also candidates for an
+            answer.
+        text: file of neutral text, one document per line. If None, the passages of the facts are used. Texts that
+            contain subject and object of an edited fact are left out.
         edit: how the facts are edited.
     """
 

@@ -5,7 +5,7 @@ from retroscope.errors import SettingsError
 
 
 def training_split(source: str, wanted: str | None) -> str | None:
-    """Return the split for training: the requested one, else "train" if it exists, else the only one."""
+    """Return the split for training: the requested one, else "train" if it exists, else None (there is only one)."""
     if wanted is not None:
         return wanted
     splits = splits_of(source)
@@ -21,6 +21,6 @@ def training_split(source: str, wanted: str | None) -> str | None:
 
 
 def test_split(source: str, trained: str | None) -> tuple[str, ...]:
-    """Return the default split for testing: "test" if it exists and is not used for training, else none."""
+    """Return ("test",) if this split exists and is not used for training, else ()."""
     others = set(splits_of(source)) - {training_split(source, trained)}
     return ("test",) if "test" in others and len(splits_of(source)) > 1 else ()

@@ -61,7 +61,7 @@ class LevelOptions:
     measures: o.Measures = None
 
     def values(self) -> o.SettingValues:
-        """Return the levels that were given, as settings."""
+        """Return the levels as settings by name. None stands for an option that was not given."""
         return {
             "reinitialise": comma_separated(self.reinitialise),
             "labels": numbers(self.labels, "--labels"),
@@ -153,7 +153,7 @@ def _collections(source: TestedOptions, options: GridOptions) -> o.SettingValues
     """Return the settings of the training and test collections; the settings file may name the training collection.
 
     Raises:
-        SettingsError: for a split of a collection that nothing names.
+        SettingsError: if `--test` names a split, but no training collection is given that could have it.
     """
     from retroscope.cli.resolve import resolved
     from retroscope.study.training.splits import training_split
@@ -163,15 +163,15 @@ def _collections(source: TestedOptions, options: GridOptions) -> o.SettingValues
     place = source.data or named.get("source")
     split = source.split or (named.get("split") if place == named.get("source") else None)
     tests = [split_or_spec(name, place or "") for name in source.test or ()]
-    lost = [str(test["split"]) for test in tests if test is not None and not test["source"]]
-    if lost:
+    without_source = [str(test["split"]) for test in tests if test is not None and not test["source"]]
+    if without_source:
         raise SettingsError(
-            f"--test names the split {lost[0]!r}, but no collection is given that has it",
+            f"--test names the split {without_source[0]!r}, but no collection is given that has it",
             fix="give the training collection (--data SPEC, or `data.source` in the settings file), or test with "
             "another collection: --test FORMAT:PATH",
         )
-    chosen = {"data": {"source": place, "split": training_split(place, split)}} if isinstance(place, str) else {}
-    return {"tests": tests or None, **chosen}
+    training = {"data": {"source": place, "split": training_split(place, split)}} if isinstance(place, str) else {}
+    return {"tests": tests or None, **training}
 
 
 def _ablate(settings: "GridSettings", out: Path | None, *, dry_run: bool, as_json: bool) -> None:

@@ -86,10 +86,10 @@ def run(
     from retroscope.cli.resolve import resolve_as
     from retroscope.study.training.settings import EditStudySettings
 
-    chosen = resolve_as(EditStudySettings, values, settings, assignments)
-    _look_for(chosen)
+    study_settings = resolve_as(EditStudySettings, values, settings, assignments)
+    _look_for(study_settings)
     load_libraries()
-    _edit(chosen, out, as_json=as_json)
+    _edit(study_settings, out, as_json=as_json)
 
 
 def _look_for(settings: "EditStudySettings") -> None:

@@ -66,7 +66,7 @@ class BackboneOptions:
     device: o.Device = None
 
     def values(self) -> o.SettingValues:
-        """Return the options of text and model that were given, as settings."""
+        """Return the options of text and model as settings. None stands for an option that was not given."""
         return {**vars(self), "data": given(source=self.data)}
 
 
@@ -105,7 +105,7 @@ class PretrainingOptions:
     ] = None
 
     def values(self) -> o.SettingValues:
-        """Return the settings that were given, as fields of `PretrainingSettings`."""
+        """Return the given options as fields of `PretrainingSettings`. Options that were not given are left out."""
         return given(**vars(self))
 
 
@@ -128,10 +128,10 @@ def run(
     from retroscope.cli.resolve import resolve_as
     from retroscope.study.training.settings import PretrainStudySettings
 
-    chosen = resolve_as(PretrainStudySettings, values, settings, assignments)
-    _look_for(chosen)
+    study_settings = resolve_as(PretrainStudySettings, values, settings, assignments)
+    _look_for(study_settings)
     load_libraries()
-    _pretrain(chosen, out, as_json=as_json)
+    _pretrain(study_settings, out, as_json=as_json)
 
 
 def _look_for(settings: "PretrainStudySettings") -> None:

@@ -23,7 +23,7 @@ class WorldOptions:
         float,
         option(
             "--known",
-            help="Share of the people whose facts are in the pre-training text",
+            help="Fraction of the people whose facts are in the pre-training text",
             metavar="X",
             default=written(f"{WORLD}.known", "0.5"),
         ),
@@ -32,7 +32,7 @@ class WorldOptions:
         float,
         option(
             "--trained",
-            help="Share of the people for whom a question and its passage are a training pair",
+            help="Fraction of the people for whom a question and its passage are a training pair",
             metavar="X",
             default=written(f"{WORLD}.trained", "0.6"),
         ),
@@ -62,8 +62,8 @@ def run(out: o.RequiredOut, options: WorldOptions, as_json: o.Json = False) -> N
     """Write a collection about invented people.
 
     The people are invented, so a model can know about them only from this collection. The command writes a text for
-    pre-training and a BEIR folder. The four splits of the folder are questions about people who do or do not occur in
-    the pre-training text, and do or do not occur in the fine-tuning pairs.
+    pre-training and a BEIR folder. Four of its splits have questions about people who do or do not occur in the
+    pre-training text, and do or do not occur in the fine-tuning pairs.
     """
     from retroscope.cli.terminal import claimed, emit, say
     from retroscope.collection.world.files import write_world
