@@ -16,7 +16,7 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan a search with every layer, and again without the final norm where a model has one: estimate the seconds."""
+    """Estimate the seconds of a search with every layer, and again without the final norm if a model has one."""
     views = {side: len(one.passage.layer_names) for side, one in context.models.items()}
     times = {side: 2 if one.passage.anatomy.post_norm else 1 for side, one in context.models.items()}
     seconds = sum(times[side] * views[side] * context.search_seconds(one) for side, one in context.models.items())
@@ -24,10 +24,11 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model, (query, layer, measure), as "SIDE", and without the final norm as "SIDE/bare".
+    """Return the scores of each model over (query, layer, measure), e.g. "before", without final norm "before/bare".
 
-    The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column for each side. For a
-    pair, the frames "similarities" and "above" have the counts of `retrieval.separation` on the first collection.
+    The frame "first_ranks" has the rank of the first relevant passage in the columns query, layer, and one for each
+    model. For a pair of models, the frames "similarities" and "above" have the histograms of `retrieval.separation` on
+    the first collection.
     """
     scores: dict[str, Scores] = {}
     ranks: dict[str, xr.DataArray] = {}

@@ -23,7 +23,10 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult | None:
-    """Compare retrieval before and after at every layer of every collection. A measure's layers are one family."""
+    """Compare retrieval before and after at every layer.
+
+    The tests of all layers of a measure are corrected together.
+    """
     settings = replace(reading.subject.paired_statistics, family_per=("measure",))
 
     def paired(measurement: Measurement, suffix: str) -> Difference | None:
@@ -45,7 +48,7 @@ def _similarities(one: Measurement) -> Similarities | None:
 
 
 def report(result: LayerResult, reading: Reading) -> Section:
-    """Return the section: a statement and a table for every collection, figures of the first, and all numbers."""
+    """Return the section: a statement and a table for every collection, figures of the first one, and all numbers."""
     first = result.first
     conclusions = tuple(s for one in result.by_collection for s in best_layers(one, reading.subject))
     frames = {"layer_retrieval": labelled(reading.subject, rows(first.effect))}

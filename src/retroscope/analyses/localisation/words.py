@@ -54,13 +54,13 @@ AGREEMENTS = {  # in the order of reading -> what the measurements do
 
 
 def localisation_statements(result: LocalisationResult) -> list[Statement]:
-    """State which blocks the instruments name, which are necessary or sufficient, and which instruments agree."""
+    """State at which block each instrument has its largest value, and which blocks are necessary or sufficient."""
     kinds = [row for _, row in result.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
     return [*_named(result), *(_most(result, row) for row in kinds)]
 
 
 def _named(result: LocalisationResult) -> list[Statement]:
-    """State which block each instrument names."""
+    """State at which block each instrument (e.g. CKA) has its largest value."""
     claims = _reported(result, result.claims[result.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
@@ -80,15 +80,15 @@ def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
-    """State which single place has the largest effect, and which instruments agree."""
+    """State which single block or part has the largest effect, and which instruments point to it."""
     becomes, does, verb = BECOMES[bool(row["sign"] > 0)]
     question = ASKED[row["direction"], row["kind"]].format(becomes)
     done, one, several = DONE[row["direction"]], *SINGLE[row["kind"]]
     about: Any = {"code": f"{row['direction']}.{row['kind']}", "figure": "localisation"}
     if not row["explained"]:
         text = (
-            f"{question} All weights, {done} together, have no significant effect on {result.measure}, so there is "
-            "nothing to localise."
+            f"{question} Even with all weights {done} together, {result.measure} does not change significantly, so "
+            "there is nothing to localise."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     about["estimate"] = effect_alone(result, row)
@@ -109,7 +109,7 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
 
 
 def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
-    """Return the effect of transplanting one place alone."""
+    """Return the effect of transplanting one block or part alone, as an estimate."""
     low, high, p = (float(row[name]) for name in ("ci_low", "ci_high", "p_corrected"))
     before, after = float(row["score"] - row["effect"]), float(row["score"])
     name = f"{result.measure}, {place_words(row['place'])} {row['direction']}"
@@ -117,7 +117,7 @@ def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
 
 
 def _random(result: LocalisationResult, row: "pd.Series[Any]") -> str:
-    """Describe the effect of random changes of equal size at a place; "" if none were measured."""
+    """State the mean effect of random changes of equal size of a block or part; "" if none were measured."""
     if math.isnan(row["random"]):
         return ""
     return f" The mean effect of random changes of equal size on {result.measure} is {signed(row['random'])}."
@@ -131,14 +131,14 @@ def _share(row: "pd.Series[Any]") -> str:
 
 
 def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
-    """Return the instruments' claims that can agree with this place: those of its direction and kind."""
+    """Return the claims of the instruments for the direction and kind ("blocks" or "parts") of this row."""
     claims = result.claims[(result.claims["direction"] == row["direction"]) & (result.claims["kind"] == row["kind"])]
     claims = _reported(result, claims)
     return claims[claims["agreement"].isin(AGREEMENTS)]
 
 
 def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
-    """Name the instruments that agree with the place of `row`, and the places that the others name."""
+    """Name the instruments that point to the block or part of `row`, and what the other instruments point to."""
     groups = []
     for word, sentence in AGREEMENTS.items():
         for place, alike in claims[claims["agreement"] == word].groupby("place", sort=False):

@@ -40,7 +40,7 @@ def probe_figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.Da
 def _bare(figure: Figure | None) -> Figure | None:
     if figure is None:
         return None
-    caption = f"Layers below the last are shown {WITHOUT}, as the model itself computes them. {figure.caption}"
+    caption = f"Every layer except the last is shown as the model computes it, {WITHOUT}. {figure.caption}"
     return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT}", caption=caption)
 
 

@@ -62,5 +62,5 @@ WITHOUT_NORM = "without the final norm"
 
 def without_final_norm(figure: Figure) -> Figure:
     """Return the figure under a new name, with a title and caption that say that layers are without the final norm."""
-    caption = f"Layers below the last are shown {WITHOUT_NORM}, as the model itself computes them. {figure.caption}"
+    caption = f"Every layer except the last is shown as the model computes it, {WITHOUT_NORM}. {figure.caption}"
     return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT_NORM}", caption=caption)
