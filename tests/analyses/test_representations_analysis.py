@@ -221,7 +221,7 @@ def test_too_few_texts_and_models_of_two_families_are_refused(tiny: Tiny, cache:
     context = context_of(tiny, cache, SETTINGS)
     needed = 2 * GROUPS
     assert refusal(replace(context, collection=few(needed)), QUICK) == ""
-    reason = f"{needed - 5} distinct query texts are too few for its intervals ({needed} are needed)"
+    reason = f"{needed - 5} distinct query texts are too few for confidence intervals ({needed} are needed)"
     assert refusal(replace(context, collection=few(needed - 5)), QUICK) == reason
     again = few(3 * needed, texts=needed - 5)
     assert refusal(replace(context, collection=again), QUICK) == reason, "many queries of few texts"

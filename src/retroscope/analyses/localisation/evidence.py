@@ -176,9 +176,7 @@ def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, mea
 
 
 def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return, for each place (neighbouring blocks), its share of the attribution of all hidden neurons of the
-    retriever.
-    """
+    """Return, for each place (neighbouring blocks), its share of the attribution of the main tower's hidden neurons."""
     neurons = reading.result("neurons", NeuronResult)
     hidden = None if neurons is None else neurons.main.sides[AFTER].attribution.neurons.get(HIDDEN)
     if hidden is None:
@@ -190,17 +188,15 @@ def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues 
 
 
 def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
-    """Return, for each place, how much a value by layer rises from the input of its first block to the output of its
-    last.
-    """
+    """Return, for each place, how much a value by layer rises from the input of its first block to its last output."""
     known = by_layer.to_dict()
     return [known.get(place.last, np.nan) - known.get(place.first - 1, np.nan) for place in places]
 
 
 def _alone(effects: TransplantEffects, direction: str, names: Sequence[str]) -> list[float]:
-    """Return the share of the total effect that each transplant has alone. A share is negative if both have opposite
-    signs.
+    """Return the share of the total effect that each transplant has alone.
 
-    Shares are NaN if the total effect is not significant.
+    A share is negative if the transplant has the opposite effect. Shares are NaN if the total effect is not
+    significant.
     """
     return [effects.share(direction, name)["share"] for name in names]

@@ -92,8 +92,8 @@ class _Transplants:
         self.explained = bool(self.table.loc["all", "p_corrected"] < self.alpha)
 
     def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
-        """Return the place (block or part) whose transplant alone has the largest effect; if any is significant, among
-        those.
+        """Return the block or part with the largest significant effect of its transplant or, without one,
+        the largest.
         """
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
         matter = [name for name in alone.index if self._matters(name)]
@@ -105,9 +105,7 @@ class _Transplants:
                 "random": float("nan") if control is None else control["random"]}  # fmt: skip
 
     def claims(self, evidence: pd.DataFrame) -> Iterator[dict[str, Any]]:
-        """Yield the place (block or part) that each instrument names, and whether another has a significantly larger
-        effect.
-        """
+        """Yield the block or part that each instrument names, and whether another has a significantly larger effect."""
         places = [str(p) for p in dict.fromkeys(evidence["place"])]
         most = self.most(evidence)["place"]
         for name, own in evidence.groupby("instrument", sort=False):

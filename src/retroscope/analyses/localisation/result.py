@@ -30,11 +30,11 @@ class LocalisationResult:
             the direction of the total effect, and larger than that of random changes of equal size if these were
             measured (`controlled`; `random` is their mean effect). If no place has such an effect, `significant` is
             False, and the row has the largest of all effects. `explained` says whether the total effect is significant,
-            and `sign` is its sign. `share` is the share of the total effect, with Fieller's interval. Of the
-            `instruments` that name a place, `agreeing` agree with the transplants. `luck` is the probability that at
-            least as many (and at least one) agree by chance if each instrument names any place with equal probability.
-            `luck_together` is this probability if the instruments keep the places that they name, and any place may
-            have the largest effect with equal probability.
+            and `sign` is its sign. `share` is the share of the total effect, with Fieller's interval. `instruments` is
+            how many instruments name a place, and `agreeing` how many of them agree with the transplants (see
+            `claims`). `luck` is the probability that at least as many (and at least one) agree by chance if each
+            instrument names any place with equal probability. `luck_together` is this probability if the instruments
+            keep the places that they name, and any place may have the largest effect with equal probability.
         claims: a row for each direction and instrument: the place where its value is largest, with the effect of
             transplanting that place alone (score, effect, interval and corrected p, all from the transplants). `rival`
             is the place with the largest significantly larger effect, "" if there is none. `extra` is the paired

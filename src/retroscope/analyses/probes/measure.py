@@ -26,14 +26,14 @@ RANDOM_WEIGHTS = "random_weights"  # the control that the settings of the study 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Probe results of one model.
+    """The results of all probes on the vectors of one model.
 
     Attributes:
-        probed: probe results for all layers, after the final norm if the model has one and the settings do not exclude
-            it.
-        bare: probe results for the layers as the blocks return them, without controls, or None if `probed` is of these.
-        seconds: stage -> time it took.
-        known: warnings of the vectors, which every analysis that reads them has.
+        probed: results for all layers. The final norm of the model, if it has one, is applied to each layer, unless the
+            settings exclude this.
+        bare: results without the final norm and without controls, or None if `probed` is already without this norm.
+        seconds: stage of the work -> how many seconds it took.
+        known: warnings about the vectors, which other analyses report.
     """
 
     probed: ProbeResult
@@ -53,7 +53,7 @@ def _choices(context: Context, settings: ProbeSettings) -> tuple[Candidates, ...
 
 
 def plan(context: Context, settings: ProbeSettings) -> Planned:
-    """Plan the probes: their probe examples, and the estimated seconds."""
+    """Plan the probes: prepare their probe examples, and estimate the seconds."""
     settings = _with_controls(context, settings)
     choices = _choices(context, settings)
     seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())
@@ -71,9 +71,9 @@ def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, ch
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
-    """Return the accuracies of each model as "SIDE", without the final norm as "SIDE/bare", code lengths as "SIDE/mdl".
+    """Return the accuracies of each model, e.g. "before", "before/bare" without final norm; code lengths "before/mdl".
 
-    The accuracies of every seed are the frame "seeds".
+    The frame "seeds" has the mean accuracies of every seed.
     """
     settings = _with_controls(context, settings)
     sides = {side: _measured(context, side, settings, planned.work) for side in context.models}
@@ -91,7 +91,7 @@ def _with_controls(context: Context, settings: ProbeSettings) -> ProbeSettings:
     """Return the settings, without the random-weight control if the study leaves it out.
 
     Raises:
-        SettingsError: if the study leaves it out, and the settings name it.
+        SettingsError: if the study leaves this control out, but the settings of the probes name it.
     """
     controls = settings.chosen_controls
     if context.settings.random_weights or RANDOM_WEIGHTS not in controls:
@@ -136,7 +136,7 @@ def _scores(side: str, one: Side) -> list[tuple[str, Scores]]:
 
 
 def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
-    """Return the accuracies of every model as records, and the sizes of the splits, JSON-like."""
+    """Return JSON-like values: the accuracies of every model as records, and how many examples each split has."""
     level = context.settings.statistics.level
     last = list(sides.values())[-1]
     bare = [] if last.bare is None or context.is_pair else last.bare.records(level)

@@ -20,7 +20,7 @@ MOVED = "#7a7a7a"
 
 
 def text_map_figure(text_map: TextMap) -> Figure:
-    """Draw the map of one model at a time. For a chosen query, lines show its passages and how they all moved."""
+    """Draw the map of one model at a time. Lines connect a chosen query with its passages, and show how they moved."""
     points, moves = _points(text_map.places), _moves(text_map)
     queries = list(dict.fromkeys(moves["query"]))
     loss = {name: MISSING if value is None or value != value else value for name, value in text_map.loss.items()}
@@ -71,7 +71,10 @@ def _moves(text_map: TextMap) -> pd.DataFrame:
 
 
 def _of(place: pd.DataFrame, text: str, *, passage: bool) -> "pd.Series[Any]":
-    """Return the row of a text by its id. `passage` distinguishes a passage from a query with the same id."""
+    """Return the row of the text with this id.
+
+    `passage` says if it is a passage or a query, which may have the same id.
+    """
     places = place.loc[[text]]
     return places[(places["kind"] != "query") if passage else (places["kind"] == "query")].iloc[0]
 
@@ -106,7 +109,7 @@ def _dots(points: pd.DataFrame) -> Any:
 
 
 def _marks(chart: Any, *, size: int, opacity: float) -> Any:
-    """Draw texts as points. Colour and shape show if a text is a query, a relevant or another passage."""
+    """Draw texts as points. Colour and shape show whether a text is a query, a relevant passage or another passage."""
     kinds, colours, shapes = list(LOOKS), [c for c, _ in LOOKS.values()], [s for _, s in LOOKS.values()]
     return chart.mark_point(filled=True, size=size, opacity=opacity).encode(
         x=_x("x"), y=_y("y"),

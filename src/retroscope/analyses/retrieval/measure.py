@@ -16,7 +16,7 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan the search, and estimate its seconds without encoding.
+    """Plan the search, and estimate its seconds (without the time of encoding).
 
     Raises:
         SettingsError: if a measure cannot be computed with the judgments of the collection.
@@ -26,7 +26,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model, (query, measure), as "SIDE", with its rankings.
+    """Return the scores of each model, (query, measure), and its rankings, named "before" and "after", or "model".
 
     Raises:
         EncoderError, AnalysisError: if different texts have the same vector, because every ranking would then be by id

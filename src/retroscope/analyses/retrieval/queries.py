@@ -18,7 +18,10 @@ DIGITS = 4
 
 
 def page_queries(effects: Sequence[RetrievalEffect], measure: str) -> list[dict[str, Any]]:
-    """Return the queries and rankings of every collection for the page's script. Long texts are cut to a size limit."""
+    """Return the queries and rankings of every collection for the page's script.
+
+    Passages are cut so that the data of a collection take at most `BUDGET` bytes.
+    """
     return [_fitted(one, one.rankings, measure) for one in effects if one.rankings is not None]
 
 

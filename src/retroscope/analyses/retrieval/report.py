@@ -1,4 +1,4 @@
-"""Report retrieval from the scores of every query."""
+"""Test and report retrieval from the scores of every query."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalResult | None:
-    """Compare retrieval before and after on every collection. The headline measure is a family of its own."""
+    """Compare retrieval before and after on every collection. The headline measure is tested on its own."""
     if not measurements:
         return None
     measures = reading.subject.measures
@@ -47,7 +47,7 @@ def _rankings(one: Measurement) -> QueryRankings | None:
 
 
 def report(result: RetrievalResult, reading: Reading) -> Section:
-    """Return the section: the first collection in full, and a statement and a table for every other one."""
+    """Return the section: all results on the first collection, and a statement and a table for each other one."""
     subject, tables, conclusions = reading.subject, names(result), statements(result, reading.subject)
     frames = {name: rows(one.effect) for name, one in zip(tables, result.by_collection, strict=True)}
     return Section(

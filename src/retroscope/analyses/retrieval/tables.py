@@ -13,12 +13,12 @@ FLIPS_PRINTED = 10
 
 
 def names(result: RetrievalResult) -> tuple[str, ...]:
-    """Return the table name of every collection: "retrieval", "retrieval_2" ..."""
+    """Return the names of the tables of all collections, in order: "retrieval", "retrieval_2" ..."""
     return ("retrieval", *(f"retrieval_{k}" for k in range(2, len(result.by_collection) + 1)))
 
 
 def retrieval_tables(result: RetrievalResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of every measure for each collection, and of the first collection's most changed queries."""
+    """Return a table of all measures for each collection, and a table of the most changed queries of the first one."""
     first, *others = names(result)
     tables = {first: measures_table(result, subject)}
     tables |= {name: _on_other(one) for name, one in zip(others, result.by_collection[1:], strict=True)}

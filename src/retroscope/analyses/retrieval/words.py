@@ -44,7 +44,7 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
 
 
 def unmeasured(measure: str) -> str:
-    """State that a measure was not computed for both models."""
+    """State that a measure was not computed for at least one of the two models."""
     return f"{measure} is missing for at least one of the two models, so its change is unknown."
 
 
@@ -73,7 +73,7 @@ def other_measures(effect: Difference, first: str, collection: str = "") -> tupl
 
 
 def on_other(on_collection: RetrievalEffect, measure: str) -> tuple[Statement, ...]:
-    """State whether retrieval changed on another collection: by the headline measure, and by the others."""
+    """State whether retrieval changed on another collection, by the headline measure and by all other measures."""
     table = rows(on_collection.effect, measure=measure)
     if table.empty:
         return ()

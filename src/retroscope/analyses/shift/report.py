@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult | None:
-    """Return the shift of every other collection from the first, or None if there is one collection."""
+    """Return the shift of every other collection from the first, or None if there is only one collection."""
     first = reading.subject.collections[0].name
     samples = {one.collection: _sample(one) for one in measurements}
     if first not in samples or len(samples) < 2:
@@ -58,7 +58,7 @@ def report(result: ShiftResult, reading: Reading) -> Section:
 
 
 def _first(result: ShiftResult) -> dict[str, Any]:
-    """Return the entry of the first collection as JSON-like values: the numbers of the control, or none."""
+    """Return the entry of the first collection as JSON-like values: the numbers of the control, if it was measured."""
     if result.control is None:
         return {"collection": result.reference, "outcome": None, "passages": 0, "numbers": {}}
     return _document(result.control)

@@ -25,11 +25,11 @@ LEARNED = "elementwise"  # the one fitted probe that every training is put to; t
 
 @dataclass(frozen=True, eq=False)
 class Probing:
-    """Settings and probe examples of the probes that are fitted to the vectors of every training.
+    """Settings and probe examples for probing the vectors of every training.
 
     Attributes:
-        settings: settings with the similarity probe and the learned one, without controls.
-        choices: the probe examples (a query and its candidates), the same for both sides.
+        settings: probe settings with only the similarity probe and one learned probe, without controls.
+        choices: the probe examples (each a query and its candidates), the same as for the backbone and the retriever.
     """
 
     settings: ProbeSettings
@@ -37,7 +37,7 @@ class Probing:
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return the reason why nothing can be measured (no further training was given), or "" if there is none."""
+    """Return the reason why nothing can be measured (no further training is given), or "" if there is none."""
     return "" if context.trainings and AFTER in context.models else "no further training was given"
 
 
@@ -69,7 +69,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     """Return the scores of each further training, numbered from 2, as "2/retrieval" and, if probed, "2/probes".
 
     Raises:
-        EncoderError, AnalysisError: if a training gives different texts one vector.
+        EncoderError, AnalysisError: if a training gives different texts the same vector.
     """
     after, probing = context.models[AFTER], planned.work
     scores: dict[str, Scores] = {}
@@ -89,7 +89,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
             probed = probe(encoded.vectors, probing.choices, probing.settings, **known)
             scores[f"{number}/probes"] = probed.scores
             stages.ended("probing")
-        caveats += [f"{one.name}, beside the retriever: {text}" for text in recipe_differences(after, one)]
+        caveats += [f"{one.name}, compared with the retriever: {text}" for text in recipe_differences(after, one)]
         caveats += [f"{one.name}: {doubt}" for doubt in doubts(encoded.self_tests)]
         towers = {"query": encoded.vectors.recipe["query"], "passage": encoded.vectors.recipe["passage"]}
         caveats += truncation_caveats(one.name, towers)
@@ -99,7 +99,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
 
 
 def _same_training(retrievers: Sequence[Retriever]) -> list[str]:
-    """Name the trainings whose weights equal those of an earlier one, because they are no separate observations."""
+    """Return a warning for each training whose weights equal those of an earlier one: it is no separate observation."""
     return [
         f"{other.name} has the same weights as {one.name}: it is not another training run, so intervals over trainings "
         "are too narrow"

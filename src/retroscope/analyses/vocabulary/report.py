@@ -23,7 +23,7 @@ EXAMPLES = 12  # queries in the section's table
 
 
 def report(result: VocabularyResult, reading: Reading) -> Section:
-    """Return the section about the decoded words of one model or of a pair."""
+    """Return the section about the decoded words of one model, or of two models that are compared."""
     subject, effect = reading.subject, result.effect
     differences = {f"Overlap against shuffled pairs, {side}": one for side, one in result.beyond.items()}
     frames = {"vocabulary_says": result.says}

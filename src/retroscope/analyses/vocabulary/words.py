@@ -17,7 +17,7 @@ SAYS = {
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the statements about the last layer's words, their overlap in relevant pairs, and its correlations."""
+    """Return the statements about the words decoded at the last layer, their overlap, and its correlations."""
     return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 
@@ -38,7 +38,7 @@ def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
 
 
 def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
-    """State whether vectors of a query and its passage share more words than those of shuffled pairs."""
+    """State whether the vectors of a query and its relevant passage share more words than those of shuffled pairs."""
     side = AFTER if AFTER in result.beyond else MODEL
     difference = result.beyond[side]
     row = rows(difference, layer=result.last).iloc[0]
