@@ -63,9 +63,9 @@ def test_where_a_planted_change_is() -> None:
         "change is 12 % of the Frobenius norm of the weights before fine-tuning."
     )
     assert statements[1] == (
-        "Norm of the weight change, divided by the norm of the weights before, for each changed part and its most "
-        "changed layer: FFN out 50 % (layer 3; 1 of 4 layers changed). Unchanged parts: embeddings, attention, FFN in, "
-        "norms, final norm."
+        "Norm of the weight change, divided by the norm of the weights before, for each changed part at the layer "
+        "where it changed most: FFN out 50 % (layer 3; 1 of 4 layers changed). Unchanged parts: embeddings, "
+        "attention, FFN in, norms, final norm."
     )
     assert statements[2] == (
         "The blocks above layer 2 have 100 % of the squared norm of the change of all blocks; an even spread over the "
@@ -104,8 +104,8 @@ def test_directions() -> None:
         "directions"
     )
     assert statements[-2].endswith(
-        "the change is 2.00 times the norm of the original matrix (amplification); it is 3.00 times the norm of the "
-        "original matrix in random directions (medians over the matrices)."
+        "the change is 2.00 times the norm that the original matrix has there (amplification), and 3.00 times the norm "
+        "that it has in random directions (medians over the matrices)."
     )
     never = drift({}, row(2, "attention", 0.2, **(SPECTRAL | {"amplification": np.inf})))
     assert not any("Amplification" in text for text in texts(never))

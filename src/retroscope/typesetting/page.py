@@ -133,10 +133,10 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
     file = folder / f"{part}.html.j2"
     if not file.is_file():
         return Markup("")
-    taken = sorted({*MACROS, *shared} & {*section.values})
-    if taken:
+    reserved = sorted({*MACROS, *shared} & {*section.values})
+    if reserved:
         raise ValueError(
-            f"the section {section.name!r} gives its templates values with reserved names: {', '.join(taken)}"
+            f"the section {section.name!r} gives its templates values with reserved names: {', '.join(reserved)}"
         )
     code = f"{{% from 'macros.html.j2' import {', '.join(MACROS)} with context %}}\n{file.read_text('utf-8')}"
     return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))

@@ -69,7 +69,7 @@ def _failure(side: str, model: Model) -> str:
         return f"SELF-TEST FAILED ({model.name}): {failed}. No conclusion is safe."
     return (
         f"SELF-TEST FAILED for the model {side} fine-tuning ({model.name}): {failed}. Every conclusion that depends "
-        "on this model is marked."
+        "on this model is marked as doubtful."
     )
 
 

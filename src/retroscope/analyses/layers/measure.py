@@ -49,7 +49,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
             show = stages.inside("retrieval by layer, no norm")
             scores[f"{side}/bare"] = retrieve_layers(bare, context.collection, context.settings.measures, show)
         stages.ended("retrieval by layer")
-        seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
+        seconds |= {f"{side}: {stage}": duration for stage, duration in stages.seconds.items()}
     frames = {"first_ranks": xr.Dataset(ranks).to_dataframe().reset_index()}
     facts: dict[str, object] = {}
     if context.is_pair and context.first:

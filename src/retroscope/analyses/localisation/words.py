@@ -83,12 +83,12 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     """State which single block or part has the largest effect, and which instruments point to it."""
     becomes, does, verb = BECOMES[bool(row["sign"] > 0)]
     question = ASKED[row["direction"], row["kind"]].format(becomes)
-    done, one, several = DONE[row["direction"]], *SINGLE[row["kind"]]
+    transplanted, single, several = DONE[row["direction"]], *SINGLE[row["kind"]]
     about: Any = {"code": f"{row['direction']}.{row['kind']}", "figure": "localisation"}
     if not row["explained"]:
         text = (
-            f"{question} Even with all weights {done} together, {result.measure} does not change significantly, so "
-            "there is nothing to localise."
+            f"{question} Even with all weights {transplanted} together, {result.measure} does not change "
+            "significantly, so there is nothing to localise."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     about["estimate"] = effect_alone(result, row)
@@ -96,13 +96,13 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} {done.capitalize()} alone, no {one} {verb} {result.measure} significantly{more}. The largest "
-            f"effect is that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
+            f"{question} {transplanted.capitalize()} alone, no {single} {verb} {result.measure} significantly{more}. The "
+            f"largest effect is that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
     text = (
-        f"{question} Of all {several} {done} one at a time, the largest mean {does} is that of "
+        f"{question} Of all {several} {transplanted} one at a time, the largest mean {does} is that of "
         f"{alone}.{_random(result, row)}{_share(row)} {_held(claims, row)}"
     )
     return Statement(TOPIC, State.SIGNIFICANT, text.rstrip(), instruments=tuple(claims["instrument"]), **about)
@@ -156,11 +156,11 @@ def _luck(row: "pd.Series[Any]") -> str:
     name, one = place_words(row["place"]), "block or group" if row["kind"] == BLOCKS else "part"
     single = all_of == 1
     many = "this measurement" if single else f"at least {least} of {all_of} measurements"
-    kept = "the measurement keeps its pick" if single else "all measurements keep their picks"
+    condition = "the measurement keeps its pick" if single else "all measurements keep their picks"
     return (
         f"The probability that {many} would point to {name} by chance is {row['luck']:.2f} if "
         f"{'it' if single else 'each measurement'} picked a {one} at random. The probability is "
-        f"{row['luck_together']:.2f} if {kept} and a random {one} has the largest transplant effect."
+        f"{row['luck_together']:.2f} if {condition} and a random {one} has the largest transplant effect."
     )
 
 

@@ -122,8 +122,8 @@ def _memorised(result: ProbesResult, subject: Subject) -> str:
     test = result.rows(control=HASHED, passages=n, probe=most["probe"], layer=most["layer"])
     tested = f" and {score(test.iloc[0][most['side']])} on its test examples" if len(test) else ""
     return (
-        f" Memorisation: with these labels, {most['probe']} reaches an accuracy of {score(most['train_accuracy'])} on "
-        f"its training examples{tested} (N={n}, chance {score(1 / n)}, layer "
+        f" Memorisation: with these labels, the probe {most['probe']} reaches an accuracy of "
+        f"{score(most['train_accuracy'])} on its training examples{tested} (N={n}, chance {score(1 / n)}, layer "
         f"{subject.layer_label(int(most['layer']))}, {most['side']} fine-tuning). No other learned probe reaches a "
         "higher accuracy in training."
     )

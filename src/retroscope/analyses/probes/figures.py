@@ -149,8 +149,8 @@ def effect_points(result: ProbesResult) -> pd.DataFrame:
     level = alpha(result.effect)
     outcome = [outcome_of(row, level) for _, row in cells.iterrows()]
     columns = {"effect": "value", "ci_low": "low", "ci_high": "high"}
-    kept = cells.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
-    return kept.assign(outcome=outcome)
+    points = cells.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
+    return points.assign(outcome=outcome)
 
 
 def _chance(cells: pd.DataFrame) -> pd.DataFrame:

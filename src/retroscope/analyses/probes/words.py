@@ -122,7 +122,7 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
     losses = len(changed) - len(gains)
     tally = (
         f"Accuracy rises significantly at {len(gains)} of {count(len(by_layer), 'layer')} and falls significantly at "
-        f"{losses} (of the others, {rest})."
+        f"{losses} (of the other layers, {rest})."
     )
     return Statement("probing", State.SIGNIFICANT, f"{opening} {_onset(subject, gains)}. {tally}", **about)
 

@@ -24,9 +24,11 @@ def text_map_figure(text_map: TextMap) -> Figure:
     points, moves = _points(text_map.places), _moves(text_map)
     queries = list(dict.fromkeys(moves["query"]))
     loss = {name: MISSING if value is None or value != value else value for name, value in text_map.loss.items()}
-    kept, alike = ([loss[f"{name}_{side}"] for side in (BEFORE, AFTER)] for name in ("variance", "distances"))
-    shares = [percent(one) if isinstance(one, float) else one for one in kept]
-    close = [f"{one:.2f}" if isinstance(one, float) else one for one in alike]
+    variances, correlations = (
+        [loss[f"{name}_{side}"] for side in (BEFORE, AFTER)] for name in ("variance", "distances")
+    )
+    shares = [percent(share) if isinstance(share, float) else share for share in variances]
+    close = [f"{value:.2f}" if isinstance(value, float) else value for value in correlations]
     caption = (
         f"Vectors of the last layer of {count(int(loss['queries']), 'query')} and of "
         f"{count(int(loss['passages']), 'passage')} (of {loss['of']:,}), drawn with seed 0, in the plane of the first "

@@ -47,8 +47,8 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
     similarities = _of(drift, tower, "cka")
     least, most = similarities.loc[similarities["value"].idxmin()], best(similarities, "value")
     text = (
-        f"{tower.capitalize()} vectors before and after are most similar at layer {_label(subject, most)} (CKA "
-        f"{_value(most)}) and least similar at layer {_label(subject, least)} (CKA {_value(least)}"
+        f"{tower.capitalize()} vectors before and after fine-tuning are most similar at layer {_label(subject, most)} "
+        f"(CKA {_value(most)}) and least similar at layer {_label(subject, least)} (CKA {_value(least)}"
     )
     controls = [f"{score(least['halves'])} between two random halves of one model's vector dimensions"]
     if pd.notna(least["other_training"]):

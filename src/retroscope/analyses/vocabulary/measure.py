@@ -128,7 +128,7 @@ def measure(context: Context, settings: VocabularySettings, planned: Planned) ->
         scores[side] = shares.with_texts(context.collection.query_texts)
         says.append(one.says.assign(side=side))
         stages.ended("vocabulary")
-        seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
+        seconds |= {f"{side}: {stage}": duration for stage, duration in stages.seconds.items()}
     return Measurement(
         scores, {"says": pd.concat(says, ignore_index=True)}, facts={"k": settings.k, "centred": settings.centred},
         caveats=pairs.notes, seconds=seconds,

@@ -178,9 +178,9 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
         "squared norm of the change (median over the matrices). In these directions, the norm of the original "
         f"matrix is {alignment.median():.2f} times its norm in random directions (median over the matrices; range "
         f"{alignment.min():.2f} to {alignment.max():.2f}; 1 would mean no relation). In these directions, the norm of "
-        f"the change is {rows['amplification'].median():.2f} times the norm of the original matrix (amplification); "
-        f"it is {rows['amplification_random'].median():.2f} times the norm of the original matrix in random directions "
-        "(medians over the matrices)."
+        f"the change is {rows['amplification'].median():.2f} times the norm that the original matrix has there "
+        f"(amplification), and {rows['amplification_random'].median():.2f} times the norm that it has in random "
+        "directions (medians over the matrices)."
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
         text += (
