@@ -59,9 +59,10 @@ def test_where_vectors_diverge() -> None:
         text.startswith(
             "Query vectors before and after fine-tuning are most similar at layer 0 (CKA 1.000 [0.980, 1.000]) and "
             "least similar at layer 6 (post-norm) (CKA 0.400 [0.380, 0.420]). For comparison, CKA at that layer is "
-            "0.900 between two random halves of one model's vector dimensions and 0.200 between the backbone and a random-weight "
-            "control. Procrustes similarity, which also depends on directions of small variance, is lowest at layer 6 "
-            "(post-norm) (0.400 [0.380, 0.420]; 0.000 for texts paired at random, the chance level)."
+            "0.900 between two random halves of one model's vector dimensions and 0.200 between the backbone and a "
+            "random-weight control. Procrustes similarity, which also depends on directions of small variance, is "
+            "lowest at layer 6 (post-norm) (0.400 [0.380, 0.420]; 0.000 for texts paired at random, the chance "
+            "level)."
         )
         for text in texts(section)
     )

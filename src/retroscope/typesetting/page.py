@@ -95,8 +95,10 @@ def fill(
     data = cast(Mapping[str, object], values.get("data", {}))
     shared = {"figures": {figure.name: figure for figure in figures}, "tables": tables, **values, "data": data}
     return environment.get_template(template).render(
-        sections=[{"page": one, "body": _part(one, "section", shared), "sources": _part(one, "sources", shared)}
-                  for one in sections],
+        sections=[
+            {"page": section, "body": _part(section, "section", shared), "sources": _part(section, "sources", shared)}
+            for section in sections
+        ],
         scripts=own,
         packed={"library": Markup(packed(library)), **_packed_data(figures, tables, data)},
         policy=policy([library, *own], [style, WITHOUT_SCRIPTS]),

@@ -232,8 +232,10 @@ class Subject:
     def pending(self) -> tuple[str, ...]:
         """Return the names of the analyses that have not run yet, with the collection unless it is the first."""
         return tuple(
-            one.analysis if one.collection == self.collection.name else f"{one.analysis} on {one.collection}"
-            for one in self.not_yet_run
+            pending.analysis
+            if pending.collection == self.collection.name
+            else f"{pending.analysis} on {pending.collection}"
+            for pending in self.not_yet_run
         )
 
     @property

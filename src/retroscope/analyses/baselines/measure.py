@@ -69,7 +69,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
     poolings, left_out = applicable(before, settings.poolings)
     copy = context.with_random_weights("before")
     frozen = {"before": before} if copy is None else {"before": before, RANDOM: copy}
-    others = {name: repooled(one, poolings) for name, one in frozen.items()} if poolings else {}
+    others = {name: repooled(model, poolings) for name, model in frozen.items()} if poolings else {}
     task = _task(context, settings)
     views = (len(frozen) + 1 + len(others) * len(poolings)) * (before.passage.anatomy.n_blocks + 1)
     searched = views + (1 if task.head else 0)  # once more with shuffled judgments
@@ -79,7 +79,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
         lines=(f"baselines: {views} combinations of model, pooling and layer are searched, {how}",),
         seconds=seconds,
         document={"views": views, "head": task.head},
-        encodes={f"{MODELS[name]}, pooled by {', '.join(poolings)}": one for name, one in others.items()},
+        encodes={f"{MODELS[name]}, pooled by {', '.join(poolings)}": model for name, model in others.items()},
         random_weights=("before",),
         work=BaselineWork(task, poolings, left_out, others),
     )
@@ -122,7 +122,9 @@ def _views(context: Context, work: BaselineWork) -> dict[str, Views]:
     own = before.passage.recipe.pooling
     copy = context.random_vectors("before")
     frozen = {"before": context.encoded(before).vectors} | ({} if copy is None else {RANDOM: copy})
-    others = {name: context.encoded(one, f"baselines ({MODELS[name]})").vectors for name, one in work.others.items()}
+    others = {
+        name: context.encoded(model, f"baselines ({MODELS[name]})").vectors for name, model in work.others.items()
+    }
     views = {
         name: Views(vectors, own, others.get(name), work.poolings if others else ()) for name, vectors in frozen.items()
     }

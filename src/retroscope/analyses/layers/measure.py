@@ -17,9 +17,11 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 def plan(context: Context, settings: NoSettings) -> Planned:
     """Estimate the seconds of a search with every layer, and again without the final norm if a model has one."""
-    views = {side: len(one.passage.layer_names) for side, one in context.models.items()}
-    times = {side: 2 if one.passage.anatomy.post_norm else 1 for side, one in context.models.items()}
-    seconds = sum(times[side] * views[side] * context.search_seconds(one) for side, one in context.models.items())
+    views = {side: len(retriever.passage.layer_names) for side, retriever in context.models.items()}
+    times = {side: 2 if retriever.passage.anatomy.post_norm else 1 for side, retriever in context.models.items()}
+    seconds = sum(
+        times[side] * views[side] * context.search_seconds(retriever) for side, retriever in context.models.items()
+    )
     return Planned(seconds=seconds)
 
 
@@ -53,7 +55,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     frames = {"first_ranks": xr.Dataset(ranks).to_dataframe().reset_index()}
     facts: dict[str, object] = {}
     if context.is_pair and context.first:
-        sides = {side: context.encoded(one).vectors for side, one in context.models.items()}
+        sides = {side: context.encoded(retriever).vectors for side, retriever in context.models.items()}
         separation = separation_by_layer(sides, context.collection)
         frames |= {"similarities": separation.counts, "above": separation.above}
         facts = {

@@ -34,9 +34,15 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult 
         return None if before is None or after is None else compare_scores(before, after, settings)
 
     effects = [
-        LayerEffects(one.collection, effect, paired(one, "/bare"), one.frames.get("first_ranks"), _similarities(one))
-        for one in measurements
-        if (effect := paired(one, "")) is not None
+        LayerEffects(
+            measurement.collection,
+            effect,
+            paired(measurement, "/bare"),
+            measurement.frames.get("first_ranks"),
+            _similarities(measurement),
+        )
+        for measurement in measurements
+        if (effect := paired(measurement, "")) is not None
     ]
     return LayerResult(tuple(effects)) if effects else None
 
@@ -50,7 +56,9 @@ def _similarities(one: Measurement) -> Similarities | None:
 def report(result: LayerResult, reading: Reading) -> Section:
     """Return the section: a statement and a table for every collection, figures of the first one, and all numbers."""
     first = result.first
-    conclusions = tuple(s for one in result.by_collection for s in best_layers(one, reading.subject))
+    conclusions = tuple(
+        s for on_collection in result.by_collection for s in best_layers(on_collection, reading.subject)
+    )
     frames = {"layer_retrieval": labelled(reading.subject, rows(first.effect))}
     if first.similarities is not None:
         frames |= {"similarities": first.similarities.counts, "similarities_above": first.similarities.above}
@@ -64,20 +72,22 @@ def report(result: LayerResult, reading: Reading) -> Section:
         tables=layer_tables(result, reading.subject),
         frames=frames,
         differences={
-            ("By layer" if n == 0 else f"By layer, {one.collection}"): one.effect
-            for n, one in enumerate(result.by_collection)
+            ("By layer" if n == 0 else f"By layer, {on_collection.collection}"): on_collection.effect
+            for n, on_collection in enumerate(result.by_collection)
         },
         document=[
             {
-                "collection": one.collection,
-                "effects": effect_records(one.effect),
-                "without_final_norm": effect_records(one.bare),
+                "collection": on_collection.collection,
+                "effects": effect_records(on_collection.effect),
+                "without_final_norm": effect_records(on_collection.bare),
             }
-            for one in result.by_collection
+            for on_collection in result.by_collection
         ],
         values={"further": [f"layer_retrieval_{n}" for n, _ in enumerate(result.by_collection[1:], start=2)]},
         printed=("layer_retrieval",),
-        data=lambda: {"layers": [page_layers(one, reading.subject) for one in result.by_collection]},
+        data=lambda: {
+            "layers": [page_layers(on_collection, reading.subject) for on_collection in result.by_collection]
+        },
     )
 
 

@@ -43,10 +43,10 @@ def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[
     about = [(row, by_code[f"{row['direction']}.{BLOCKS}"]) for _, row in blocks.iterrows()]
     if not about:
         return ()
-    explained = [one for one in about if one[0]["explained"]]
+    explained = [claim for claim in about if claim[0]["explained"]]
     if not explained:
         return (Card(Question.WHERE, "Unknown: no total effect is significant", about[0][1]),)
-    significant = [one for one in explained if one[0]["significant"]]
+    significant = [claim for claim in explained if claim[0]["significant"]]
     answer = "; ".join(_claim(row) for row, _ in significant[:1] or explained)
     row, statement = (significant or explained)[0]
     return (Card(Question.WHERE, answer[:1].upper() + answer[1:], statement, _share(row)),)

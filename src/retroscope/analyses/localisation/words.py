@@ -96,8 +96,9 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} {transplanted.capitalize()} alone, no {single} {verb} {result.measure} significantly{more}. The "
-            f"largest effect is that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
+            f"{question} {transplanted.capitalize()} alone, no {single} {verb} {result.measure} "
+            f"significantly{more}. The largest effect is that of {alone}. "
+            f"{ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
@@ -146,7 +147,7 @@ def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
             listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
             subject = f"{listed} {'points' if len(names) == 1 else 'point'}"
             groups.append(f"{sentence.format(subject, place_words(str(place)))}.")
-    capitals = [f"{one[:1].upper()}{one[1:]}" for one in groups]
+    capitals = [f"{sentence[:1].upper()}{sentence[1:]}" for sentence in groups]
     return f"{' '.join(capitals)} {_luck(row)}" if groups else ""
 
 

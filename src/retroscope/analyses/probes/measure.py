@@ -56,7 +56,7 @@ def plan(context: Context, settings: ProbeSettings) -> Planned:
     """Plan the probes: prepare their probe examples, and estimate the seconds."""
     settings = _with_controls(context, settings)
     choices = _choices(context, settings)
-    seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())
+    seconds = sum(_seconds(context, retriever, settings, len(choices)) for retriever in context.models.values())
     random = tuple(context.models) if RANDOM_WEIGHTS in settings.chosen_controls else ()
     return Planned(seconds=seconds, random_weights=random, work=choices)
 
@@ -67,7 +67,7 @@ def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, ch
     layers = len(settings.layers or passage.layer_names)
     plain = _without_controls(settings) if passage.anatomy.post_norm else None
     kinds = [settings] if plain is None else [settings, plain]
-    return sum(probes_seconds(one, choices, passage.width, layers, context.product_rate) for one in kinds)
+    return sum(probes_seconds(each, choices, passage.width, layers, context.product_rate) for each in kinds)
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
@@ -77,13 +77,19 @@ def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Meas
     """
     settings = _with_controls(context, settings)
     sides = {side: _measured(context, side, settings, planned.work) for side in context.models}
-    seeds = [one.probed.by_seed_frame().assign(side=side) for side, one in sides.items() if one.probed.by_seed.size]
+    seeds = [
+        side_result.probed.by_seed_frame().assign(side=side)
+        for side, side_result in sides.items()
+        if side_result.probed.by_seed.size
+    ]
     return Measurement(
-        scores={name: scores for side, one in sides.items() for name, scores in _scores(side, one)},
+        scores={name: scores for side, side_result in sides.items() for name, scores in _scores(side, side_result)},
         frames={"seeds": pd.concat(seeds, ignore_index=True)} if seeds else {},
         facts=_facts(context, sides),
         caveats=_caveats(context, sides),
-        seconds={f"{side}: {stage}": s for side, one in sides.items() for stage, s in one.seconds.items()},
+        seconds={
+            f"{side}: {stage}": s for side, side_result in sides.items() for stage, s in side_result.seconds.items()
+        },
     )
 
 
@@ -141,7 +147,9 @@ def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
     last = list(sides.values())[-1]
     bare = [] if last.bare is None or context.is_pair else last.bare.records(level)
     return {
-        "records": [{"side": side, **row} for side, one in sides.items() for row in one.probed.records(level)],
+        "records": [
+            {"side": side, **row} for side, side_result in sides.items() for row in side_result.probed.records(level)
+        ],
         "bare_records": bare,
         "split_sizes": last.probed.recipe["split_sizes"],
     }
@@ -150,10 +158,10 @@ def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
 def _caveats(context: Context, sides: Mapping[str, Side]) -> tuple[str, ...]:
     """List reasons to doubt the accuracies, and what was not probed."""
     caveats: list[str] = []
-    for side, one in sides.items():
-        own = [warning for warning in one.probed.warnings if warning not in one.known]
+    for side, side_result in sides.items():
+        own = [warning for warning in side_result.probed.warnings if warning not in side_result.known]
         caveats += [f"{side}: {warning}" for warning in own] if context.is_pair else own
-        caveats += one.probed.left_out  # the same on both sides
+        caveats += side_result.probed.left_out  # the same on both sides
     if not context.is_pair:
         caveats += negative_notes(context.negatives())
     return tuple(dict.fromkeys(caveats))

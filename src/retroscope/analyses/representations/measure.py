@@ -52,7 +52,7 @@ def plan(context: Context, settings: DriftSettings) -> Planned:
     if context.first:
         seconds *= 2 if passage.anatomy.post_norm else 1  # once more without the final norm
         whitening = whitening_seconds(counts[1], passage.width, rate)
-        seconds += sum(whitening + context.search_seconds(one) for one in context.models.values())
+        seconds += sum(whitening + context.search_seconds(retriever) for retriever in context.models.values())
     return Planned(seconds=seconds, random_weights=("before",) if context.first else ())
 
 

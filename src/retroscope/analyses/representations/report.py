@@ -29,9 +29,13 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Representati
     return RepresentationResult(
         tuple(
             CollectionDrift(
-                one.collection, _drift(one, ""), _bare(one), _whitened(one, reading.subject), _text_map(one)
+                measurement.collection,
+                _drift(measurement, ""),
+                _bare(measurement),
+                _whitened(measurement, reading.subject),
+                _text_map(measurement),
             )
-            for one in measurements
+            for measurement in measurements
         )
     )
 
@@ -72,10 +76,10 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
         tables=representation_tables(result, reading.subject),
         frames=_frames(result),
         differences={} if first.whitened is None else {"Whitened": first.whitened},
-        document=[_document(one) for one in result.by_collection],
+        document=[_document(on_collection) for on_collection in result.by_collection],
         values={
             "texts": first.drift.texts,
-            "others": [one.collection for one in result.by_collection[1:]],
+            "others": [on_collection.collection for on_collection in result.by_collection[1:]],
             "several_trainings": reading.subject.trainings > 1,
         },
     )

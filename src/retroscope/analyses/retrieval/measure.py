@@ -22,7 +22,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
         SettingsError: if a measure cannot be computed with the judgments of the collection.
     """
     check_measures(context.settings.measures, context.collection)
-    return Planned(seconds=sum(context.search_seconds(one) for one in context.models.values()))
+    return Planned(seconds=sum(context.search_seconds(retriever) for retriever in context.models.values()))
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:

@@ -52,7 +52,7 @@ def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Meas
     """
     stages = context.stages("domain shift")
     ids = _drawn(context.collection, settings)
-    texts = [context.collection.passage_text(one)[:LONGEST] for one in ids]
+    texts = [context.collection.passage_text(text_id)[:LONGEST] for text_id in ids]
     tokens, unknown = _tokens(context.models[BEFORE].passage, texts)
     vectors = {side: (("passage", f"dimension {side}"), _final(context, side, ids)) for side in context.models}
     drawn = xr.Dataset({"tokens": ("passage", tokens), "unknown": ("passage", unknown), **vectors})

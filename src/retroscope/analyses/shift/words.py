@@ -11,7 +11,7 @@ TOPIC, CONTROL = "domain shift", "a collection against itself"
 
 def shift_statements(result: ShiftResult) -> tuple[Statement, ...]:
     """State for every other collection whether it is of another domain or language, then the outcome of the control."""
-    others = [_decision(one, number, result.reference) for number, one in enumerate(result.others, start=1)]
+    others = [_decision(shift, number, result.reference) for number, shift in enumerate(result.others, start=1)]
     return (*others, *([] if result.control is None else [_control(result.control)]))
 
 

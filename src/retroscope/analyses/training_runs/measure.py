@@ -45,15 +45,15 @@ def plan(context: Context, settings: NoSettings) -> Planned:
     """Plan the searches and probes of the further trainings: settings, probe examples and estimated seconds."""
     probes = context.settings.of("probes", ProbeSettings)
     of_each = None if probes is None else _of_each(context.models[AFTER], probes)
-    seconds = sum(context.search_seconds(one) for one in context.trainings)
+    seconds = sum(context.search_seconds(training) for training in context.trainings)
     if of_each is None:
         return Planned(seconds=seconds)
     choices = choices_of(context.negatives(), of_each, context.settings.protocol)
     if too_few_choices(choices, context.collection, of_each):
         return Planned(seconds=seconds)  # as both sides, which say so
-    for one in context.trainings:
-        layers = len(of_each.layers or one.passage.layer_names)
-        seconds += probes_seconds(of_each, len(choices), one.passage.width, layers, context.product_rate)
+    for training in context.trainings:
+        layers = len(of_each.layers or training.passage.layer_names)
+        seconds += probes_seconds(of_each, len(choices), training.passage.width, layers, context.product_rate)
     return Planned(seconds=seconds, work=Probing(of_each, choices))
 
 
@@ -75,12 +75,12 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     scores: dict[str, Scores] = {}
     caveats = _same_training([after, *context.trainings])
     seconds: dict[str, float] = {}
-    for number, one in enumerate(context.trainings, start=2):
-        label = f"{one.name} (another training)"
-        encoded = context.encoded(one, label)
+    for number, training in enumerate(context.trainings, start=2):
+        label = f"{training.name} (another training)"
+        encoded = context.encoded(training, label)
         stages = context.stages(label)
         ranked = retrieve(encoded.vectors, context.collection, context.settings.measures, stages.inside("retrieval"))
-        refuse_blind(one, ranked, context.collection)
+        refuse_blind(training, ranked, context.collection)
         scores[f"{number}/retrieval"] = ranked.scores
         stages.ended("retrieval")
         if isinstance(probing, Probing):
@@ -89,12 +89,14 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
             probed = probe(encoded.vectors, probing.choices, probing.settings, **known)
             scores[f"{number}/probes"] = probed.scores
             stages.ended("probing")
-        caveats += [f"{one.name}, compared with the retriever: {text}" for text in recipe_differences(after, one)]
-        caveats += [f"{one.name}: {doubt}" for doubt in doubts(encoded.self_tests)]
+        caveats += [
+            f"{training.name}, compared with the retriever: {text}" for text in recipe_differences(after, training)
+        ]
+        caveats += [f"{training.name}: {doubt}" for doubt in doubts(encoded.self_tests)]
         towers = {"query": encoded.vectors.recipe["query"], "passage": encoded.vectors.recipe["passage"]}
-        caveats += truncation_caveats(one.name, towers)
-        seconds |= {f"{one.name}: {stage}": s for stage, s in {**encoded.seconds, **stages.seconds}.items()}
-    names = [one.name for one in context.trainings]
+        caveats += truncation_caveats(training.name, towers)
+        seconds |= {f"{training.name}: {stage}": s for stage, s in {**encoded.seconds, **stages.seconds}.items()}
+    names = [training.name for training in context.trainings]
     return Measurement(scores=scores, facts={"names": names}, caveats=tuple(caveats), seconds=seconds)
 
 

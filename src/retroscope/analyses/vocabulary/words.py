@@ -71,7 +71,7 @@ def _associated(result: VocabularyResult) -> Iterator[Statement]:
     """State whether the change of overlap correlates with that of retrieval more than it does for shuffled pairs."""
     if not result.associated:
         return
-    correlations = {one.pairs: one for one in result.associated}
+    correlations = {correlation.pairs: correlation for correlation in result.associated}
     real, control, difference = (correlations[name] for name in (OVERLAP, SHUFFLED, DIFFERENCE))
     apart = difference.low > 0 or difference.high < 0
     significant = real.p < 1 - _level(result) and apart
@@ -98,10 +98,10 @@ def associated_rows(result: VocabularyResult) -> list[list[str]]:
     """Return the rows of the table of correlations with the change of retrieval, as text."""
     return [
         [
-            one.pairs,
-            _rho(one),
-            p_number(one.p),
-            f"{one.n:,}",
+            correlation.pairs,
+            _rho(correlation),
+            p_number(correlation.p),
+            f"{correlation.n:,}",
         ]
-        for one in result.associated
+        for correlation in result.associated
     ]
