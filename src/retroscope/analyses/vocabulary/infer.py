@@ -96,9 +96,9 @@ def associated(
     flipped: Float[np.ndarray, "text"],
     statistics: ComparisonSettings,
 ) -> tuple[RankCorrelation, RankCorrelation, RankCorrelation]:
-    """Correlate the changes of overlap (of relevant and of shuffled pairs) with the change of retrieval, by rank.
+    """Return rank correlations of changes of overlap (of relevant and shuffled pairs) with the change of retrieval.
 
-    Return both correlations and their difference.
+    The third result is the difference of both correlations.
 
     Queries of one text are one observation. Intervals resample texts, with the same resamples for all three. The p of a
     correlation comes from a permutation test, that of the difference from the bootstrap. Ranks are computed once. If a
