@@ -333,7 +333,7 @@ def test_what_is_encoded_and_searched_is_planned(both_sides: Measured) -> None:
     assert set(planned.encodes) == {"before, pooled by cls", "random weights, pooled by cls"}
     towers = [tower for one in planned.encodes.values() for tower in both_sides.context.towers(one)]
     assert all(tower.is_stored for tower in towers), "the plan is of what was measured"
-    assert planned.lines[0].startswith("baselines: 15 poolings and layers are searched, raw, whitened and with a")
+    assert planned.lines[0].startswith("baselines: 15 combinations of model, pooling and layer are searched, raw")
     without = replace(both_sides.context, settings=replace(SETTINGS, random_weights=False))
     few = INSTRUMENT.plan(without, BaselineSettings(poolings=(), head=False))
     assert (few.document, few.encodes) == ({"views": 2 * 3, "head": False}, {})

@@ -168,7 +168,7 @@ def test_without_a_whole_effect_nothing_is_placed() -> None:
     assert set(result.claims["agreement"]) == {"undecided"}
     (statement,) = [s for s in localisation_statements(result) if s.state == State.NOT_SIGNIFICANT]
     assert (
-        "All weights, restored together, have no significant effect on RR@10, so there is nothing to localise"
+        "Even with all weights restored together, RR@10 does not change significantly, so there is nothing to localise"
         in statement.text
     )
 

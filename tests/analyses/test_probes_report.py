@@ -219,7 +219,7 @@ def test_shuffled_queries_at_the_level_of_passage_only_are_no_failure() -> None:
 
     result = probed(passage_signal)
     assert alarms(result) == []
-    assert any("but not above that of passage_only, which reads no query" in text for text in texts(result))
+    assert any("but not above that of passage_only, which never reads the query" in text for text in texts(result))
 
 
 def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> None:

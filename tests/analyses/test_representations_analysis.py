@@ -57,11 +57,12 @@ def test_where_vectors_diverge() -> None:
     section = section_of(CollectionDrift("toy", representation_drift()))
     assert any(
         text.startswith(
-            "Query vectors before and after are most similar at layer 0 (CKA 1.000 [0.980, 1.000]) and least similar "
-            "at layer 6 (post-norm) (CKA 0.400 [0.380, 0.420]). For comparison, CKA at that layer is 0.900 between two "
-            "random halves of one model's vector dimensions and 0.200 between the backbone and a random-weight "
-            "control. Procrustes similarity, which also depends on directions of small variance, is lowest at layer 6 "
-            "(post-norm) (0.400 [0.380, 0.420]; 0.000 for texts paired at random, the chance level)."
+            "Query vectors before and after fine-tuning are most similar at layer 0 (CKA 1.000 [0.980, 1.000]) and "
+            "least similar at layer 6 (post-norm) (CKA 0.400 [0.380, 0.420]). For comparison, CKA at that layer is "
+            "0.900 between two random halves of one model's vector dimensions and 0.200 between the backbone and a "
+            "random-weight control. Procrustes similarity, which also depends on directions of small variance, is "
+            "lowest at layer 6 (post-norm) (0.400 [0.380, 0.420]; 0.000 for texts paired at random, the chance "
+            "level)."
         )
         for text in texts(section)
     )
@@ -221,7 +222,7 @@ def test_too_few_texts_and_models_of_two_families_are_refused(tiny: Tiny, cache:
     context = context_of(tiny, cache, SETTINGS)
     needed = 2 * GROUPS
     assert refusal(replace(context, collection=few(needed)), QUICK) == ""
-    reason = f"{needed - 5} distinct query texts are too few for its intervals ({needed} are needed)"
+    reason = f"{needed - 5} distinct query texts are too few for confidence intervals ({needed} are needed)"
     assert refusal(replace(context, collection=few(needed - 5)), QUICK) == reason
     again = few(3 * needed, texts=needed - 5)
     assert refusal(replace(context, collection=again), QUICK) == reason, "many queries of few texts"

@@ -645,8 +645,8 @@ def test_what_one_collection_refuses_is_a_caveat(
     study = compare(backbone, retriever, first, settings, also=[other], cache=cache)
     on = "" if place == "first" else " on small"
     assert (
-        f"not measured: representations{on}, since 3 distinct query texts are too few for its intervals (20 are needed)"
-        in (study.facts["caveats"])
+        f"not measured: representations{on}, since 3 distinct query texts are too few for confidence intervals (20 are "
+        "needed)" in (study.facts["caveats"])
     )
     measured = [one.collection for one in study.measured.get("representations", ())]
     assert measured == ([] if place == "first" else [whole.name])

@@ -1,4 +1,4 @@
-"""List the analyses of a study: one subpackage for each, and those of other packages.
+"""List the analyses of a study: one subpackage for each, and those that other Python packages add.
 
 `analyses()` lists them in reading order.
 
@@ -70,16 +70,16 @@ def analyses() -> dict[str, Analysis]:
         SettingsError: if another package gives an analysis a name that is taken, or declares something that is no
             `Analysis`.
     """
-    known = {one.name: one for one in OWN}
+    known = {analysis.name: analysis for analysis in OWN}
     for entry in entry_points(group=GROUP):
-        one = _loaded(entry)
-        if one.name in known:
+        analysis = _loaded(entry)
+        if analysis.name in known:
             raise SettingsError(
-                f"the analysis name {one.name!r} is already taken by another analysis",
+                f"the analysis name {analysis.name!r} is already taken by another analysis",
                 where=declared_by(entry),
                 fix=RENAME,
             )
-        known[one.name] = one
+        known[analysis.name] = analysis
     return known
 
 
@@ -87,10 +87,10 @@ def refuse_option_names(options: Set[str]) -> None:
     """Refuse an analysis of another package whose name equals an option, because `--no-NAME` would be ambiguous.
 
     Args:
-        options: as they are typed, e.g. "--out" or "--no-random-weights".
+        options: all options of the commands as they are typed, e.g. "--out" or "--no-random-weights".
 
     Raises:
-        SettingsError: with the name of the entry point.
+        SettingsError: if an analysis has such a name. The error gives its entry point.
     """
     for entry in entry_points(group=GROUP):
         name = _loaded(entry).name
@@ -110,37 +110,39 @@ def _loaded(entry: EntryPoint) -> Analysis:
     """Import the analysis that an entry point of another package names.
 
     Raises:
-        SettingsError: if there is none, or its name cannot be used.
+        SettingsError: if the entry point names no `Analysis`, or one whose name cannot be used.
     """
     mend = "correct the entry point in the package that declares it, or uninstall that package"
     try:
-        one = entry.load()
+        analysis = entry.load()
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"the analysis cannot be imported: {error}", where=declared_by(entry), fix=mend) from error
-    if not isinstance(one, Analysis):
+    if not isinstance(analysis, Analysis):
         raise SettingsError(
-            f"the entry point names an object of the type {type(one).__name__}, not an Analysis",
+            f"the entry point names an object of the type {type(analysis).__name__}, not an Analysis",
             where=declared_by(entry),
             fix=mend,
         )
-    if not one.name.isidentifier():
+    if not analysis.name.isidentifier():
         raise SettingsError(
-            f"the analysis name {one.name!r} is not a Python identifier",
+            f"the analysis name {analysis.name!r} is not a Python identifier",
             where=declared_by(entry),
             fix="rename the analysis with letters, digits and underscores, e.g. 'my_analysis'",
         )
-    if one.name in SHARED_SETTINGS:
+    if analysis.name in SHARED_SETTINGS:
         raise SettingsError(
-            f"the analysis name {one.name!r} is already the name of a setting", where=declared_by(entry), fix=RENAME
+            f"the analysis name {analysis.name!r} is already the name of a setting",
+            where=declared_by(entry),
+            fix=RENAME,
         )
-    return one
+    return analysis
 
 
 def in_order_of_needs() -> list[str]:
     """Return the names of the analyses, each after those whose results it needs.
 
     Raises:
-        ValueError: if two need one another.
+        ValueError: if analyses need the results of one another in a circle.
     """
     known, order = analyses(), list[str]()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class VectorsRead(IntEnum):
-    """Which stored vectors of all texts an analysis always reads."""
+    """The vectors of all texts that an analysis always needs: none, the final ones, or those of every layer."""
 
     NONE = 0
     FINAL = 1  # those with which the retriever searches
@@ -35,12 +35,15 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class AnalysisSize:
-    """One size of an analysis: `--depth` chooses the smallest, default or largest, `--time` the largest that fits.
+    """One choice of settings of an analysis by its cost, from cheap and imprecise to expensive and precise.
+
+    `--depth` selects the cheapest, the default or the most expensive one, `--time` the most expensive one that fits.
 
     Attributes:
         values: settings that differ from the defaults, JSON-like. None leaves the analysis out.
-        half_width: half-width of the interval of the analysis's main result, as a multiple of that with the defaults.
-            It is estimated from the numbers of queries (1 / sqrt(n)), and used only to choose between sizes.
+        half_width: half-width of the confidence interval of the main result, divided by the half-width with the default
+            settings. It is estimated from the number of queries n as 1 / sqrt(n), and used only to choose between
+            sizes.
     """
 
     values: Mapping[str, Any] | None
@@ -54,11 +57,12 @@ DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis,
 
 
 class TowerWork(TypedDict):
-    """Planned encoding of one collection's texts by one tower of one model: numbers of texts and tokens, bytes,
-    seconds.
+    """Planned encoding of a collection by one tower of one model: how many texts, tokens, bytes and seconds it takes.
 
-    "seconds" and "bytes" count what is not "stored" yet. "model" is a role, e.g. "after". "key" names the store.
-    "within" is the role of the model in whose pass it is encoded, or "" if it has its own pass.
+    "model" is the model's role in the study, e.g. "before", "after" or "training 2". "bytes" is the size of the vectors
+    on disk, before compression. "seconds" is 0 if the vectors are already "stored". "key" is the name of their folder
+    in the cache. "within" is the role of another model whose forward pass also gives these vectors, or "" if there is
+    no such model.
     """
 
     model: str
@@ -78,15 +82,17 @@ class TowerWork(TypedDict):
 
 @dataclass(frozen=True)
 class Planned:
-    """Plan of one analysis on one collection: its lines, time, and prepared work.
+    """Plan of one analysis on one collection: its description, its estimated time, and inputs that are prepared.
 
     Attributes:
         lines: the plan in words, one line for each item. `--dry-run` prints them.
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
         document: the plan as JSON-like values.
-        encodes: role -> retriever whose texts are encoded for this analysis alone.
-        random_weights: models whose copies with random weights it reads, if the settings allow that control.
-        work: what `Instrument.measure` consumes, so that nothing is computed twice.
+        encodes: retrievers that encode the collection for this analysis alone, by a name that the plan shows.
+        random_weights: models ("before", "after") whose copies with random weights it measures, too, if the settings
+            allow that control.
+        work: inputs that are already prepared for `Instrument.measure`, e.g. probe examples, so that they are not
+            prepared twice.
     """
 
     lines: tuple[str, ...] = ()
@@ -103,15 +109,16 @@ class Instrument:
     imported when something is measured.
 
     Attributes:
-        refusal: (context, settings) -> why this cannot be measured, empty if it can. It encodes nothing. A user's
-            mistake is raised as an error instead.
+        refusal: (context, settings) -> the reason why this cannot be measured, or "" if it can. It encodes no text. A
+            user's mistake is raised as an error instead.
         plan: (context, settings) -> the plan of the measurement.
         measure: (context, settings, plan) -> what was measured on `context.collection`.
-        as_measured: (context, model) -> the model under the recipe that it is measured with, or None if that is its own
-            recipe. A study of this analysis alone describes its models by this recipe.
+        as_measured: (context, model) -> the model with the recipe that this analysis measures it with. None if the
+            analysis measures every model with its own recipe. A report on this analysis alone shows this recipe.
         inputs: settings -> a hash of the files that they name, so that a stored measurement of other files is not
             reused. None if the settings name no file.
-        keeps: what it stores in the cache in addition to its measurements, for `retroscope cache`.
+        keeps: kinds of cache entries that it stores in addition to its measurements. `retroscope cache` lists and
+            checks them.
     """
 
     refusal: Callable[["Context", Any], str]
@@ -153,20 +160,21 @@ class Analysis:
         reporter: function that returns its `Reporter`.
         instrument: function that returns its `Instrument`, or None for an analysis that only reads the results of
             others.
-        sizes: its sizes, from the smallest to the largest, `STANDARD` among them.
-        phase: when it is measured; within a phase, in reading order.
+        sizes: its choices of settings by cost, from the cheapest to the most expensive, `STANDARD` among them.
+        phase: when it is measured. Analyses of one phase are measured in the order of the report.
         needs: names of the analyses whose results or sections its reporter reads, if they were measured.
         every_collection: whether it is measured on every collection, not only on the first.
         required: whether it cannot be left out of a comparison.
-        vectors: which vectors of all texts it always reads; the plan of a study includes the time of encoding them.
-        reads_negatives: whether it reads the hard negatives of the first collection.
-        sums_up: names of the needed analyses whose `Section.details` it summarises.
-        optional_input: name of the input that it needs and that not every study has, e.g. `TRAININGS`; "": none.
-            Without this input the analysis is left out, and `Instrument.refusal` gives no caveat.
+        vectors: which vectors of all queries and passages it always needs. The plan of a study includes the time of
+            encoding them.
+        reads_negatives: whether it uses the hard negatives of the first collection.
+        sums_up: names of those analyses in `needs` whose `Section.details` it summarises.
+        optional_input: name of an input that it needs but that not every study has, e.g. `TRAININGS`, or "". Without
+            this input, the analysis is left out, and its `Instrument.refusal` is not reported as a caveat.
         on_request: whether it is measured only if its settings are given or `--NAME` asks for it, e.g. because it would
             take more than a quarter of the time of a study.
-        option: option that the command needs for it, e.g. "--training MODEL"; "": it is measured unless it is left out.
-        answers: questions of the first screen that it can answer.
+        option: option of the command without which it is not measured, e.g. "--training MODEL"; "" if it needs none.
+        answers: questions on the first screen of the report that it can answer.
         over_trainings: whether its section also reports further trainings of the retriever and labels their numbers.
             Every other section is labelled as that of the first training alone.
     """
@@ -194,7 +202,7 @@ class Analysis:
 
 
 def switch_of(analysis: Analysis) -> str:
-    """Return the option that switches an analysis off, or on if it is measured on request only."""
+    """Return the option that switches an analysis off (`--no-NAME`), or on (`--NAME`) if it is only run on request."""
     name = analysis.name.replace("_", "-")
     return f"--{name}" if analysis.on_request else f"--no-{name}"
 

@@ -1,4 +1,4 @@
-"""Cards on the first screen of a report: an analysis's short answer to a question, and curves for the figure."""
+"""Cards and curves for the first screen of a report, by which an analysis answers a question in a few words."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ class Card:
     """One card on the first screen of the report: a question, a short answer, and the main number.
 
     Attributes:
-        question: one of `questions.Question`, or one of the analysis's own.
+        question: a member of `questions.Question`, or another question that the analysis defines.
         answer: a few words. A study has room for 120 words in all.
-        statement: the conclusion that the card shortens: its state and section are the card's.
-        number: the one number of the card. If None, that of the statement.
+        statement: the conclusion that the card shortens. The card takes its state (e.g. significant) and its section.
+        number: the number that the card prints. If None, the number of the statement.
         sentence: the answer of the whole study in one sentence, with ties, if this analysis can give it.
     """
 
@@ -32,7 +32,7 @@ class Card:
 
     @property
     def estimate(self) -> Estimate | None:
-        """Return the number that the card prints."""
+        """Return the number that the card prints, or None if it prints none."""
         return self.number or self.statement.estimate
 
 
@@ -43,7 +43,7 @@ class LayerCurves:
     Attributes:
         title: what the value is, e.g. "nDCG@10 by layer".
         frame: columns layer, side, value, low, high.
-        chance: value of a random choice, or None where there is none.
+        chance: the value that a random choice would reach, or None if the value has no chance level.
     """
 
     title: str

@@ -35,12 +35,12 @@ Towers = tuple[TowerPlan, TowerPlan]
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """The vectors of one retriever over one collection, with its self-tests.
+    """The vectors of all texts of one collection by one retriever, with the self-tests of the retriever.
 
     Attributes:
         vectors: vectors of every layer. Their warnings name the self-tests that failed.
-        self_tests: tower -> its checks.
-        seconds: stage -> time it took.
+        self_tests: tower -> the outcomes of its self-tests.
+        seconds: stage ("self-tests", "encoding" ...) -> how many seconds it took.
     """
 
     vectors: RetrieverRepresentations
@@ -50,8 +50,9 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """Inputs of an analysis: the models, one collection, settings and cache. Shared results are made once a
-    study.
+    """Inputs of an analysis: the models, one collection, settings and cache.
+
+    Results that several analyses need (e.g. vectors) are computed once in a study.
 
     Attributes:
         models: "before" (the backbone) and "after" (the retriever), or "model" alone.
@@ -60,10 +61,10 @@ class Context:
         cache: folder of the vectors and of the files from which a stopped run continues.
         trainings: further trainings of the retriever.
         first: whether `collection` is the study's first.
-        further: number of collections of the study after the first.
-        progress: called with (what, done, total).
-        engine: where texts are encoded.
-        to_encode: all retrievers that encode the collection. Those that differ only in pooling share one pass.
+        further: how many collections the study has in addition to the first.
+        progress: called with the name of the work, and how much of how much is done.
+        engine: where texts are encoded, e.g. in this process or on a Ray cluster.
+        to_encode: all retrievers that encode the collection. Those that differ only in pooling share one forward pass.
     """
 
     models: Mapping[str, Retriever]
@@ -84,7 +85,7 @@ class Context:
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
-        """Return the context for another collection of the study. Results that analyses share stay shared."""
+        """Return the context for another collection of the study. Results that are already computed stay available."""
         return replace(self, collection=collection, first=first, to_encode=())
 
     def told(self, progress: Progress | None) -> "Context":
@@ -92,19 +93,25 @@ class Context:
         return replace(self, progress=progress)
 
     def stages(self, name: str) -> Stages:
-        """Return a timer of named stages that reports the progress of the analysis `name`."""
+        """Return a timer of the stages of some work.
+
+        It reports progress under `name`, e.g. the name of the analysis.
+        """
         return Stages(name, self.named_progress)
 
     @property
     def named_progress(self) -> Progress | None:
-        """Return the progress callback, which adds the name of a collection unless it is the first."""
+        """Return the progress callback.
+
+        For any collection but the study's first, it also reports the collection's name.
+        """
         report, name = self.progress, self.collection.name
         if report is None or self.first:
             return report
         return lambda what, done, total: report(f"{name}: {what}", done, total)
 
     def towers(self, retriever: Retriever) -> Towers:
-        """Return the encoding plans of both towers. Texts are tokenised once per recipe."""
+        """Return the plans for encoding the queries and the passages. Texts are tokenised once for each recipe."""
         return self._once(
             ("towers", *_identity(retriever)),
             lambda: plan_towers(
@@ -121,7 +128,7 @@ class Context:
         """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe.
 
         Args:
-            within: role of the model in whose pass it is encoded, or "" if it has its own pass.
+            within: role of another model (e.g. "before") whose forward pass also gives these vectors, or "".
         """
         inventory, encoder = tower.plan.inventory, tower.plan.encoder
         return {
@@ -141,9 +148,9 @@ class Context:
         }
 
     def seconds_of(self, encoder: Encoder, operations: float, precision: str = EXACT) -> float:
-        """Estimate the seconds of passes through an encoder from their operations (see `encoders.work`).
+        """Estimate the seconds of forward passes through an encoder from their number of operations (`encoders.work`).
 
-        The rate is measured once for all encoders of one architecture on one device, and for every precision.
+        The operations per second are measured once for each architecture, device and precision.
         """
         if not operations:
             return 0.0
@@ -152,7 +159,7 @@ class Context:
         return operations / self._once(key, measure, everywhere=True)
 
     def seconds_each(self, retriever: Retriever, tower: str, precision: str = EXACT) -> float:
-        """Estimate the seconds of encoding one text of a tower, whether its vectors are stored or not."""
+        """Estimate the mean seconds of encoding one query or passage, even if its vectors are already stored."""
         plan = self.towers(retriever)[("query", "passage").index(tower)].plan
         return self.seconds_of(plan.encoder, plan.operations_each, precision)
 
@@ -160,7 +167,7 @@ class Context:
         """Estimate the seconds of searching the collection once with the vectors of a retriever.
 
         Args:
-            measures: measures that are computed, by default those of the study.
+            measures: retrieval measures that are computed, by default those of the study.
         """
         judged, passages = len(self.collection.judged_queries), len(self.collection.passages)
         return search_seconds(
@@ -173,26 +180,26 @@ class Context:
         return self._once(("product rate",), product_rate, everywhere=True)
 
     def encoded(self, retriever: Retriever, label: str = "") -> Encoded:
-        """Return the vectors of a retriever over the collection: encoded now, resumed or read from the cache.
+        """Return the vectors of the collection by a retriever: encoded now, resumed, or read from the cache.
 
         Args:
-            retriever: one of the models, or any other.
+            retriever: a model of the study, or any other retriever.
             label: name under which progress is shown, by default the retriever's name.
 
         Raises:
-            EncoderError: if a tower gives different texts one vector.
+            EncoderError: if a tower gives different texts the same vector.
         """
         return self._once(("encoded", *_identity(retriever)), partial(self._encoded, retriever, label))
 
     def was_encoded(self, retriever: Retriever) -> Encoded | None:
-        """Return the vectors of a retriever if an earlier analysis has requested them, or None otherwise."""
+        """Return the vectors of the collection by a retriever if they were already requested, or None otherwise."""
         return cast("Encoded | None", self._made.get(("encoded", *_identity(retriever), *self._place)))
 
     def self_tests(self, retriever: Retriever) -> Mapping[str, list[SelfTest]]:
         """Return the self-tests of each tower of a retriever, run at the first call.
 
         Raises:
-            EncoderError: if a tower gives different texts one vector.
+            EncoderError: if a tower gives different texts the same vector.
         """
         return self._once(("self-tests", *_identity(retriever)), partial(checked, retriever), everywhere=True)
 
@@ -201,7 +208,7 @@ class Context:
         self_tests = self.self_tests(retriever)
         stages.ended("self-tests")
         towers = self.towers(retriever)
-        beside = [tower for one in self.to_encode for tower in self.towers(one)]
+        beside = [tower for other in self.to_encode for tower in self.towers(other)]
         vectors = extract_towers(retriever, towers, stages.of_towers(), engine=self.engine, beside=beside)
         stages.ended("encoding")
         return Encoded(replace(vectors, warnings=doubts(self_tests)), self_tests, stages.seconds)
@@ -210,19 +217,19 @@ class Context:
         """Return the random-weight copy of a model, or None if the settings leave out that control."""
         if not self.settings.random_weights:
             return None
-        one = self.models[side]
-        key = ("random weights", *_identity(one))
-        return self._once(key, lambda: with_random_weights(one, seed=0), everywhere=True)
+        model = self.models[side]
+        key = ("random weights", *_identity(model))
+        return self._once(key, lambda: with_random_weights(model, seed=0), everywhere=True)
 
     def random_vectors(self, side: str) -> RetrieverRepresentations | None:
         """Return the vectors of a model's random-weight copy, or None if the settings leave out that control."""
-        twin = self.with_random_weights(side)
-        if twin is None:
+        copy = self.with_random_weights(side)
+        if copy is None:
             return None
-        return self.encoded(twin, f"{self.models[side].name} (random weights)").vectors
+        return self.encoded(copy, f"{self.models[side].name} (random weights)").vectors
 
     def negatives(self) -> MinedNegatives:
-        """Return the hard negatives of the collection's queries, mined as the settings say."""
+        """Return the hard negatives of the collection's queries, from the source in the settings (e.g. BM25)."""
         return self._once(("negatives",), self._mined)
 
     def _passage_lengths(self) -> Int[np.ndarray, "passage"]:
@@ -242,17 +249,19 @@ class Context:
         return hard_negatives(self.collection, settings.pool, how=how, run=run, pool=settings.pool)
 
     def whole_search(self, measures: Sequence[str] = ()) -> WholeSearch:
-        """Search the whole collection with every model and BM25, so that samples can be filled from the rankings.
+        """Search the whole collection with every model and BM25. Samples take their passages from these rankings.
 
         Args:
-            measures: further measures, in addition to those of the study, that the rankings must be deep enough for.
+            measures: measures that the rankings must be deep enough for, in addition to those of the study.
         """
-        vectors = {one.name: self.encoded(one).vectors for one in self.models.values()}
+        vectors = {model.name: self.encoded(model).vectors for model in self.models.values()}
         k = max(DEPTH, depth([*self.settings.measures, *measures]))
         return self._once(("whole search", k), lambda: whole_search(self.collection, vectors, k))
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
-        """Return the value of a key, computed at the first call: one per collection, or one for all (`everywhere`)."""
+        """Return the result of `make`, which is called once for each key and collection (`everywhere`: for
+        each key).
+        """
         whole = key if everywhere else (*key, *self._place)
         if whole not in self._made:
             self._made[whole] = make()

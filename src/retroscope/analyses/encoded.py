@@ -1,4 +1,4 @@
-"""The retrievers whose texts a study encodes: its models, further trainings, and copies with random weights."""
+"""The retrievers that encode the texts of a study: its models, further trainings, and copies with random weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,9 +9,10 @@ from retroscope.representations.represent import TowerPlan
 
 
 def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> list[TowerWork]:
-    """Return the planned encoding of every tower of these retrievers over the context's collection.
+    """Return the planned work of encoding the context's collection with every tower of these retrievers.
 
-    A tower that shares the pass of an earlier tower (`TowerPlan.shares_pass`) takes no additional time.
+    A tower takes no additional time if the forward pass of an earlier tower also gives its vectors, e.g. if both differ
+    only in pooling (`TowerPlan.shares_pass`).
     """
     works: list[TowerWork] = []
     passes: list[tuple[str, TowerPlan]] = []
@@ -27,19 +28,22 @@ def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> lis
 
 
 def named_retrievers(context: Context) -> dict[str, Retriever]:
-    """Map roles ("before", "after", "training 2") to the study's models and further trainings."""
-    others = {f"training {number}": one for number, one in enumerate(context.trainings, start=2)}
-    return {**context.models, **others}
+    """Return the models and further trainings of the study by role: "before", "after", "training 2" ..."""
+    trainings = {f"training {number}": training for number, training in enumerate(context.trainings, start=2)}
+    return {**context.models, **trainings}
 
 
 def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
-    """Map roles to the retrievers whose vectors are computed. Identical random-weight copies are kept once."""
+    """Return every retriever that the study encodes the collection with, by role, e.g. "after" or "random weights".
+
+    Further trainings ("training 2" ...) encode the first collection only. Equal random-weight copies are listed once.
+    """
     models = named_retrievers(context) if context.first else dict(context.models)
     return models | dict(_copies(context, random_weights))
 
 
 def _copies(context: Context, models: Sequence[str]) -> Iterator[tuple[str, Retriever]]:
-    """Yield the role and the copy for each distinct random-weight copy of these models."""
+    """Yield each distinct random-weight copy of these models with its role, e.g. "random weights of after"."""
     copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
     for role in models:
         copy = context.with_random_weights(role)

@@ -1,4 +1,4 @@
-"""Choose the margins of queries that several analyses measure: one hard negative a query, the same for both models."""
+"""Choose the score margins that several analyses measure: relevant passage minus one hard negative, for each query."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,14 @@ from retroscope.collection.records import Candidates
 def chosen_margins(
     context: Context, *, negatives: int, limit: int, seed: int
 ) -> tuple[AttributionSettings, Sequence[Candidates]]:
-    """Return the settings of examples with a margin, and the queries that they are drawn from.
+    """Return attribution settings for score margins, and the queries with candidates from which examples are drawn.
+
+    For a pair of models, each query has the same hard negative with both.
 
     Args:
-        negatives: of each query, among which the hardest is chosen.
-        limit: of examples. 0 means all.
-        seed: of their draw.
+        negatives: how many negatives of each query are considered. The hardest of them is chosen.
+        limit: largest number of examples (queries) that are drawn. 0 means all.
+        seed: seed of the random sample of examples.
     """
     settings = AttributionSettings(
         target="margin", tower="query", negatives=negatives, limit=limit, seed=seed, agreement=None
@@ -29,8 +31,8 @@ def chosen_margins(
 
 
 def margin_passages(examples: Sequence[Example]) -> dict[str, tuple[str, ...]]:
-    """Return query id -> the passages of its margin: the relevant one and the negative.
+    """Return, for each query id, the two passages of its margin: the relevant one and the negative.
 
-    Queries that share a negative are not independent: what changes the negative's vector changes all their margins.
+    Queries that share a negative are not independent: a change of its vector changes the margins of all of them.
     """
-    return {one.id: (one.positive, one.negative) for one in examples}
+    return {example.id: (example.positive, example.negative) for example in examples}

@@ -21,19 +21,21 @@ FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Everything that one analysis measured on one collection, before any test. Names are those of the analysis, e.g.
-    "before/layers".
+    """Everything that one analysis measured on one collection, before any test.
+
+    The analysis chooses the names of scores, frames and datasets, e.g. "before/bare".
 
     Attributes:
-        scores: name -> one number a query, labelled.
+        scores: name -> scores of every query, e.g. by layer and measure.
         frames: name -> table.
         datasets: name -> arrays with labels.
-        facts: JSON-like: what else the report needs.
+        facts: JSON-like values that the report needs in addition.
         caveats: what a reader must know about these numbers.
-        seconds: stage -> time it took.
-        runs: model -> ranking, written as TREC run files, never read again.
-        collection: name of the collection, set by whoever runs the analysis.
-        key: hash of everything that determines it, set by whoever runs the analysis. "" if it is not known.
+        seconds: stage of the work -> how many seconds it took.
+        runs: model -> rankings of all queries. They are written as TREC run files, which are never read again.
+        collection: name of the collection, filled in by the caller of the analysis.
+        key: hash of all settings and inputs that determine the measurement, filled in by the caller of the analysis. ""
+            if it is not known.
     """
 
     scores: Mapping[str, Scores] = field(default_factory=dict)
@@ -51,13 +53,13 @@ class Measurement:
 
         Args:
             folder: the folder to write.
-            write_run: writes a ranking under a path and a tag. Without it rankings are left out.
+            write_run: function that writes rankings to a path, with a run tag. If None, rankings are not written.
 
         Raises:
             SettingsError: if the folder holds files that no study wrote.
         """
         with whole_folder(folder) as new:
-            scores = {name: one.as_dataset() for name, one in self.scores.items()}
+            scores = {name: labelled.as_dataset() for name, labelled in self.scores.items()}
             for store, groups in ((SCORES, scores), (DATASETS, self.datasets)):
                 for path, content in files_of(groups).items():
                     _inside(new, f"{store}/{path}").write_bytes(content)
@@ -70,21 +72,21 @@ class Measurement:
 
     def _facts(self) -> dict[str, Any]:
         names = {"scores": list(self.scores), "frames": list(self.frames), "datasets": list(self.datasets)}
-        kept = {
+        values = {
             "facts": self.facts,
             "caveats": list(self.caveats),
             "seconds": dict(self.seconds),
             "collection": self.collection,
             "key": self.key,
         }
-        return {"schema": SCHEMA, **{name: clean(value) for name, value in (names | kept).items()}}
+        return {"schema": SCHEMA, **{name: clean(value) for name, value in (names | values).items()}}
 
 
 def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
-    """Read the measurement that `Measurement.save` wrote. Rankings are left out.
+    """Read the measurement that `Measurement.save` wrote, without its rankings.
 
     Args:
-        fix: what a user should do if it is damaged.
+        fix: what an error tells the user to do if the measurement is missing or damaged.
 
     Raises:
         AnalysisError: if the measurement is missing, or has another schema.
@@ -108,7 +110,7 @@ def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
 
 
 def facts_in(sealed: Sealed) -> dict[str, Any]:
-    """Read the facts of a stored measurement: names, caveats, times and its key."""
+    """Read the JSON document of a stored measurement: its names of scores and tables, facts, caveats, times and key."""
     return parse_document(sealed.read(FACTS), sealed.folder / FACTS)
 
 

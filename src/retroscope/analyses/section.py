@@ -1,6 +1,4 @@
-"""The types `Section` (what an analysis contributes to a report) and `Reading` (the input of a report). Reading: what
-it may use for that.
-"""
+"""The types `Section` (what an analysis contributes to a report) and `Reading` (what it needs to write its section)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,25 +24,25 @@ class Section:
     Attributes:
         statements: its conclusions, in reading order.
         cards: its short answers for the first screen.
-        curves: its panel of the picture beside them.
-        estimates: effects that a gate may name, by measure and collection.
-        compared: collection -> paired difference over "measure", for an overview of several studies.
+        curves: its panel of the picture on the first screen.
+        estimates: effects, each with its measure and collection, that a condition of `compare --gate` may name.
+        compared: collection -> effect of fine-tuning on every measure, for an overview of several studies.
         details: conclusions that another analysis, which needs this one, summarises. They are shown in the section of
             this analysis, and in the verdict only if the other analysis reports nothing.
-        unconfirmed: conclusions that a control puts in doubt, shown in its section, counted in the verdict.
+        unconfirmed: conclusions that a control puts in doubt. The section shows them, and the verdict only counts them.
         draw: function that returns the figures of the page and for paper, called only if figures are shown.
         tables: name -> table of the page, and of a paper (LaTeX).
         frames: name -> every number (CSV and parquet).
         large: name -> table that is too large for CSV.
-        differences: label -> paired difference. The report prints how it was computed, and its warnings.
+        differences: label -> paired difference. The report prints how each was computed, and its warnings.
         methods: label -> how numbers other than paired differences were computed, JSON-like.
         document: JSON-like values that `summary.json` has under the name of the analysis.
-        values: name -> what its template reads, in addition to `figures`, `tables` and `subject`.
-        printed: names of the tables that a terminal shows, too.
-        head: lines that a terminal shows below the names of models and collections.
+        values: name in its template -> value, in addition to `figures`, `tables` and `subject`.
+        printed: names of the tables that are also printed in a terminal.
+        head: lines that are printed in a terminal below the names of models and collections.
         data: function that returns name -> JSON-like value for the page's scripts, called only if a page is made.
         files: name of a file beside the report -> JSON-like value, for formats that others read.
-        left_out: a few words that name what its settings left out -> the option that adds it.
+        left_out: what its settings left out, in a few words -> the option that adds it.
     """
 
     statements: tuple[Statement, ...] = ()
@@ -70,7 +68,7 @@ class Section:
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:
-        """Return the figures, which are drawn at the first call."""
+        """Return the figures of the section. They are drawn at the first call."""
         return self.draw()
 
 
@@ -81,7 +79,7 @@ class Reading:
     Attributes:
         subject: models, collections, statistics.
         results: analysis -> its result, for the needed analyses that were measured.
-        sections: analysis -> its section, for the same analyses.
+        sections: analysis -> its section of the report, for the same analyses.
     """
 
     subject: Subject
@@ -98,6 +96,6 @@ class Reading:
         return needed
 
     def alarms(self, name: str) -> tuple[Statement, ...]:
-        """Return the failed controls of an analysis. Results that rely on it are then in doubt."""
+        """Return the failed controls of an analysis, which put results that rely on it in doubt."""
         section = self.sections.get(name)
         return () if section is None else tuple(s for s in section.statements if s.failed)

@@ -1,4 +1,4 @@
-"""Choose the candidates of the probes as the protocol requires: a relevant passage and hard negatives."""
+"""Choose the candidate passages of the probes by the study's protocol: a relevant passage and hard negatives."""
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import GIVEN, MinedNegatives
@@ -12,8 +12,8 @@ from retroscope.probing.tasks import build_task, repeated
 def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str) -> tuple[Candidates, ...]:
     """Return every pair (query, relevant passage) with its hard negatives.
 
-    Under the published protocol, the negatives supplied with the data are repeated until there are enough for the
-    largest N.
+    Under the published protocol, negatives that the data supply are repeated until each pair has enough for the largest
+    N (number of candidate passages).
     """
     pairs = pairs_of(negatives, protocol)
     if protocol == PUBLISHED_PROTOCOL and negatives.how == GIVEN:
@@ -22,13 +22,17 @@ def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str
 
 
 def pairs_of(negatives: MinedNegatives, protocol: str) -> tuple[Candidates, ...]:
-    """Return the pairs with their hard negatives. Under the published protocol, return the rows of the source."""
+    """Return every pair (query, relevant passage) with its hard negatives.
+
+    Under the published protocol, return one entry for each row of the source file, if its rows supply the negatives.
+    """
     return negatives.rows if protocol == PUBLISHED_PROTOCOL and negatives.rows else negatives.candidates
 
 
 def too_few_choices(choices: tuple[Candidates, ...], collection: Collection, settings: ProbeSettings) -> str:
-    """Return the reason why there are too few probe examples for some seed, with helpful options, or "" if there are
-    enough.
+    """Return why there are too few probe examples to split for every seed, and which options may help.
+
+    Return "" if there are enough.
     """
     passage_texts = collection.texts_of_passages(choices)
     try:
@@ -43,7 +47,8 @@ def too_few_choices(choices: tuple[Candidates, ...], collection: Collection, set
             settings.rules.split(task, seed)
     except AnalysisError as error:
         more = (
-            "more queries (--limit-queries), fewer passages a choice (--passages) or a larger negatives.pool may help"
+            "more queries (--limit-queries), fewer candidates of each query (--passages) or more stored negatives of "
+            "each query (negatives.pool) may help"
         )
         return f"{error.what}; {more}"
     return ""

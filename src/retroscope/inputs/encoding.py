@@ -1,4 +1,4 @@
-"""Run a model's self-tests, and refuse a model whose vectors are all equal."""
+"""Run the self-tests of a model, and refuse a model that gives different texts the same vector."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,10 @@ from retroscope.retrieval.retrieve import Retrieval
 
 
 def checked(retriever: Retriever) -> dict[str, list[SelfTest]]:
-    """Refuse an encoder that gives different texts the same vector, and return the self-tests of each tower.
+    """Refuse a model that gives different texts the same vector, and return the self-tests of each tower.
 
     Raises:
-        EncoderError: if a tower gives different texts one vector.
+        EncoderError: if a tower gives different texts the same vector.
     """
     for encoder in {id(e): e for e in (retriever.query, retriever.passage)}.values():
         check_told_apart(encoder)
@@ -30,13 +30,13 @@ def tested(retriever: Retriever) -> dict[str, list[SelfTest]]:
 
 
 def tower_tests(encoder: Encoder) -> list[SelfTest]:
-    """Run all self-tests that apply to this encoder."""
+    """Run the self-tests of an encoder, with the comparison to sentence-transformers where it is possible."""
     library = library_test(encoder)
     return [*self_test(encoder), *([library] if library else [])]
 
 
 def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
-    """Return a warning for each failed self-test; every score of that tower carries these warnings."""
+    """Return a warning for each failed self-test. Every score that is computed with the tower keeps these warnings."""
     return tuple(
         f"{tower} tower fails its self-test {test.name!r}: {test.detail}: a vector changes by {test.value:.2g} "
         f"of its length (rounding explains at most {test.tolerance:.2g})"
@@ -50,7 +50,7 @@ def refuse_blind(retriever: Retriever, ranked: Retrieval, collection: Collection
     """Refuse a retriever if its rankings show that it gives different texts the same vector.
 
     Raises:
-        AnalysisError: if the vectors are equal, because every ranking would then be by id alone.
+        AnalysisError: if different texts have the same vector, because every ranking would then be by id alone.
     """
     if ranked.blind:
         raise AnalysisError(

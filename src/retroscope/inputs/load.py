@@ -46,7 +46,7 @@ def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
 
 
 def check_ids(collection: Collection) -> None:
-    """Refuse ids that run files cannot represent, before anything is measured."""
+    """Refuse ids of queries or passages that contain white space, which a TREC run file cannot represent."""
     wrong = [repr(i) for ids in (collection.queries, collection.passages) for i in ids if i.split() != [i]]
     if wrong:
         raise CollectionError(
@@ -60,15 +60,15 @@ def collection_of(settings: DataSettings | None) -> Collection:
     """Load the collection that these settings name."""
     if settings is None:
         raise SettingsError("no collection was given", fix="give --data FORMAT:PATH, e.g. --data beir:data/nq")
-    given = {name: value for name, value in asdict(settings).items() if name != "source"}
-    return load_collection(settings.source, **given)
+    options = {name: value for name, value in asdict(settings).items() if name != "source"}
+    return load_collection(settings.source, **options)
 
 
 def refuse_same_texts(first: Collection, other: Collection) -> None:
     """Refuse a further collection that has the same passages as another one.
 
     Raises:
-        CollectionError: if every passage of the two is the same.
+        CollectionError: if both collections have the same passages, in the same order.
     """
     one, two = first.passages, other.passages
     if len(one) == len(two) and all(mine == theirs for mine, theirs in zip(one.values(), two.values(), strict=True)):
@@ -80,7 +80,7 @@ def refuse_same_texts(first: Collection, other: Collection) -> None:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the texts of a file with one text per line.
+    """Return the lines of a file that has one text per line.
 
     Raises:
         CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.

@@ -1,4 +1,4 @@
-"""Check whether two models can be paired, and find how they differ apart from the weights."""
+"""Check whether two models can be compared layer by layer, and find how they differ apart from the weights."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ TOKENS_ONLY = ("prompt", "suffix", "append_eos")  # of a recipe: nothing but the
 
 
 def check_pair(before: Retriever, after: Retriever) -> None:
-    """Refuse two retrievers whose layers cannot be paired."""
+    """Refuse two models with different numbers of blocks, because their layers cannot be paired."""
     depths = {side: retriever.passage.anatomy.n_blocks for side, retriever in (("before", before), ("after", after))}
     if depths["before"] != depths["after"]:
         raise EncoderError(
@@ -26,22 +26,23 @@ def check_pair(before: Retriever, after: Retriever) -> None:
 
 
 def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
-    """Return the backbone with the retriever's similarity, so that an effect is due to the weights alone.
+    """Return the backbone with the retriever's similarity (dot or cosine), so that both models compare vectors alike.
 
-    A similarity that the user gave is kept. `own_similarity` records the checkpoint's similarity if it differs.
+    If the user set the similarity of the backbone, it stays. Otherwise, `own_similarity` records the similarity of the
+    backbone's checkpoint if that is a different one.
     """
     if backbone.similarity == retriever.similarity or backbone.similarity_source == USER:
         return backbone
     own, new = backbone.own_similarity or backbone.similarity, retriever.similarity
-    source, kept = f"as {retriever.name} is", None if own == new else own
-    return replace(backbone, similarity=new, similarity_source=source, own_similarity=kept)
+    source, earlier = f"as {retriever.name} is", None if own == new else own
+    return replace(backbone, similarity=new, similarity_source=source, own_similarity=earlier)
 
 
 def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
-    """List differences of two models apart from the weights, because they are confounded with fine-tuning.
+    """Return a warning that lists how the recipes of two models differ (e.g. in pooling), or [] if they do not.
 
-    One recipe may add EOS to a text and the other's tokenizer may do so: fields that give the same tokens are no
-    difference.
+    Differences in prompt, suffix and EOS are ignored if both models give sample texts the same token ids: EOS may be
+    added by the recipe of one model and by the tokenizer of the other.
     """
     pairs: dict[str, tuple[object, object]] = {"similarity": (before.similarity, after.similarity)}
     for tower in ("query", "passage"):
@@ -51,7 +52,7 @@ def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
     differences = [f"{name} ({one!r} before, {two!r} after)" for name, (one, two) in pairs.items() if one != two]
     if not differences:
         return []
-    return [f"the recipes differ in {', '.join(differences)}: every difference is of weights and recipe together"]
+    return [f"the recipes differ in {', '.join(differences)}: each effect is due to weights and recipe together"]
 
 
 def same_tokens(one: Encoder, two: Encoder) -> bool:
@@ -68,7 +69,7 @@ def same_weights(one: Encoder, two: Encoder) -> bool:
 
 
 def same_recipe(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders have equal recipes, apart from the fields that only add tokens."""
+    """Return whether two encoders have equal recipes, apart from fields that only add tokens (prompt, suffix, EOS)."""
     mine, theirs = (e.recipe.identity() for e in (one, two))
     return all(mine[field] == theirs[field] for field in mine if field not in TOKENS_ONLY)
 
@@ -76,20 +77,20 @@ def same_recipe(one: Encoder, two: Encoder) -> bool:
 def distinct_names(retrievers: Sequence[Retriever]) -> list[Retriever]:
     """Return the retrievers under distinct names: a repeated name gets a number, e.g. "e5 (2)"."""
     names: list[str] = []
-    for one in retrievers:
-        number, name = 2, one.name
+    for retriever in retrievers:
+        number, name = 2, retriever.name
         while name in names:
-            name, number = f"{one.name} ({number})", number + 1
+            name, number = f"{retriever.name} ({number})", number + 1
         names.append(name)
-    return [replace(one, name=name) for one, name in zip(retrievers, names, strict=True)]
+    return [replace(retriever, name=name) for retriever, name in zip(retrievers, names, strict=True)]
 
 
 def distinct_collections(collections: Sequence[Collection]) -> tuple[Collection, ...]:
-    """Return the collections under distinct names: a repeated name gets a number."""
+    """Return the collections under distinct names: a repeated name gets a number, e.g. "nq (2)"."""
     names: list[str] = []
-    for one in collections:
-        number, name = 2, one.name
+    for collection in collections:
+        number, name = 2, collection.name
         while name in names:
-            name, number = f"{one.name} ({number})", number + 1
+            name, number = f"{collection.name} ({number})", number + 1
         names.append(name)
-    return tuple(replace(one, name=name) for one, name in zip(collections, names, strict=True))
+    return tuple(replace(collection, name=name) for collection, name in zip(collections, names, strict=True))

@@ -1,4 +1,4 @@
-"""Record the origin of numbers as JSON-like facts: models, collection, software."""
+"""Describe, as JSON-like values, the models, the collection and the software that numbers were computed with."""
 
 import platform
 import shlex
@@ -25,7 +25,7 @@ LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-tran
 
 
 class TextCounts(TypedDict):
-    """Numbers of texts of a tower: all texts, distinct texts, and texts that reach the maximum length."""
+    """How many texts a tower encodes: all, distinct ones, and those that reach the maximum length; and its recipe."""
 
     texts: int
     distinct: int
@@ -34,7 +34,7 @@ class TextCounts(TypedDict):
 
 
 def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> ModelFacts:
-    """Return the name, the similarity and the facts of each tower of a model, as JSON-like values."""
+    """Return the name and similarity of a model and the facts of its towers (e.g. recipes), as JSON-like values."""
     if retriever.query.fingerprint == retriever.passage.fingerprint:
         towers = [tower_facts("query and passage", retriever.query, self_tests["query"])]
     else:
@@ -68,7 +68,10 @@ def proof_facts(proof: LoadingProof) -> ProofFacts:
 
 
 def self_test_facts(test: SelfTest) -> SelfTestFacts:
-    """Return a self-test as JSON-like values. None stands for a distance that is not finite."""
+    """Return the outcome of a self-test as JSON-like values.
+
+    Its value is None if the measured difference is not finite.
+    """
     value = test.value if isfinite(test.value) else None
     return {
         "name": test.name, "passed": test.passed, "value": value, "tolerance": test.tolerance, "detail": test.detail
@@ -109,19 +112,19 @@ def collection_facts(collection: Collection, negatives: MinedNegatives | None) -
 
 
 def negative_notes(negatives: MinedNegatives | None) -> list[str]:
-    """Describe what was left out of the hard negatives, and why."""
+    """Return notes on the passages that are not used as hard negatives because they may be relevant."""
     if negatives is None:
         return []
     left_out, pairs, notes = negatives.left_out, len(negatives.candidates), []
     if left_out.with_answer:
         notes.append(
-            f"hard negatives: {left_out.with_answer:,} ranked passages of {pairs:,} pairs hold an answer of the query "
-            "and are left out"
+            f"hard negatives: {left_out.with_answer:,} passages that rank high for {pairs:,} pairs (query, relevant "
+            "passage) contain an answer to the query and are left out"
         )
     if left_out.of_same_text:
         notes.append(
-            f"hard negatives: {left_out.of_same_text:,} ranked passages of {pairs:,} pairs are relevant to another "
-            "query with the same text and are left out"
+            f"hard negatives: {left_out.of_same_text:,} passages that rank high for {pairs:,} pairs (query, relevant "
+            "passage) are relevant to another query with the same text and are left out"
         )
     return notes
 
@@ -134,16 +137,16 @@ def software() -> dict[str, str]:
 
 def made_by() -> dict[str, str]:
     """Return the library versions that a cached number depends on, without platform and number of threads."""
-    return {name: said for name, said in software().items() if name not in ("threads", "platform")}
+    return {name: version for name, version in software().items() if name not in ("threads", "platform")}
 
 
 def command_line() -> str:
-    """Return the present command line, or "" if it is not `retroscope`."""
+    """Return the command line of this process, or "" if it does not run `retroscope`."""
     return shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else ""
 
 
 def tower_counts(towers: Iterable[TowerPlan]) -> dict[str, TextCounts]:
-    """Return, for each tower, its recipe and its numbers of texts: all, distinct, and of maximum length."""
+    """Return, for each tower, its recipe and how many texts it has: all, distinct ones, and those of maximum length."""
     return {
         tower.tower: {
             "texts": len(tower.ids),
@@ -159,7 +162,7 @@ def truncation_caveats(side: str, towers: Mapping[str, TextCounts]) -> list[str]
     """Return warnings about texts that reach the maximum length (and may be cut), and texts with equal tokens."""
     same = {tower: towers[tower]["texts"] - towers[tower]["distinct"] for tower in ("query", "passage")}
     caveats = [
-        f"{side}: {n} {tower} texts repeat another's tokens: equal vectors, under other ids"
+        f"{side}: {n} {tower} texts have the same tokens as another text, so they have equal vectors"
         for tower, n in same.items()
         if n
     ]

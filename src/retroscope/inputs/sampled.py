@@ -1,7 +1,7 @@
 """Draw a sample of a collection, so that repeated searches need not cover the whole corpus.
 
 Queries are drawn first. Every judged passage of a drawn query is in the sample, whatever its grade. The other passages
-of the sample compete for these queries: they rank high in the given rankings (by both intact models and by BM25).
+of the sample compete for these queries: they rank high in the given rankings (by both unmodified models and by BM25).
 """
 
 import heapq
@@ -48,22 +48,24 @@ def sampled(
     *,
     hard: float = HARD,
 ) -> Collection:
-    """Return a collection of these queries with at most `passages` passages: the whole corpus, or a sample of it.
+    """Return the collection with some of these queries and a sample of at most `passages` passages.
 
-    Queries are drawn in an order that is stratified by their number of judged passages, and none is skipped. For each
-    judged passage the sample has `hard` other passages: the best ranked ones, one from each query and ranking in turn,
-    rank by rank. Passages that no ranking contains come last, at random. The first `ENOUGH` queries are drawn even if
-    their judged passages leave no room for the other passages. The sample then has their judged passages and, in
-    addition, as many competing passages as `passages` allow otherwise. If the queries run out, the sample is smaller
-    than `passages`, but has at least `FEWEST`.
+    If the corpus is no larger than that, it is returned whole, with all these queries. Otherwise, queries are drawn in
+    an order that is stratified by their number of judged passages, and none is skipped. The sample has all judged
+    passages of the drawn queries and `hard` times as many competing passages: those at rank 1 of every query and
+    ranking, then those at rank 2, and so on. Once the rankings are exhausted, other passages are drawn at random.
+
+    The first `ENOUGH` queries are drawn even if their judged passages exceed `passages`. The sample then has, in
+    addition, up to `passages` * `hard` / (1 + `hard`) competing passages. If all queries are drawn, the sample may be
+    smaller than `passages`, but has at least `FEWEST` passages.
 
     A larger sample of the same seed and rankings contains a smaller one.
 
     Args:
         queries: queries that may be drawn.
-        passages: number of passages of the sample, at most (the first queries may exceed it). 0 means the whole corpus.
+        passages: largest number of passages in the sample (the first queries may exceed it). 0 means the whole corpus.
         seed: seed of the order of the queries, and of the passages that no ranking contains.
-        rankings: rankings over the whole corpus. A ranking may lack some queries.
+        rankings: rankings of the whole corpus, e.g. one by each model and one by BM25. A ranking may lack some queries.
         hard: number of competing passages for each judged passage.
     """
     if not is_sampled(collection, passages):
@@ -87,10 +89,10 @@ def sampled(
 
 
 def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Generator) -> list[str]:
-    """Return the queries in a random order whose every beginning has nearly the right share of each stratum.
+    """Return the queries in a random order in which the first n, for any n, are spread evenly over the strata.
 
-    The `STRATA` strata are equal parts of the queries by their number of judged passages. Queries with equal numbers
-    are together.
+    The `STRATA` strata are groups of about equally many queries with similar numbers of judged passages. Queries with
+    equal numbers are in the same stratum.
     """
     counts = np.asarray(judged)
     below = np.searchsorted(np.sort(counts), counts, side="left") / max(1, len(counts))
@@ -124,15 +126,18 @@ class _Sample:
             heapq.heappush(self._turns, (0, place, number, query))
 
     def fill(self, size: int) -> None:
-        """Add competing passages for the drawn queries, until the sample has `size` passages."""
+        """Add competing passages for the drawn queries, until the sample has `size` passages or no passage is left."""
         while len(self.passages) < size:
-            found = self._next()
-            if found is None:
+            passage = self._next()
+            if passage is None:
                 return
-            self.passages.add(found)
+            self.passages.add(passage)
 
     def _next(self) -> str | None:
-        """Return the best ranked passage that is not yet in the sample, or a random one if there is none."""
+        """Return the next passage by rank that is not yet in the sample.
+
+        Without one, return a random passage of the others, or None.
+        """
         while self._turns:
             rank, place, number, query = heapq.heappop(self._turns)
             ranked = self.rankings[number].get(query, ())

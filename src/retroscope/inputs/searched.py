@@ -20,10 +20,11 @@ def searched(
     cache: Path,
     progress: Progress | None = None,
 ) -> Scores:
-    """Encode a collection, search it, and return the scores, (query, measure).
+    """Encode and search a collection. Return the score of each query by each measure, (query, measure).
 
     Raises:
-        EncoderError, AnalysisError: if different texts have one vector, so that every ranking would be by id alone.
+        EncoderError, AnalysisError: if different texts have the same vector, because every ranking would be by id
+            alone.
     """
     self_tests = checked(retriever)
     towers = plan_towers(retriever, collection, cache)

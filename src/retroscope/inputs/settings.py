@@ -19,10 +19,10 @@ class NegativesSettings:
     """Settings of the search for hard negatives of every query.
 
     Attributes:
-        how: "bm25", "given" (by the collection) or "run" (a TREC run file). "auto" is "bm25", except that under
-            `ielab-2025` it is "given" if the collection has negatives.
+        how: source of the negatives: "bm25", "given" (by the collection) or "run" (a TREC run file). "auto" is "bm25",
+            except that under the protocol `ielab-2025` it is "given" if the collection has negatives.
         run: the run file, for how="run".
-        pool: number of negatives that are kept for each query. Every split takes its negatives from this list.
+        pool: how many negatives are stored for each query. All splits of the probes take their negatives from these.
     """
 
     how: Literal["auto", "bm25", "given", "run"] = "auto"
@@ -40,12 +40,13 @@ class DataSettings:
     Attributes:
         source: a path, or `FORMAT:PATH`.
         split: split of the judgments, if the source has several.
-        columns: field -> column of the source, if it is not detected.
-        title_separator: text between a title and its passage. If None, the usual one of the source.
-        limit_queries: keep only this many judged queries, drawn at random. A larger draw contains the smaller one.
-        seed: seed of that draw.
-        ignore_identical_ids: drop a passage from the ranking if it has the id of the query. If None, as is usual for
-            the data set.
+        columns: Retroscope's field -> column of the source, for fields whose column is not detected.
+        title_separator: text between the title and the text of a passage. If None, the usual separator of the source.
+        limit_queries: keep only this many judged queries, drawn at random. A larger sample with the same seed contains
+            the smaller one.
+        seed: seed of this random sample.
+        ignore_identical_ids: drop a passage from the ranking if it has the id of the query. If None, the usual choice
+            for the data set.
     """
 
     source: str
@@ -87,13 +88,13 @@ class StudySettings:
         data: the collection that everything is measured on, or None if a loaded collection is passed instead.
         also: further collections, e.g. of another domain or language.
         protocol: "default", or "ielab-2025" for the published study with its quirks.
-        measures: ir-measures names. The first is the headline.
+        measures: retrieval measures by their ir-measures names, e.g. nDCG@10. The first is the headline measure.
         random_weights: also measure a copy of each model with random weights, as a control.
         extraction: how vectors are computed and stored.
         negatives: where hard negatives come from.
         statistics: how differences are tested.
-        analyses: name of an analysis -> its settings. None leaves it out. An analysis that is not named has its
-            defaults.
+        analyses: name of an analysis -> its settings. None leaves the analysis out. An analysis that is not named has
+            its default settings.
     """
 
     before: ModelSettings | None = None
@@ -118,10 +119,10 @@ class StudySettings:
         check_distinct_measures(self.measures)
 
     def of(self, name: str, kind: type[Kind]) -> Kind | None:
-        """Return the settings of an analysis, or None where it is left out.
+        """Return the settings of an analysis, or None if the study leaves it out.
 
         Raises:
-            SettingsError: if they are of another kind.
+            SettingsError: if the settings are not of the type `kind`.
         """
         settings = self.analyses.get(name, kind())
         if settings is not None and not isinstance(settings, kind):

@@ -22,7 +22,7 @@ _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def plain(settings: object) -> dict[str, Any]:
-    """Return settings as JSON-like values."""
+    """Return an object of settings as JSON-like values."""
     values: dict[str, Any] = _adapter(type(settings)).dump_python(settings, mode="json")
     return values
 
@@ -45,7 +45,7 @@ _Dumper.add_representer(str, _text)
 
 
 def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
-    """Read JSON-like values as settings of a class.
+    """Return JSON-like values as settings of the class `kind`.
 
     Raises:
         SettingsError: for an unknown name or a wrong value.
@@ -92,14 +92,14 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def from_yaml(path: Path) -> dict[str, Any]:
-    """Read the values of a settings file, without checking them."""
+    """Read the values of a YAML settings file, without checking that they are valid settings."""
     if not path_of(path, SettingsError).exists():
         raise SettingsError("this settings file does not exist", where=str(path), fix="give the path of a YAML file")
     return yaml_values(read_whole(path, SettingsError, LARGEST), path)
 
 
 def yaml_values(text: str, path: Path) -> dict[str, Any]:
-    """Parse the text of a settings file, without checking the values."""
+    """Parse the YAML text of a settings file, without checking that its values are valid settings."""
     with foreign(SettingsError, "this is not YAML", path, "correct the file"):
         values = _loaded(text)
     if not isinstance(values, dict):
@@ -112,7 +112,7 @@ def yaml_values(text: str, path: Path) -> dict[str, Any]:
 
 
 def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Return the values changed by assignments `a.b=c`, where c is read as YAML."""
+    """Return the settings changed by assignments such as "probes.rank=32", whose values are read as YAML."""
     result = dict(values)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -139,7 +139,8 @@ def _loaded(text: str) -> object:
     """Parse a YAML text and return its value.
 
     Raises:
-        yaml.YAMLError: for what is not YAML, with the line, and for aliases that repeat more than any settings hold.
+        yaml.YAMLError: if the text is not YAML (with the line), or if its aliases expand to more than `MOST_VALUES`
+            values.
     """
     loader = _Loader(text)
     try:
@@ -170,7 +171,10 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
-    """Return the values with the one at `path` replaced. A mapping is merged into a mapping."""
+    """Return the settings with a new value at `path`, e.g. ("probes", "rank").
+
+    If both values are mappings, they are merged.
+    """
     head, *rest = path
     if not rest:
         return merged(values, {head: value})
@@ -185,7 +189,7 @@ def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> d
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested settings to a map from dotted names to values."""
+    """Flatten nested settings to a map from dotted names to values, e.g. {"probes.rank": 32}."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -193,7 +197,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested values; if both have a value for a name, the one in `above` wins."""
+    """Merge nested settings; if both have a value for a name, the value in `above` wins."""
     both = dict(below)
     for name, value in above.items():
         old = both.get(name)
@@ -202,7 +206,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _check_names(values: Mapping[str, Any], kind: Any, where: str) -> None:
-    """Refuse names that the settings class does not have, at any depth."""
+    """Refuse names that are no settings of the class `kind`, also within nested settings."""
     types = get_type_hints(kind)
     for name, value in values.items():
         if name not in types:

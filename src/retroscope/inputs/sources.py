@@ -14,8 +14,8 @@ def check_sources(settings: StudySettings) -> StudySettings:
     """Return the settings after checking that every path in them exists. Hub names are not checked.
 
     Raises:
-        EncoderError, CollectionError, SettingsError: for the first path that does not exist, or whose data has no known
-            format.
+        EncoderError, CollectionError, SettingsError: if a path does not exist, or if no reader knows the format of its
+            data.
     """
     for model in (settings.before, settings.after, *settings.trainings):
         look_for_model(model)
@@ -28,8 +28,8 @@ def check_sources_and_pooling(settings: StudySettings) -> StudySettings:
     """Return the settings after `check_sources`, and after checking that each local model has a known pooling.
 
     Raises:
-        UnknownPoolingError: for the first model whose files record no pooling if the settings give none.
-        EncoderError, CollectionError, SettingsError: for the reasons of `check_sources`.
+        UnknownPoolingError: if neither the settings nor the files of a local model give its pooling.
+        EncoderError, CollectionError, SettingsError: as in `check_sources`.
     """
     for model in (check_sources(settings).before, settings.after, *settings.trainings):
         look_for_pooling(model)
@@ -53,16 +53,16 @@ def look_for_model(settings: ModelSettings | None) -> None:
 
 
 def look_for_data(settings: DataSettings | None) -> None:
-    """Refuse a source that does not exist or that no reader recognises."""
+    """Refuse the source of a collection if it does not exist or no reader recognises it."""
     if settings is not None:
         resolve_spec(settings.source)
 
 
 def refuse_source_as_output(settings: StudySettings, out: Path | None) -> None:
-    """Refuse an output folder that is the folder of a model or of a collection. None writes nothing.
+    """Refuse an output folder that is the folder of a model or of a collection. None means that nothing is written.
 
     Raises:
-        SettingsError: with the name of the folder.
+        SettingsError: if `out` is such a folder.
     """
     for what, source in _folders(settings):
         if out is not None and source.is_dir() and out.resolve() == source.resolve():

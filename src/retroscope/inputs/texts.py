@@ -11,14 +11,14 @@ from retroscope.encoders.token_budgets import encoding_budget
 
 @dataclass(frozen=True, eq=False)
 class TowerTexts:
-    """The tokenised texts of one tower, and how they are encoded.
+    """The tokenised queries or passages of one tower, and how they are encoded.
 
     Attributes:
-        ids: ids of the texts.
+        ids: ids of the queries or passages, in the order of `rows`.
         rows: token ids of each text.
         tokens: largest number of padded tokens in a batch.
-        precision: precision of the passes (see `encoders.precision`).
-        collection: its name.
+        precision: numerical precision of the forward passes (see `encoders.precision`).
+        collection: name of the collection.
     """
 
     encoder: Encoder
@@ -34,7 +34,7 @@ def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tok
 
     Args:
         tower: "query" or "passage".
-        batch_tokens: number of padded tokens in a batch. None chooses a number that suits the device.
+        batch_tokens: largest number of padded tokens in a batch. None chooses a number that suits the device.
     """
     encoder = retriever.tower(tower)
     if tower == "query":

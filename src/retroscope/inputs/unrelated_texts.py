@@ -11,7 +11,7 @@ from retroscope.encoders.pooling import POOLINGS
 def unrelated_texts(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Compare the similarity of unrelated texts before and after; contrastive training should lower it.
 
-    It yields nothing if the pooling of either model is not known.
+    There is no finding if the pooling of either model is unknown.
     """
     if any(r.passage.recipe.pooling not in POOLINGS for r in (before, after)):
         return

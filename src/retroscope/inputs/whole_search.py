@@ -34,14 +34,14 @@ class WholeSearch:
     depth: int = DEPTH
 
     def compared(self, model: str, sample: xr.DataArray) -> list[SampleRow]:
-        """Compare each measure's mean on a sample with that on the whole corpus, over the same queries.
+        """Return each measure's mean on a sample and on the whole corpus, over the same queries.
 
         Args:
-            model: the model whose measures are compared. There is no row for a model that was not searched with.
+            model: the model whose means are returned. There are no rows if the whole corpus was not searched with it.
             sample: scores of the intact model on the sample, (query, measure).
 
         Raises:
-            ValueError: for a measure that needs deeper rankings than those that were kept.
+            ValueError: if a measure needs more passages of each ranking than are stored.
         """
         if model not in self.runs:
             return []
@@ -70,19 +70,20 @@ def whole_search(
     """Search the whole corpus with every model and with BM25.
 
     Args:
-        vectors: model -> both towers' vectors of the collection.
-        deepest: number of passages of a ranking that the measures read (`retrieval.measures.depth`); at least `DEPTH`
-            are kept.
+        vectors: model -> its vectors of all queries and passages.
+        deepest: how many passages of each ranking the measures need (`retrieval.measures.depth`). At least `DEPTH`
+            passages are stored.
     """
     queries = collection.judged_queries
     k = max(DEPTH, deepest)
     rankings: list[Ranked] = []
     runs: dict[str, Run] = {}
-    for model, one in vectors.items():
+    for model, representations in vectors.items():
         spare = 1 if collection.ignore_identical_ids else 0
-        asked = one.query.final()[one.query.rows(queries)]
-        ranking = search(asked, one.passage, k + spare, similarity=one.similarity)
-        runs[model] = as_run(ranking, queries, one.passage.ids, skip_identical=collection.ignore_identical_ids, k=k)
+        query_vectors = representations.query.final()[representations.query.rows(queries)]
+        passages = representations.passage
+        ranking = search(query_vectors, passages, k + spare, similarity=representations.similarity)
+        runs[model] = as_run(ranking, queries, passages.ids, skip_identical=collection.ignore_identical_ids, k=k)
         rankings.append({query: [passage for passage, _ in hits[:DEPTH]] for query, hits in runs[model].items()})
     words = bm25_ranking(collection)
     qrels = {query: collection.qrels[query] for query in queries}
@@ -90,7 +91,7 @@ def whole_search(
 
 
 def sample_words(rows: Sequence[SampleRow]) -> list[str]:
-    """State the measures of each unmodified model on the sample and on the whole corpus."""
+    """Return a sentence for each unmodified model that gives its measures on the sample and on the whole corpus."""
     by_model: dict[str, list[str]] = {}
     for row in rows:
         values = f"{row['measure']} {score(row['sample'])} on the sample and {score(row['whole'])} on the whole corpus"
@@ -99,14 +100,14 @@ def sample_words(rows: Sequence[SampleRow]) -> list[str]:
 
 
 def few_queries(*searched: Collection) -> list[str]:
-    """Return a warning if there are too few queries for tests; none otherwise.
+    """Return a warning if there are fewer than `ENOUGH` distinct queries, which are few for significance tests.
 
-    Queries of equal text count once, because they are one observation.
+    Queries with the same text count once, because they are one observation.
 
     Args:
         searched: collections whose queries are measured together.
     """
-    queries = len({folded(one.queries[query].text) for one in searched for query in one.judged_queries})
+    queries = len({folded(each.queries[query].text) for each in searched for query in each.judged_queries})
     if queries >= ENOUGH:
         return []
     return [f"only {queries} distinct queries are measured: with fewer than {ENOUGH}, most effects remain undecided"]

@@ -11,12 +11,12 @@ LABEL_WIDTH = 17  # "not significant" and two spaces
 
 
 def page(blocks: Iterable[str]) -> str:
-    """Join blocks of text to one page."""
+    """Join blocks of text with an empty line between them. Empty blocks are left out."""
     return "\n\n".join(_without_controls(block) for block in blocks if block) + "\n"
 
 
 def statement_list(heading: str, statements: Sequence[Statement]) -> str:
-    """Return a heading and the statements below it, empty if there are none."""
+    """Return a heading with the statements below it, or "" if there are no statements."""
     if not statements:
         return ""
     return "\n".join([heading, *(_statement(s) for s in statements)])
@@ -28,24 +28,24 @@ def _statement(statement: Statement) -> str:
 
 
 def labelled_lines(heading: str, label: str, text: str) -> str:
-    """Return a heading with a labelled text below it."""
+    """Return a heading with one text below it, which has a label in the left column."""
     return "\n".join([heading, _wrapped(f"  {label}".ljust(LABEL_WIDTH + 2), text)])
 
 
 def paragraph(text: str) -> str:
-    """Wrap a text to the width of the terminal page."""
+    """Wrap a text to lines of at most `WIDTH` characters."""
     return _wrapped("", text)
 
 
 def bullet_list(heading: str, items: Sequence[str]) -> str:
-    """Return a heading and the items below it, empty if there are none."""
+    """Return a heading with a list of items below it, or "" if there are no items."""
     if not items:
         return ""
     return "\n".join([heading, *(_wrapped("  - ", item) for item in items)])
 
 
 def table(printed: PaperTable) -> str:
-    """Return a table with its caption and note, empty if it has no rows."""
+    """Return a table as text, with its caption and note, or "" if it has no rows."""
     if printed.frame.empty:
         return ""
     columns = [str(c) for c in printed.frame.columns]
@@ -66,5 +66,5 @@ def _wrapped(lead: str, text: str) -> str:
 
 
 def _without_controls(text: str) -> str:
-    """Replace characters that could steer a terminal."""
+    """Replace control characters by spaces, because they could change how a terminal behaves."""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)

@@ -15,13 +15,13 @@ Record = dict[str, Any]
 
 
 def measure_table(scores: Scores, settings: ComparisonSettings) -> dict[str, Record]:
-    """Return measure -> mean and interval, for one model."""
+    """Return, for one model, the mean of each measure with its interval and number of queries."""
     table = summarise(scores, settings.intervals)
     return {str(m): _numbers(table.sel(measure=m), ("mean", "ci_low", "ci_high", "n")) for m in table["measure"].values}
 
 
 def effect_records(difference: Difference | None) -> list[Record]:
-    """Return a record for each cell of a difference: its labels, the values before and after, the effect."""
+    """Return a record for each tested effect, e.g. at one layer: its labels, the means before and after, the effect."""
     if difference is None:
         return []
     records = []
@@ -57,12 +57,15 @@ def _numbers(table: xr.Dataset, names: tuple[str, ...]) -> Record:
 
 
 def by_measure(difference: Difference | None) -> dict[str, Record]:
-    """Return measure -> record of the effect on it."""
+    """Return, for each measure, the record of the effect of fine-tuning on it (see `effect_records`)."""
     return {record.pop("measure"): record for record in effect_records(difference)}
 
 
 def mean_records(scores: Scores | None, settings: ComparisonSettings) -> list[Record]:
-    """Return a record for each cell of one model's scores (labels, mean, interval, n), or no record without scores."""
+    """Return a record for each mean of one model's scores, e.g. at one layer: labels, mean, interval, n.
+
+    If `scores` is None, there is no record.
+    """
     if scores is None:
         return []
     frame = summarise(scores, settings.intervals).to_dataframe().reset_index()

@@ -17,7 +17,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p")
 
 
 def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame:
-    """Print the columns before, after, effect with its marks, interval, and corrected p, as text."""
+    """Return the columns of a table as text: before, after, effect with significance marks, interval, corrected p."""
     return pd.DataFrame(
         {
             BEFORE: [score(v) for v in frame[BEFORE]],
@@ -31,15 +31,15 @@ def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame
 
 
 def mark(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Return stars for a significant difference, "=" for equivalence, "" if neither test is significant."""
+    """Return stars if the difference is significant, "=" if equivalence is significant, both, or "" for neither."""
     return marks(row["p_corrected"], alpha(difference)) + (EQUAL_MARK if is_equivalent(row) else "")
 
 
 def explained(difference: Difference, over: str = "") -> str:
-    """Explain the marks and columns of `printed_effects`.
+    """Return the note below a table of `printed_effects`: what its intervals, p-values and marks mean.
 
     Args:
-        over: what the intervals are over, if not queries.
+        over: the sampled units of the intervals, in words, e.g. "12 clusters of queries". By default, the queries.
     """
     a = alpha(difference)
     level = exact_percent(1 - a)
@@ -58,7 +58,7 @@ def explained(difference: Difference, over: str = "") -> str:
 
 
 def effects_by(dim: str, difference: Difference, frame: pd.DataFrame, caption: str) -> PaperTable:
-    """Return a table of effects with one row for each label of a dimension."""
+    """Return a table of effects with one row for each label of the dimension `dim`, e.g. for each measure."""
     printed = printed_effects(difference, frame)
     printed.insert(0, dim, frame[dim])
     return PaperTable(printed, caption, explained(difference), NUMERIC)
@@ -78,7 +78,7 @@ def pair(subject: Subject, collection: str = "") -> str:
 
 
 def labelled(subject: Subject, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with each layer's label beside its number."""
+    """Return the rows with a column "layer_name" after the column "layer": the printed label, e.g. "6 (post-norm)"."""
     labelled_frame = frame.copy()
     place = list(labelled_frame.columns).index("layer") + 1
     labelled_frame.insert(place, "layer_name", [subject.layer_label(int(k)) for k in labelled_frame["layer"]])

@@ -1,4 +1,4 @@
-"""Convert a `Difference` to data frames: the measured rows, by label, and by model."""
+"""Convert a `Difference` (effects paired by query) to data frames, and look up how it was tested."""
 
 import math
 from typing import TypeVar
@@ -16,7 +16,11 @@ PLAIN = "none"  # the name of "no control": the probe itself
 
 
 def rows(difference: Difference, **labels: object) -> pd.DataFrame:
-    """Return one row per label that both sides have, in the order of the labels; only those at `labels`."""
+    """Return one row for each effect that was measured in both models, e.g. for each layer and measure.
+
+    Args:
+        labels: keep only the rows with these labels, e.g. measure="nDCG@10".
+    """
     frame = difference.table.to_dataframe().reset_index().dropna(subset=["before", "after"])
     for dim, label in labels.items():
         frame = frame[frame[dim] == label]
@@ -24,7 +28,7 @@ def rows(difference: Difference, **labels: object) -> pd.DataFrame:
 
 
 def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
-    """Return each row twice, for before and after, with the columns `labels`, side, value, low, high."""
+    """Return each row twice, for the model before and the one after: columns `labels`, side, value, low, high."""
     parts = [
         frame[labels].assign(side=side, value=frame[side], low=frame[f"{side}_low"], high=frame[f"{side}_high"])
         for side in (BEFORE, AFTER)
@@ -33,9 +37,9 @@ def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
 
 
 def widened(cells: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return the cells with wider `low` and `high`, so that all intervals together hold at 1 - `level` (Bonferroni).
+    """Return the rows with wider intervals, which hold together with probability 1 - `level` (Bonferroni).
 
-    They are widened because, among many cells, some intervals miss the true value by chance alone.
+    Without this, some of many intervals would miss the true value by chance alone.
     """
     ratio = stats.norm.ppf(1 - level / (2 * max(len(cells), 1))) / stats.norm.ppf(1 - level / 2)
     below, above = cells["value"] - cells["low"], cells["high"] - cells["value"]
@@ -43,12 +47,12 @@ def widened(cells: pd.DataFrame, level: float) -> pd.DataFrame:
 
 
 def alpha(difference: Difference) -> float:
-    """Return the error rate of the tests: 1 minus the level of the intervals."""
+    """Return the significance level of the tests, e.g. .05: 1 minus the confidence level of the intervals."""
     return round(1 - _stated("level", difference.method.get("level"), difference), 12)
 
 
 def margin(difference: Difference) -> float:
-    """Return the margin of the equivalence test, or NaN if there is none."""
+    """Return the margin of the equivalence test, or NaN if equivalence was not tested."""
     stated = difference.method.get("margin")
     return math.nan if stated is None else float(stated)
 

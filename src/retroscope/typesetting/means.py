@@ -13,9 +13,10 @@ NUMERIC = ("mean", "interval")
 
 
 def means_by(dim: str, records: Sequence[Mapping[str, Any]], subject: Subject, what: str) -> PaperTable:
-    """Return a table with one row for each label of a dimension, from `documents.mean_records`.
+    """Return a table of one model's means with one row for each label of the dimension `dim`, e.g. for each layer.
 
     Args:
+        records: the means, from `documents.mean_records`.
         what: name of what was measured, for the caption, e.g. "Retrieval".
     """
     label = subject.layer_label if dim == "layer" else str

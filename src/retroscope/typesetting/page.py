@@ -1,4 +1,4 @@
-"""Build HTML pages that consist of one file with all scripts, styles and figures, and load nothing.
+"""Build HTML pages of one file each, with all scripts, styles and figures, which load nothing from elsewhere.
 
 Texts of queries, passages and models are not trusted: the template escapes them, data for scripts is packed, and the
 page's policy runs only the scripts of this package and the figure library, by their hashes.
@@ -53,9 +53,9 @@ class SectionPage:
         question: the question that it answers.
         package: package whose folder has its templates `section.html.j2` and, optionally, `sources.html.j2`, or "" for
             a section that has no content yet.
-        values: name -> what its templates read.
+        values: name in its templates -> value.
         statements: all statements of the section. The first is its answer.
-        label: name of the model or training whose numbers it has, if that is not the whole study, or "" for none.
+        label: a sentence that names the only training (of several) that the section is about, or "".
     """
 
     name: str
@@ -68,7 +68,7 @@ class SectionPage:
 
     @property
     def answer(self) -> str:
-        """Return the first statement that is no failed control and no caution (with its ties), or "" without one."""
+        """Return the text of the first statement that is neither a failed control nor a caution, or "" without one."""
         return next((s.tied for s in self.statements if not (s.failed or s.caution)), "")
 
 
@@ -85,7 +85,7 @@ def fill(
         template: its file name.
         figures: figures of all sections.
         tables: tables of all sections.
-        values: name -> what the template reads in addition. "data" maps names to JSON-like values for the page's
+        values: other values of the template, by name. The value "data" maps names to JSON-like values for the page's
             scripts.
         sections: sections of the analyses, in reading order.
     """
@@ -95,8 +95,10 @@ def fill(
     data = cast(Mapping[str, object], values.get("data", {}))
     shared = {"figures": {figure.name: figure for figure in figures}, "tables": tables, **values, "data": data}
     return environment.get_template(template).render(
-        sections=[{"page": one, "body": _part(one, "section", shared), "sources": _part(one, "sources", shared)}
-                  for one in sections],
+        sections=[
+            {"page": section, "body": _part(section, "section", shared), "sources": _part(section, "sources", shared)}
+            for section in sections
+        ],
         scripts=own,
         packed={"library": Markup(packed(library)), **_packed_data(figures, tables, data)},
         policy=policy([library, *own], [style, WITHOUT_SCRIPTS]),
@@ -121,17 +123,22 @@ def _packed_data(
 
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
-    """Render a part of a section as HTML, or "" if the package has no template for it."""
+    """Render one template of a section as HTML, or return "" if its package has no such template.
+
+    Args:
+        part: "section" (the content) or "sources" (the list of references).
+        shared: figures, tables and values that all sections can use, by name.
+    """
     if not section.package:
         return Markup("")
     folder = Path(str(files(section.package)))
     file = folder / f"{part}.html.j2"
     if not file.is_file():
         return Markup("")
-    taken = sorted({*MACROS, *shared} & {*section.values})
-    if taken:
+    reserved = sorted({*MACROS, *shared} & {*section.values})
+    if reserved:
         raise ValueError(
-            f"the section {section.name!r} gives its templates values with reserved names: {', '.join(taken)}"
+            f"the section {section.name!r} gives its templates values with reserved names: {', '.join(reserved)}"
         )
     code = f"{{% from 'macros.html.j2' import {', '.join(MACROS)} with context %}}\n{file.read_text('utf-8')}"
     return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))
@@ -143,7 +150,7 @@ def inline_svg(drawn: str, words: str, *, scaled: bool = True) -> Markup:
     Args:
         drawn: SVG from `drawing.svg`, which escapes every text in it.
         words: description for those who cannot see it.
-        scaled: let it take the width of its place, else it keeps its own.
+        scaled: let the drawing take the full available width. Otherwise, it keeps its own size.
     """
     opened = ROLES.sub("", drawn[drawn.index("<svg") :])
     if scaled:
@@ -152,7 +159,7 @@ def inline_svg(drawn: str, words: str, *, scaled: bool = True) -> Markup:
 
 
 def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """Return the content security policy of a page, which allows only these scripts and styles, and no requests."""
+    """Return the content security policy of a page. It allows only these scripts and styles, and no requests."""
     return (
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

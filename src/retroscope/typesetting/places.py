@@ -17,5 +17,5 @@ def blocks_named(transplant: str) -> str:
 
 
 def place_words(place: str) -> str:
-    """Return the words for blocks or for a part of all blocks, for use in a sentence."""
+    """Return the words for transplanted blocks or one part of all blocks: "norms" is "the norms"."""
     return PART_WORDS[place] if place in PART_WORDS else blocks_named(place)

@@ -1,4 +1,4 @@
-"""The types of a report's statement: a conclusion with its state, its number and its dependencies."""
+"""The types of a report's statement: a conclusion with its state (e.g. significant), its number and its doubts."""
 
 import math
 from collections.abc import Iterable
@@ -44,8 +44,8 @@ class Estimate:
     Attributes:
         name: name of the number, e.g. "nDCG@10".
         value: the number.
-        low, high: its interval.
-        p: p of its test, corrected within its family.
+        low, high: ends of its confidence interval.
+        p: corrected p-value of its test.
         n: number of queries.
         kind: kind of the number: difference, score or share.
         before, after: the two values of a difference.
@@ -96,18 +96,19 @@ class Statement:
     Attributes:
         topic: subject of the statement, e.g. "retrieval".
         state: outcome, e.g. significant or not significant.
-        tied: short sentences with numbers. Some have ties (`numbers.TIE`), which only a page keeps.
-        rests_on: sides whose numbers it uses.
+        tied: short sentences with numbers. They may have non-breaking spaces (`numbers.TIE`), which only a page keeps.
+        rests_on: the models whose numbers it uses: "before" and "after", or "model".
         code: name of the statement within its section, e.g. "headline"; the same in every study.
         estimate: its main number.
-        control: the control whose outcome it is, e.g. "shuffled queries", or "" for any other statement.
+        control: name of the control whose outcome it reports, e.g. "shuffled queries", or "" for any other statement.
         caution: whether it limits what may be concluded.
-        doubts: reasons not to trust it, e.g. a failed self-test of a side whose numbers it uses.
-        title: for an alarm: the name by which other statements refer to it. Its text begins with this name.
-        instruments: the instruments that it names, in case some of them are put in doubt later.
+        doubts: reasons not to trust it, e.g. a failed self-test of a model whose numbers it uses.
+        title: for a failed control: the name by which other statements refer to it. Its text begins with this name.
+        instruments: the measurements that it relies on, e.g. "probes". If a control of one fails, the statement is
+            doubted.
         headline: whether a report opens with it.
         figure: name of the figure that shows its numbers.
-        section: name of the analysis that made it. A study fills it in.
+        section: name of the analysis that makes the statement. A study fills it in.
     """
 
     topic: str
@@ -127,7 +128,7 @@ class Statement:
 
     @property
     def text(self) -> str:
-        """Return the sentences without ties."""
+        """Return the sentences with ordinary spaces in place of the non-breaking ones."""
         return without_ties(self.tied)
 
     @property
@@ -137,7 +138,7 @@ class Statement:
 
     @property
     def label(self) -> str:
-        """Return the label printed beside the statement: its state, or "caution" for a limiting description."""
+        """Return the label that is printed beside the statement: "caution" for an untested caution, else its state."""
         return "caution" if self.caution and self.state is State.MEASURED else str(self.state)
 
     @property
@@ -158,12 +159,12 @@ class Statement:
 
 
 def seen_above(alarms: Iterable[Statement]) -> list[str]:
-    """Return the titles of failed controls as reasons for doubt, which refer to statements further up the page."""
+    """Return a reason for doubt for each failed control, e.g. "CONTROL FAILED (hash labels) (see above)"."""
     return [f"{alarm.title} (see above)" for alarm in alarms]
 
 
 def with_self_tests(statement: Statement, subject: Subject) -> Statement:
-    """Return the statement. It is marked as doubtful for every model with a failed self-test that it uses."""
+    """Return the statement, marked as doubtful if a model whose numbers it uses failed a self-test."""
     failed = [side for side in statement.rests_on if side in subject.models and subject.side(side).failed_tests]
     return statement.doubted(
         *(f"depends on the model {side} fine-tuning, which failed a self-test (see above)" for side in failed)
@@ -171,7 +172,7 @@ def with_self_tests(statement: Statement, subject: Subject) -> Statement:
 
 
 def state_of(difference: Difference, row: "pd.Series[Any]") -> State:
-    """Return the state of one effect by its tests.
+    """Return the state of one effect by its tests, e.g. significant or equivalent.
 
     A significant difference needs a corrected p below alpha, and equivalence a passed equivalence test. Anything else
     is not significant. The state is "too few queries" instead if the queries could not have decided: there are fewer

@@ -15,13 +15,13 @@ MODEL = "model"  # the only one, where nothing is compared
 
 
 def with_side(name: str, side: str) -> str:
-    """Return a model's name with its side, e.g. "e5 (before)", unless the name already contains the side."""
+    """Return a model's name with "(before)" or "(after)" at its end, unless it already ends so."""
     mark = f" ({side})"
     return name if name.endswith(mark) else f"{name}{mark}"
 
 
 class ProofFacts(TypedDict):
-    """A `LoadingProof` as JSON-like values, as a study's folder stores it."""
+    """Evidence that a model's weights were loaded (`LoadingProof`), as the JSON-like values that a study stores."""
 
     source: str
     loaded: int
@@ -33,7 +33,7 @@ class ProofFacts(TypedDict):
 
 
 class SelfTestFacts(TypedDict):
-    """A `SelfTest` as JSON-like values. Null stands for a distance that is not finite."""
+    """The outcome of a self-test as JSON-like values. Its value is None if the measured difference is not finite."""
 
     name: str
     passed: bool
@@ -43,7 +43,7 @@ class SelfTestFacts(TypedDict):
 
 
 class TowerFacts(TypedDict):
-    """A `Tower` as JSON-like values."""
+    """The facts about one tower (class `Tower`) as JSON-like values."""
 
     role: str
     recipe: RecipeFacts
@@ -54,7 +54,7 @@ class TowerFacts(TypedDict):
 
 
 class ModelFacts(TypedDict):
-    """A `Model` as JSON-like values."""
+    """The facts about one model (class `Model`) as JSON-like values."""
 
     name: str
     similarity: str
@@ -77,7 +77,7 @@ class RefusedFacts(TypedDict):
 
 
 class CollectionRecord(TypedDict):
-    """A `CollectionFacts` as JSON-like values. A file of texts has neither mapping nor fingerprint."""
+    """The facts about one collection as JSON-like values. A plain file of texts has neither mapping nor fingerprint."""
 
     name: str
     source: str
@@ -90,7 +90,7 @@ class CollectionRecord(TypedDict):
 class StudyFacts(TypedDict):
     """The facts of a study other than its measurements, as JSON-like values (the content of `study.json`).
 
-    "trainings" is the number of trainings of the retriever, and "timings" has the seconds of every stage.
+    "trainings" is the number of trainings of the retriever, and "timings" has the seconds of every stage of the work.
     """
 
     schema: int
@@ -114,10 +114,10 @@ class Tower:
     Attributes:
         role: "query", "passage", or "query and passage" when one encoder serves both.
         recipe: recipe, with the source of each field.
-        proof: evidence that its weights are the checkpoint's.
+        proof: evidence that its weights come from the checkpoint.
         layer_names: labels of layers 0..L, e.g. "6 (post-norm)".
         fingerprint: SHA-256 of weights, tokenizer and recipe.
-        self_tests: the checks of this tower.
+        self_tests: its self-tests, with their outcomes.
     """
 
     role: str
@@ -143,7 +143,7 @@ class Model:
 
     @property
     def failed_tests(self) -> tuple[str, ...]:
-        """Return the self-tests that failed, as "tower: test"."""
+        """Return the names of the failed self-tests with their towers, e.g. "query tower: batches"."""
         return tuple(f"{tower.role} tower: {t.name}" for tower in self.towers for t in tower.self_tests if not t.passed)
 
 
@@ -154,8 +154,8 @@ class CollectionFacts:
     Attributes:
         name: name in tables.
         source: where it was read from.
-        counts: e.g. passages, queries, judged queries, judgments.
-        mapping: Retroscope's field -> the field of the source.
+        counts: how many passages, queries, judged queries, judgments ... it has.
+        mapping: name of a field in Retroscope -> its name in the source.
         negatives: how the hard negatives of the probes were found.
         fingerprint: SHA-256 over ids, texts and judgments.
     """
@@ -204,7 +204,7 @@ class Subject:
         timings: stage -> seconds.
         not_yet_run: analyses that are still to be run. Empty once the study is finished.
         refused: analyses that cannot be measured with these models and collections.
-        too_long: names of the analyses that did not fit into the time of the study.
+        too_long: names of the analyses that were left out because they did not fit into the time limit.
     """
 
     title: str
@@ -232,8 +232,10 @@ class Subject:
     def pending(self) -> tuple[str, ...]:
         """Return the names of the analyses that have not run yet, with the collection unless it is the first."""
         return tuple(
-            one.analysis if one.collection == self.collection.name else f"{one.analysis} on {one.collection}"
-            for one in self.not_yet_run
+            pending.analysis
+            if pending.collection == self.collection.name
+            else f"{pending.analysis} on {pending.collection}"
+            for pending in self.not_yet_run
         )
 
     @property
@@ -271,6 +273,6 @@ class Subject:
         return self.models[name]
 
     def layer_label(self, layer: int) -> str:
-        """Return the printed label of a layer, such as "6 (post-norm)". Its number where no label is known."""
+        """Return the printed label of a layer, such as "6 (post-norm)", or its number if it has no label."""
         names = self.layer_names
         return names[layer] if 0 <= layer < len(names) else str(layer)

@@ -19,13 +19,13 @@ def write_frames(
     folder: Path,
     large: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Path]:
-    """Write tables to `folder` in place of those of an earlier report. Tables without rows are left out.
+    """Write tables to `folder`, which replaces the tables of an earlier report. Tables without rows are not written.
 
     Args:
         frames: name -> table, written as parquet and CSV.
         papers: name -> table of a paper, written as LaTeX.
         folder: folder to write.
-        large: name -> table that is written as parquet only.
+        large: name -> table that is written as parquet only, because it has too many rows for CSV.
     """
     contents = [
         (f"{name}{end}", encode(f)) for name, f in frames.items() if len(f) for end, encode in ENCODINGS.items()
@@ -38,10 +38,10 @@ def write_frames(
 
 
 def merge_named(parts: Sequence[Mapping[str, Named]]) -> dict[str, Named]:
-    """Merge mappings whose names must be distinct.
+    """Merge mappings from names to tables (or figures). No name may occur twice.
 
     Raises:
-        ValueError: if two have one name.
+        ValueError: if a name occurs twice.
     """
     names = [name for part in parts for name in part]
     repeated = sorted({name for name in names if names.count(name) > 1})

@@ -44,7 +44,7 @@ def side_score(row: "pd.Series[Any]", side: str, name: str) -> Estimate:
 
 
 def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) -> tuple[str, State]:
-    """Describe one effect and its tests, and return its state too."""
+    """Return a sentence on one effect and its tests, and the state of the effect, e.g. significant."""
     tests = effect_tests(difference, row)
     sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
     within = f"within a margin of {margin(difference):g} (equivalence test, {tied_p(row['p_equivalence_corrected'])})"
@@ -67,7 +67,7 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
 
 
 def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
-    """State how many queries would be needed for an interval as narrow as the margin, or that there are few queries."""
+    """State about how many queries would narrow the interval to the equivalence margin, or else how few there are."""
     half, stated = (row["ci_high"] - row["ci_low"]) / 2, margin(difference)
     if half > stated:
         needed = math.ceil(row["n"] * (half / stated) ** 2)
@@ -76,7 +76,7 @@ def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
 
 
 def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Print an effect with interval and p-value, both uncorrected, then the corrected p unless it is tested alone."""
+    """Print an effect with its uncorrected interval and p-value, then its corrected p unless it is tested alone."""
     alone = f"{signed(row['effect'])} {effect_limits(row)}, {tied_p(row['p'])}"
     headline = difference.method.get("headline")
     if headline and list(difference.table.dims) == [headline[0]] and row[headline[0]] == headline[1]:
@@ -91,20 +91,20 @@ def queries(difference: Difference, n: int) -> str:
 
 
 def effect_limits(row: "pd.Series[Any]") -> str:
-    """Print the interval of an effect."""
+    """Print the confidence interval of an effect, with signs."""
     return interval(row["ci_low"], row["ci_high"], effect=True)
 
 
 def limits(row: "pd.Series[Any]", side: str) -> str:
-    """Format the interval of one model's score."""
+    """Print the confidence interval of the score of one model ("before" or "after")."""
     return interval(row[f"{side}_low"], row[f"{side}_high"])
 
 
 def layer(subject: Subject, row: "pd.Series[Any]") -> str:
-    """Name the layer of a row by its label."""
+    """Return the layer of a row in words, e.g. "layer 6 (post-norm)"."""
     return f"layer {subject.layer_label(int(row['layer']))}"
 
 
 def best(table: pd.DataFrame, column: str) -> "pd.Series[Any]":
-    """Return the row with the largest value; in a tie, the first one."""
+    """Return the row with the largest value in a column; if there are several, the first one."""
     return table.loc[table[column].astype(float).idxmax()]

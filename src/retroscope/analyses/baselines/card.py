@@ -37,7 +37,7 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
 
 
 def _how(result: BaselineResult, best: str) -> str:
-    """Describe the variant chosen as `best`: the backbone itself, with a linear head, or without training."""
+    """Return words for the variant chosen as the best one: "itself", "with a linear head" or "without training"."""
     choice = result.choice(BEFORE, best)
     if choice["as_compared"]:
         return "itself"
@@ -45,7 +45,7 @@ def _how(result: BaselineResult, best: str) -> str:
 
 
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:
-    """Return the share of the gain that the backbone's variant `best` reaches, or None without a significant gain."""
+    """Return the share of the gain that the backbone's best variant reaches, or None without a significant gain."""
     gain = rows(result.gain, measure=measure).iloc[0]
     shares = result.shares[(result.shares["best"] == best) & (result.shares["measure"] == measure)]
     known = shares.dropna(subset=["share"])

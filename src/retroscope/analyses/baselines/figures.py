@@ -1,4 +1,4 @@
-"""Figure of the baselines: retrieval by the frozen vectors of every layer."""
+"""Figure of the baselines: retrieval with the frozen vectors of every layer."""
 
 import altair as alt
 
@@ -9,7 +9,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
-    """Draw the headline measure of every layer of the backbone: raw vectors, whitened ones, and with a linear head."""
+    """Draw the headline measure with the vectors of every layer: raw, whitened, and mapped by a linear head."""
     measure = subject.measures[0]
     mine = result.variants[(result.variants["measure"] == measure) & (result.variants["model"] != BM25)]
     own = mine.groupby("model", sort=False)["pooling"].transform("first")  # the recipe's is listed first

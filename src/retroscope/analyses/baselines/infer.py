@@ -1,4 +1,4 @@
-"""Infer the baselines from the scores of every variant: intervals, tests, shares of the gain."""
+"""Compare the retriever with the baselines, from the scores of every variant: intervals, tests, shares of the gain."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ def baseline_result(measurement: Measurement, gain: Difference, settings: Compar
     """Compare the retriever with every variant of the frozen backbone, from their scores: intervals, tests and shares.
 
     Args:
-        measurement: scores by the names above; facts `choices`, `left_out` and `tried`.
+        measurement: scores under the names above, e.g. "best/before"; facts `choices`, `left_out` and `tried`.
         gain: effect of fine-tuning as the study compares the two models, over `measure`.
         settings: how differences are tested.
     """
@@ -65,7 +65,9 @@ def _against_none(shuffled: Scores, settings: ComparisonSettings) -> Difference:
 
 
 def _shares(gain: Difference, best: Scores, settings: ComparisonSettings) -> Iterator[tuple[Any, ...]]:
-    """Yield the share of the gain that a best variant does not reach, with its interval, by variant and measure."""
+    """Yield for each best variant and measure the share of the gain that the variant does not reach, and
+    its interval.
+    """
     before, after = align(gain.before, gain.after)
     ids, clusters = before.query_ids, clusters_by_row(before)
     for name in best.values["best"].values:
@@ -77,7 +79,7 @@ def _shares(gain: Difference, best: Scores, settings: ComparisonSettings) -> Ite
 
 
 def _variants(scores: Mapping[str, Scores], settings: ComparisonSettings) -> pd.DataFrame:
-    """Return mean and interval of every variant of every model, BM25 last."""
+    """Return the mean score and interval of every variant of every model, and of BM25 in the last rows."""
     frames = []
     for model, name in VARIANTS.items():
         if name in scores:
@@ -89,7 +91,7 @@ def _variants(scores: Mapping[str, Scores], settings: ComparisonSettings) -> pd.
 
 
 def _choices(by_fold: list[dict[str, Any]]) -> pd.DataFrame:
-    """Count in how many folds each variant was chosen, the most frequent first."""
+    """Return in how many folds each variant was chosen as the best one, the most frequent first."""
     frame = pd.DataFrame(by_fold).assign(model=lambda f: f["model"].map(MODELS))
     labels = ["model", "best", "pooling", "layer", "vectors", "as_compared"]
     counted = frame.groupby(labels, sort=False).size().rename("folds").reset_index()

@@ -27,14 +27,14 @@ from retroscope.errors import AnalysisError
 
 @dataclass(frozen=True, eq=False)
 class BaselineWork:
-    """Prepared work of the baselines: the searches for every model, and the other poolings of the backbone.
+    """What is prepared to measure the baselines: the searches of every model, and the other poolings of the backbone.
 
     Attributes:
         task: the searches that are run for every model.
         poolings: poolings of the backbone in addition to the retriever's own.
         left_out: pooling -> why it has no meaning for this backbone.
-        others: the backbone and its copy with random weights, by their names in `infer`, under `poolings` side by side,
-            empty if there are no other poolings.
+        others: the backbone and its copy with random weights ("before", "random_weights"), each with a pooling that
+            joins the vectors of all `poolings`. Empty if there are no other poolings.
     """
 
     task: BaselineTask
@@ -44,7 +44,7 @@ class BaselineWork:
 
 
 def refusal(context: Context, settings: BaselineSettings) -> str:
-    """Return the reason why the baselines cannot be measured."""
+    """Return the reason why the baselines cannot be measured, or "" if there is none."""
     if not context.is_pair:
         return "baselines compare a retriever with its backbone, but only one model is given"
     dim = int(context.models["before"].passage.backbone.config.hidden_size)
@@ -60,32 +60,33 @@ def refusal(context: Context, settings: BaselineSettings) -> str:
 
 
 def plan(context: Context, settings: BaselineSettings) -> Planned:
-    """Plan the searches: count the poolings and layers, and name what is encoded for the baselines alone.
+    """Plan the searches: estimate their seconds, and name the models that are encoded for the baselines alone.
 
-    A view is one pooling and layer of one model: raw, whitened, and with a linear head.
+    A view is one combination of model, pooling and layer. It is searched with raw vectors, with whitened ones, and with
+    a linear head.
     """
     before = context.models["before"]
     poolings, left_out = applicable(before, settings.poolings)
     copy = context.with_random_weights("before")
     frozen = {"before": before} if copy is None else {"before": before, RANDOM: copy}
-    others = {name: repooled(one, poolings) for name, one in frozen.items()} if poolings else {}
+    others = {name: repooled(model, poolings) for name, model in frozen.items()} if poolings else {}
     task = _task(context, settings)
     views = (len(frozen) + 1 + len(others) * len(poolings)) * (before.passage.anatomy.n_blocks + 1)
     searched = views + (1 if task.head else 0)  # once more with shuffled judgments
     seconds = round(searched * view_seconds(task, before.passage.width, context.product_rate), 3)
     how = "raw, whitened and with a linear head" if task.head else "raw and whitened"
     return Planned(
-        lines=(f"baselines: {views} poolings and layers are searched, {how}",),
+        lines=(f"baselines: {views} combinations of model, pooling and layer are searched, {how}",),
         seconds=seconds,
         document={"views": views, "head": task.head},
-        encodes={f"{MODELS[name]}, pooled by {', '.join(poolings)}": one for name, one in others.items()},
+        encodes={f"{MODELS[name]}, pooled by {', '.join(poolings)}": model for name, model in others.items()},
         random_weights=("before",),
         work=BaselineWork(task, poolings, left_out, others),
     )
 
 
 def measure(context: Context, settings: BaselineSettings, planned: Planned) -> Measurement:
-    """Return the scores of every variant, the scores of the best ones, and the variant chosen in every fold."""
+    """Return the scores of every variant, the scores of the best variants, and the variant chosen for every fold."""
     work: BaselineWork = planned.work
     stages = context.stages("baselines")
     views = _views(context, work)
@@ -121,7 +122,9 @@ def _views(context: Context, work: BaselineWork) -> dict[str, Views]:
     own = before.passage.recipe.pooling
     copy = context.random_vectors("before")
     frozen = {"before": context.encoded(before).vectors} | ({} if copy is None else {RANDOM: copy})
-    others = {name: context.encoded(one, f"baselines ({MODELS[name]})").vectors for name, one in work.others.items()}
+    others = {
+        name: context.encoded(model, f"baselines ({MODELS[name]})").vectors for name, model in work.others.items()
+    }
     views = {
         name: Views(vectors, own, others.get(name), work.poolings if others else ()) for name, vectors in frozen.items()
     }
@@ -133,7 +136,7 @@ def _choices(tried: Mapping[str, VariantScores]) -> list[dict[str, Any]]:
 
 
 def _untrained(task: BaselineTask, tried: Mapping[str, VariantScores]) -> dict[str, int]:
-    """Count, for each model, the variants among which the best one without a trained head was chosen."""
+    """Return, for each model, how many variants without a linear head were compared."""
     untrained = [kind for kind in task.kinds if kind != HEAD]
     sizes = {model: variants.scores.values.sizes for model, variants in tried.items()}
     return {model: size["pooling"] * size["layer"] * len(untrained) for model, size in sizes.items()}

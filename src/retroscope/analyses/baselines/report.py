@@ -1,4 +1,4 @@
-"""Report the baselines from the scores of every variant."""
+"""Test and report the baselines from the scores of every variant."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -55,7 +55,7 @@ def _frames(result: BaselineResult) -> dict[str, pd.DataFrame]:
 
 
 def _document(result: BaselineResult) -> dict[str, Any]:
-    """Return the JSON document: every variant, the best ones, the gain over them, and the controls."""
+    """Return the JSON document: every variant, the best variants, the gain over the best variants, and the controls."""
     differences = {name: getattr(result, name) for name in ("left", "alike", "pre_training", "shuffled")}
     return {
         "variants": result.variants.replace({np.nan: None}).to_dict(orient="records"),

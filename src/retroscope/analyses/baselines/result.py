@@ -25,17 +25,19 @@ class BaselineResult:
         gain: the retriever against the backbone, both as the study compares them, over `measure`.
         variants: a row for each model ("before", "after", "random weights"), pooling, layer, vectors and measure, with
             the interval of the mean. BM25 has a row for each measure and no pooling.
-        left: the retriever against the best variant of the backbone, over (best, measure).
-        alike: the best variant of the retriever against the best variant of the backbone.
-        pre_training: the best variant of the backbone against the best one of a random-weight copy, or None without
-            that control.
+        left: the retriever against the best variants of the backbone, over (best, measure). The two labels of `best`
+            are "without training" and "linear head allowed".
+        alike: the best variants of the retriever against the best variants of the backbone, over (best, measure).
+        pre_training: the best variants of the backbone against those of its random-weight copy, over (best, measure),
+            or None without that control.
         shuffled: a linear head that was trained on shuffled judgments, against no head, over `measure`, or None without
             a head.
-        shares: a row for each best variant and measure: the part of after - before that the backbone's best variant
-            does not reach.
-        choices: a row for each model, best and variant: the number of `folds`, out of `of`, in which it was chosen.
+        shares: a row for each best variant and measure: the share of the gain (after - before) that the backbone's best
+            variant does not reach.
+        choices: a row for each model, label of `best` and variant: in how many folds (`folds`) of all folds (`of`) the
+            variant was chosen.
         left_out: pooling -> why it has no meaning for this model.
-        tried: model -> variants without a head.
+        tried: model -> how many variants without a linear head were compared.
     """
 
     gain: Difference
@@ -56,10 +58,10 @@ class BaselineResult:
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """Return the names of the measured best variants. The one chosen among the most variants comes last."""
+        """Return the labels of the best variants: "without training" and perhaps "linear head allowed"."""
         return tuple(str(name) for name in self.left.table.coords["best"].values)
 
     def choice(self, model: str, best: str) -> "pd.Series[object]":
-        """Return the variant that was chosen in most folds as the `best` of a model."""
+        """Return the variant of a model that was chosen for most folds, under the label `best`."""
         mine = self.choices[(self.choices["model"] == model) & (self.choices["best"] == best)]
         return mine.loc[mine["folds"].idxmax()]

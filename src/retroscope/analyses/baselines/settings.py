@@ -17,8 +17,8 @@ class BaselineSettings:
     Attributes:
         poolings: poolings that are tried in addition to the retriever's own, if they make sense for the architecture.
         head: train a linear head on the frozen vectors.
-        folds: number of parts of the queries. The parts on which heads and variants are chosen differ from the parts on
-            which they are reported.
+        folds: number of folds of the queries. A fold is scored with heads that were trained, and variants that were
+            chosen, on the other folds.
         seed: seed of the folds and of the shuffled judgments.
     """
 

@@ -14,7 +14,7 @@ LEFT = "share not reached by the backbone"
 
 
 def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return the share of the gain above the best variant, and the best layer of every variant."""
+    """Return two tables: the gain over the best variants of the backbone, and the best layer of every variant."""
     frame = rows(result.left)
     printed = printed_effects(result.left, frame)
     printed.insert(0, "best variant", frame["best"])
@@ -34,7 +34,7 @@ def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, Paper
 
 
 def _layers(result: BaselineResult, subject: Subject) -> PaperTable:
-    """Return the last and the best layer of every model, pooling and kind of vectors, by the headline measure."""
+    """Return a table of scores at the last and at the best layer, by model, pooling and kind of vectors."""
     mine = result.variants[result.variants["measure"] == subject.measures[0]]
     printed = []
     for (model, pooling, vectors), group in mine.groupby(["model", "pooling", "vectors"], sort=False):

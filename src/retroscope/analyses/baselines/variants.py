@@ -2,8 +2,8 @@
 
 The model "before" is the backbone with the retriever's pooling. With another pooling, another layer, whitened vectors
 or a linear map, the backbone may retrieve better. The gain by fine-tuning is compared with the best of these variants,
-which is chosen and reported on different queries. BM25 is reported beside the variants, because it uses no weights of
-the backbone.
+which is chosen and reported on different queries. BM25 is reported separately, because it uses no weights of the
+backbone.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class BaselineTask:
     Attributes:
         collection: the collection that is searched.
         measures: retrieval measures. The first one selects the best variant.
-        folds: fold of every judged query.
+        folds: number of the fold of every judged query.
         similarity: the retriever's similarity, "dot" or "cosine". Whitened and mapped vectors are compared by cosine.
         head: whether linear heads are trained.
     """
@@ -64,18 +64,18 @@ class BaselineTask:
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """Return the names of the best variants: of those without training and, if heads are trained, of all."""
+        """Return the labels of the best variants: "without training" and perhaps "linear head allowed"."""
         return (UNTRAINED, TRAINED) if self.head else (UNTRAINED,)
 
 
 @dataclass(frozen=True, eq=False)
 class VariantScores:
-    """Scores of one model under every variant, and the best variant of every fold.
+    """Scores of one model under every variant, and the variant that is best for every fold.
 
     Attributes:
         scores: dims (query, pooling, layer, vectors, measure) (see `BaselineTask.kinds` for the vectors).
         best: dims (query, best, measure): for every query, the score of the variant that is best on the other folds.
-        choices: the chosen variant, one row for each fold and best.
+        choices: a row for each fold and label of `best`: the variant that was chosen on the other folds.
     """
 
     scores: Scores
@@ -89,14 +89,14 @@ def baseline_task(
     """Return the searches that are run for every model, with the folds of the collection's queries.
 
     Raises:
-        AnalysisError: if the queries cannot be divided.
+        AnalysisError: if the queries cannot be divided into independent folds.
     """
     folds = query_folds(collection, settings.folds, settings.seed)
     return BaselineTask(collection, tuple(measures), folds, similarity, settings.head)
 
 
 def try_variants(views: Views, task: BaselineTask, progress: Count | None = None) -> VariantScores:
-    """Search with every pooling and layer of a model: raw, whitened, and with a linear head."""
+    """Search with every pooling and layer of a model, with raw and whitened vectors and with a linear head."""
     layers = range(views.own.passage.n_layers)
     shape = (len(task.folds), len(views.poolings), len(layers), len(task.kinds), len(task.measures))
     values = np.full(shape, np.nan)
@@ -141,7 +141,7 @@ def _searched(queries: Vectors, passages: Vectors, similarity: str, task: Baseli
 
 
 def _with_head(views: dict[str, tuple[Vectors, Vectors]], task: BaselineTask) -> np.ndarray:
-    """Search with the linear head that was trained without the fold of each query: values [query, measure]."""
+    """Search for each query with the linear head that was trained on the other folds: values [query, measure]."""
     row_of = {passage: row for row, passage in enumerate(task.collection.passages)}
     judged = task.collection.judged_queries
     pairs = [np.array([row_of[p] for p in relevant(task.collection, query)]) for query in judged]
@@ -162,7 +162,8 @@ def _with_head(views: dict[str, tuple[Vectors, Vectors]], task: BaselineTask) ->
 def _best(values: xr.DataArray, task: BaselineTask) -> tuple[xr.DataArray, list[dict[str, Any]]]:
     """Return the values of each query under the variant that is best by the first measure on the other folds.
 
-    The model as it is compared (its own pooling, last layer, raw) stays unless another is better.
+    The variant that the rest of the study uses (own pooling, last layer, raw vectors) is kept unless another one is
+    better.
     """
     sizes = [values.sizes[dim] for dim in DIMS[1:4]]
     table = values.values.reshape(len(task.folds), -1, len(task.measures))
@@ -193,21 +194,21 @@ def _scores(name: str, values: xr.DataArray, views: Views, task: BaselineTask) -
 
 
 def shuffled_judgments(collection: Collection, seed: int) -> Collection:
-    """Return the collection with the judgments of query texts permuted at random among the texts.
+    """Return the collection with the judgments permuted at random among the query texts.
 
-    Queries of one text get the same judgments, so that shared passages link no more texts than before. If judgments
-    were given query by query, repeated texts would link passages, and no folds would be left.
+    Queries with the same text get the same judgments. If each of them got others, they would link the passages of many
+    queries, and the queries could no longer be divided into independent folds.
     """
     judged: dict[str, dict[str, int]] = {}
     for query in collection.judged_queries:
         judged.setdefault(folded_text(collection, query), {}).update(collection.qrels[query])
     texts = list(judged)
-    taken = np.random.default_rng([seed, 1]).permutation(len(texts))
-    given = {text: judged[texts[at]] for text, at in zip(texts, taken, strict=True)}
+    order = np.random.default_rng([seed, 1]).permutation(len(texts))
+    shuffled = {text: judged[texts[at]] for text, at in zip(texts, order, strict=True)}
     judgments = tuple(
         Judgment(query, passage, grade)
         for query in collection.judged_queries
-        for passage, grade in given[folded_text(collection, query)].items()
+        for passage, grade in shuffled[folded_text(collection, query)].items()
         if not (collection.ignore_identical_ids and passage == query)
     )
     return replace(collection, judgments=judgments, candidates=(), rows=())
@@ -215,7 +216,7 @@ def shuffled_judgments(collection: Collection, seed: int) -> Collection:
 
 def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -> Scores:
     """Return retrieval scores for shuffled judgments, raw and with a head trained on them, (query, vectors, measure).
-    The head can predict them only if its folds leak.
+    A head that was trained on other folds can predict them only if the folds are not independent.
     """
     other = baseline_task(shuffled_judgments(task.collection, settings.seed), task.measures, task.similarity, settings)
     by_kind = _variants(views, views.pooling, views.own.passage.n_layers - 1, other)
@@ -227,7 +228,7 @@ def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -
 
 
 def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
-    """Return the retrieval scores of BM25, with the dimensions (query, measure)."""
+    """Search with BM25, and return its retrieval scores, (query, measure)."""
     ranking, k = bm25_ranking(collection), depth(measures)
     spare = 1 if collection.ignore_identical_ids else 0
     run = {}
@@ -240,7 +241,7 @@ def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
 
 
 def view_seconds(task: BaselineTask, width: int, product_rate: float) -> float:
-    """Estimate the seconds for one pooling and layer: searches, whitening and linear heads."""
+    """Estimate the seconds for one pooling and layer of one model: searches, whitening and linear heads."""
     queries, passages = len(task.folds), len(task.collection.passages)
     searches = len(task.kinds) + (1 if task.head else 0)  # heads of both spaces, where folds choose differently
     seconds = searches * search_seconds(queries, passages, width, task.measures, product_rate)

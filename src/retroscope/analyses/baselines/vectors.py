@@ -19,7 +19,7 @@ BOTH_WAYS = "the last token of a bidirectional model is a separator, which was n
 
 
 def applicable(retriever: Retriever, poolings: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the poolings that suit this model, without its own, and the reason why each other one does not."""
+    """Return the poolings that suit this model, without its own, and for each unsuitable pooling the reason."""
     encoder = retriever.passage
     reasons: dict[str, str] = {}
     if encoder.anatomy.causal:
@@ -33,7 +33,10 @@ def applicable(retriever: Retriever, poolings: Sequence[str]) -> tuple[tuple[str
 
 
 def repooled(retriever: Retriever, poolings: Sequence[str]) -> Retriever:
-    """Return the retriever without its head and with these poolings side by side, so that one pass computes all."""
+    """Return the retriever without its head, with a pooling that joins the vectors of all these poolings.
+
+    So one forward pass computes all of them.
+    """
 
     def tower(encoder: Encoder) -> Encoder:
         recipe = encoder.recipe.but(
@@ -54,11 +57,12 @@ class Views:
     """The vectors of one model by pooling and layer.
 
     Attributes:
-        own: vectors under the recipe's pooling. Those of the last layer are what the model searches with, head
-            included.
-        pooling: its name.
-        others: vectors under the poolings `names`, side by side, or None if there is only the recipe's pooling.
-        names: names of the other poolings, in the order of their columns.
+        own: vectors under the recipe's pooling. The vectors of the last layer include the head: the model searches with
+            them.
+        pooling: name of the recipe's pooling.
+        others: vectors under the poolings `names`, joined to one vector for each text and layer, or None if there is
+            only the recipe's pooling.
+        names: names of the other poolings, in the order in which their vectors are joined.
     """
 
     own: RetrieverRepresentations

@@ -21,7 +21,7 @@ LEAK = 5  # the control must be this many times as improbable as a finding: it i
 
 
 def baseline_statements(result: BaselineResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return every statement about the baselines: the gain beyond the backbone's best variants, and the controls."""
+    """Return every statement about the baselines: the gain over the backbone's best variants, and the controls."""
     measure = subject.measures[0]
     if rows(result.left, measure=measure).empty:
         return ()
@@ -30,7 +30,7 @@ def baseline_statements(result: BaselineResult, subject: Subject) -> tuple[State
 
 
 def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
-    """State the difference between the retriever and the backbone's variant `best`, and the share of the gain."""
+    """State the difference between the retriever and a best variant of its backbone, and the share of the gain."""
     measure = subject.measures[0]
     row = _row(result.left, best, measure)
     tested = _tested(result.left, row)
@@ -77,13 +77,13 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
 
 
 def variant_name(row: Any, subject: Subject, last: str = ", ") -> str:
-    """Return a variant in words: "mean pooling, layer 3, whitened vectors". `last` stands before its vectors."""
+    """Return a variant in words: "mean pooling, layer 3, whitened vectors". `last` separates its last two parts."""
     vectors = "a linear head" if row["vectors"] == HEAD else f"{row['vectors']} vectors"
     return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}{last}{vectors}"
 
 
 def _share(result: BaselineResult, best: str, measure: str) -> str:
-    """State the share of the gain beyond the best variant, and return "" without a significant gain."""
+    """State the share of the gain that the best variant does not reach, or return "" without a significant gain."""
     whole = rows(result.gain, measure=measure).iloc[0]
     if not (whole["p_corrected"] < alpha(result.gain) and whole["effect"] > 0):
         return ""
@@ -97,7 +97,7 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
 
 
 def share_left(row: Any) -> str:
-    """Format a share with its interval, in per cent."""
+    """Format the share of the gain that a best variant does not reach, with its interval, in per cent."""
     if math.isnan(row["share"]):
         return "undefined (the gain may be 0)"
     return percent_interval(row["share"], row["low"], row["high"])
@@ -152,7 +152,7 @@ def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
 
 
 def _each_best(result: BaselineResult, difference: Difference, measure: str) -> tuple[str, bool]:
-    """Format the difference at every best variant, and return whether any is significant."""
+    """Return the differences for all best variants in words, and whether any of them is significant."""
     table = [(best, _row(difference, best, measure)) for best in result.bests]
     words = [
         f"from {score(row[BEFORE])} to {score(row[AFTER])} "
@@ -163,7 +163,7 @@ def _each_best(result: BaselineResult, difference: Difference, measure: str) -> 
 
 
 def _last(result: BaselineResult, difference: Difference, measure: str) -> Estimate:
-    """Return the effect at the last best variant, which was chosen among the most variants."""
+    """Return the effect for the best variant that was chosen among the most variants, as an estimate."""
     return estimate_of(_row(difference, result.bests[-1], measure), measure)
 
 

@@ -1,6 +1,6 @@
 """Analysis of groups of queries: which groups gained by fine-tuning?
 
-The effect on retrieval, group by group, where the collection names groups.
+The effect on retrieval is compared between groups of queries that the collection defines.
 """
 
 from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter, VectorsRead

@@ -1,4 +1,4 @@
-"""Store the group of every query. Its retrieval scores come from the analysis of retrieval."""
+"""Store the group of every query. The retrieval scores of queries come from the analysis of retrieval."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan the analysis, which only counts the queries of each group."""
+    """Plan the analysis, which takes no time: only the number of queries of each group is listed."""
     sizes = pd.Series(_groups(context)).value_counts(sort=False)
     return Planned(lines=(f"groups of queries: {', '.join(f'{name} {n:,}' for name, n in sizes.items())}",))
 

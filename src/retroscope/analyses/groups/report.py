@@ -31,7 +31,7 @@ LONGEST = 24  # characters of a name there
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult | None:
-    """Compare retrieval before and after within each group, or None if there is no pair of models to compare."""
+    """Compare retrieval before and after within each group of queries. Return None if there is no pair of models."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if retrieval is None or not measurements:
         return None
@@ -42,7 +42,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult
 
 
 def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
-    """Spread scores (query) over (query, group): each query has NaN in all groups but its own."""
+    """Return scores (query) as scores (query, group), which are NaN in all groups but that of the query."""
     names = list(dict.fromkeys(groups))
     of_query = groups.reindex(scores.query_ids).to_numpy(dtype=object)
     member = xr.DataArray(np.equal.outer(of_query, np.array(names, dtype=object)), dims=(QUERY, "group"))
@@ -80,7 +80,7 @@ def _statement(result: GroupsResult, number: int, row: "pd.Series[Any]") -> Stat
 
 
 def _card(table: pd.DataFrame, statements: Sequence[Statement]) -> Card:
-    """Return the card that names the groups with the largest and the smallest effect, or all of few groups."""
+    """Return the card that names the groups with the largest and the smallest effect."""
     ends = table if len(table) <= MOST_SHOWN else table.iloc[[0, -1]]
     words = [f"{textwrap.shorten(str(row['group']), LONGEST)} {signed(row['effect'])}" for _, row in ends.iterrows()]
     return Card(WHICH, "; ".join(words), statements[0])

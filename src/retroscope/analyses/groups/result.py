@@ -13,7 +13,7 @@ class GroupsResult:
 
     Attributes:
         measure: the headline measure of the study.
-        effect: effect of fine-tuning over `group`. All groups are one family of tests.
+        effect: effect of fine-tuning over `group`. The tests of all groups are corrected together.
     """
 
     measure: str

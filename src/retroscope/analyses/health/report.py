@@ -17,13 +17,13 @@ COLUMNS = ("side", "model", "tower", "test", "passed", "value", "tolerance", "de
 
 @dataclass(frozen=True, eq=False)
 class Health:
-    """The self-tests of every tower: one row a test, columns `COLUMNS`."""
+    """The outcomes of the self-tests of every tower: one row for each test, with the columns `COLUMNS`."""
 
     self_tests: pd.DataFrame
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> Health:
-    """Return the self-tests of every tower. They were made when the models were loaded."""
+    """Return the outcomes of the self-tests of every tower, which were run before the measurements."""
     rows = [
         (side, model.name, tower.role, test.name, test.passed, test.value, test.tolerance, test.detail)
         for side, model in reading.subject.models.items()
@@ -34,7 +34,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Health:
 
 
 def report(result: Health, reading: Reading) -> Section:
-    """Return the section: the outcome of each model's self-tests, their table, and the recipes of the vectors."""
+    """Return the section: a statement on each model's self-tests, their table, and the facts about each model."""
     subject = reading.subject
     records = result.self_tests.to_dict(orient="records")
     return Section(
@@ -69,12 +69,12 @@ def _failure(side: str, model: Model) -> str:
         return f"SELF-TEST FAILED ({model.name}): {failed}. No conclusion is safe."
     return (
         f"SELF-TEST FAILED for the model {side} fine-tuning ({model.name}): {failed}. Every conclusion that depends "
-        "on this model is marked."
+        "on this model is marked as doubtful."
     )
 
 
 def _facts(subject: Subject, side: str) -> dict[str, object]:
-    """Name, similarity and towers of one model, as JSON-like values."""
+    """Return the name, similarity and towers of one model, as JSON-like values."""
     model = subject.side(side)
     towers = [
         {"role": tower.role, "recipe": tower.recipe, "proof": tower.proof, "layer_names": list(tower.layer_names),

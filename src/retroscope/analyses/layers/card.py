@@ -26,7 +26,7 @@ def cards(effects: LayerEffects, statements: Sequence[Statement], subject: Subje
 
 
 def layer_curves(effects: LayerEffects, subject: Subject) -> LayerCurves | None:
-    """Return the headline measure by layer, before and after."""
+    """Return the curves of the headline measure by layer, before and after, or None if it was not measured."""
     measure = subject.measures[0]
     table = rows(effects.effect, measure=measure)
     return None if table.empty else LayerCurves(f"{measure} by layer", by_side(table, ["layer"]))

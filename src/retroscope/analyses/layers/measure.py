@@ -16,18 +16,21 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan a search with every layer, and again without the final norm where a model has one: estimate the seconds."""
-    views = {side: len(one.passage.layer_names) for side, one in context.models.items()}
-    times = {side: 2 if one.passage.anatomy.post_norm else 1 for side, one in context.models.items()}
-    seconds = sum(times[side] * views[side] * context.search_seconds(one) for side, one in context.models.items())
+    """Estimate the seconds of a search with every layer, and again without the final norm if a model has one."""
+    views = {side: len(retriever.passage.layer_names) for side, retriever in context.models.items()}
+    times = {side: 2 if retriever.passage.anatomy.post_norm else 1 for side, retriever in context.models.items()}
+    seconds = sum(
+        times[side] * views[side] * context.search_seconds(retriever) for side, retriever in context.models.items()
+    )
     return Planned(seconds=seconds)
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model, (query, layer, measure), as "SIDE", and without the final norm as "SIDE/bare".
+    """Return the scores of each model over (query, layer, measure), e.g. "before", without final norm "before/bare".
 
-    The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column for each side. For a
-    pair, the frames "similarities" and "above" have the counts of `retrieval.separation` on the first collection.
+    The frame "first_ranks" has the rank of the first relevant passage in the columns query, layer, and one for each
+    model. For a pair of models, the frames "similarities" and "above" have the histograms of `retrieval.separation` on
+    the first collection.
     """
     scores: dict[str, Scores] = {}
     ranks: dict[str, xr.DataArray] = {}
@@ -48,11 +51,11 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
             show = stages.inside("retrieval by layer, no norm")
             scores[f"{side}/bare"] = retrieve_layers(bare, context.collection, context.settings.measures, show)
         stages.ended("retrieval by layer")
-        seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
+        seconds |= {f"{side}: {stage}": duration for stage, duration in stages.seconds.items()}
     frames = {"first_ranks": xr.Dataset(ranks).to_dataframe().reset_index()}
     facts: dict[str, object] = {}
     if context.is_pair and context.first:
-        sides = {side: context.encoded(one).vectors for side, one in context.models.items()}
+        sides = {side: context.encoded(retriever).vectors for side, retriever in context.models.items()}
         separation = separation_by_layer(sides, context.collection)
         frames |= {"similarities": separation.counts, "above": separation.above}
         facts = {

@@ -1,4 +1,4 @@
-"""Retrieval by layer of every single query, as data for the page's script."""
+"""Retrieval by layer for every single query, as data for the page's script."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +14,9 @@ DIGITS = 4
 
 
 def page_layers(one: LayerEffects, subject: Subject) -> dict[str, Any]:
-    """Return the headline measure of every query at every layer of one collection, and stored first relevant ranks.
+    """Return every query's headline measure and, if stored, the rank of its first relevant passage, at every layer.
 
-    Lists are by query, in the order of "ids", and then by layer.
+    Each list has one entry for each query, in the order of "ids": a list with one value for each layer.
     """
     sides = dict(zip((BEFORE, AFTER), align(one.effect.before, one.effect.after), strict=True))
     measured = [str(name) for name in sides[AFTER].values["measure"].values]

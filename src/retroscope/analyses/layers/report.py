@@ -23,7 +23,10 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult | None:
-    """Compare retrieval before and after at every layer of every collection. A measure's layers are one family."""
+    """Compare retrieval before and after at every layer.
+
+    The tests of all layers of a measure are corrected together.
+    """
     settings = replace(reading.subject.paired_statistics, family_per=("measure",))
 
     def paired(measurement: Measurement, suffix: str) -> Difference | None:
@@ -31,9 +34,15 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult 
         return None if before is None or after is None else compare_scores(before, after, settings)
 
     effects = [
-        LayerEffects(one.collection, effect, paired(one, "/bare"), one.frames.get("first_ranks"), _similarities(one))
-        for one in measurements
-        if (effect := paired(one, "")) is not None
+        LayerEffects(
+            measurement.collection,
+            effect,
+            paired(measurement, "/bare"),
+            measurement.frames.get("first_ranks"),
+            _similarities(measurement),
+        )
+        for measurement in measurements
+        if (effect := paired(measurement, "")) is not None
     ]
     return LayerResult(tuple(effects)) if effects else None
 
@@ -45,9 +54,11 @@ def _similarities(one: Measurement) -> Similarities | None:
 
 
 def report(result: LayerResult, reading: Reading) -> Section:
-    """Return the section: a statement and a table for every collection, figures of the first, and all numbers."""
+    """Return the section: a statement and a table for every collection, figures of the first one, and all numbers."""
     first = result.first
-    conclusions = tuple(s for one in result.by_collection for s in best_layers(one, reading.subject))
+    conclusions = tuple(
+        s for on_collection in result.by_collection for s in best_layers(on_collection, reading.subject)
+    )
     frames = {"layer_retrieval": labelled(reading.subject, rows(first.effect))}
     if first.similarities is not None:
         frames |= {"similarities": first.similarities.counts, "similarities_above": first.similarities.above}
@@ -61,20 +72,22 @@ def report(result: LayerResult, reading: Reading) -> Section:
         tables=layer_tables(result, reading.subject),
         frames=frames,
         differences={
-            ("By layer" if n == 0 else f"By layer, {one.collection}"): one.effect
-            for n, one in enumerate(result.by_collection)
+            ("By layer" if n == 0 else f"By layer, {on_collection.collection}"): on_collection.effect
+            for n, on_collection in enumerate(result.by_collection)
         },
         document=[
             {
-                "collection": one.collection,
-                "effects": effect_records(one.effect),
-                "without_final_norm": effect_records(one.bare),
+                "collection": on_collection.collection,
+                "effects": effect_records(on_collection.effect),
+                "without_final_norm": effect_records(on_collection.bare),
             }
-            for one in result.by_collection
+            for on_collection in result.by_collection
         ],
         values={"further": [f"layer_retrieval_{n}" for n, _ in enumerate(result.by_collection[1:], start=2)]},
         printed=("layer_retrieval",),
-        data=lambda: {"layers": [page_layers(one, reading.subject) for one in result.by_collection]},
+        data=lambda: {
+            "layers": [page_layers(on_collection, reading.subject) for on_collection in result.by_collection]
+        },
     )
 
 

@@ -13,9 +13,9 @@ class Similarities:
 
     Attributes:
         counts: side, layer, passages ("relevant", "other"), low, high (ends of a bin), count.
-        above: side, layer, above: the share of other passages that are less similar to the query than a relevant
-            passage.
-        queries, passages: numbers of drawn queries and passages.
+        above: a row for each side and layer: the share of other passages that are less similar to a query than its
+            relevant passage is (`above`).
+        queries, passages: how many queries and passages were drawn.
     """
 
     counts: pd.DataFrame
@@ -29,13 +29,14 @@ class LayerEffects:
     """Retrieval with the vectors of every layer on one collection, paired by query.
 
     Attributes:
-        collection: its name.
-        effect: effect over (layer, measure). The layers of a measure are a family.
+        collection: name of the collection.
+        effect: effect of fine-tuning over (layer, measure). The tests of all layers of a measure are corrected
+            together.
         bare: the same effect without the final norm, if the model has one and `effect` applies it to each layer.
-        similarities: histograms for relevant and other passages, or None on further collections, and in a study that
-            was stored without them.
-        first_ranks: query, layer, before, after: the rank of the first relevant passage, 0 if the ranking contains
-            none, or None in a study that was stored without them.
+        similarities: histograms of similarities to relevant and other passages, or None on further collections, and in
+            a study that was stored without them.
+        first_ranks: rank of the first relevant passage (0 if the ranking contains none) in the columns query, layer,
+            before, after; or None in a study that was stored without these ranks.
     """
 
     collection: str

@@ -40,7 +40,10 @@ def similarities_figure(similarities: Similarities, subject: Subject) -> Figure:
 
 
 def _rows(similarities: Similarities) -> pd.DataFrame:
-    """Return a row for each bin: its share of the pairs of its kind, negative after fine-tuning to be drawn below."""
+    """Return a row for each bin of similarity: its share of the relevant or other pairs of one model.
+
+    The column "up" is this share, negative after fine-tuning, because these bars are drawn downwards.
+    """
     frame = similarities.counts.copy()
     frame["pairs"] = frame.groupby(["side", "layer", "passages"])["count"].transform("sum")
     frame["share"] = frame["count"] / frame["pairs"].clip(lower=1)
@@ -55,7 +58,7 @@ def _rows(similarities: Similarities) -> pd.DataFrame:
 
 
 def _mirrored() -> Any:
-    """Draw one layer: bars up (before) and down (after), and the share of other passages below relevant ones."""
+    """Draw one layer: bars go up before fine-tuning and down after it. A text gives the share in `above`."""
     scale = alt.Scale(domain=list(KINDS), range=list(KINDS.values()))
     x = alt.X("low:Q", title="similarity to the query", scale=alt.Scale(zero=False))
     share = alt.Axis(format="%", labelExpr="replace(datum.label, '\u2212', '')")

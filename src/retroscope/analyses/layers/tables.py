@@ -15,7 +15,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def layer_tables(result: LayerResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of the headline measure by layer: for each collection, and for the first without the final norm."""
+    """Return tables of the headline measure by layer: one for each collection, and one without the final norm."""
     first = result.first
     tables = {"layer_retrieval": _by_layer(first.effect, subject, first.collection)}
     if first.bare is not None:

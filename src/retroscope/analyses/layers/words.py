@@ -12,7 +12,7 @@ WITHOUT = "without the final norm"
 
 
 def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...]:
-    """Return which layer retrieves best before and after, by the headline measure."""
+    """State which layer retrieves best before and after, by the headline measure."""
     table = rows(effects.effect, measure=subject.measures[0])
     if table.empty:
         return ()
@@ -37,7 +37,7 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
 
 
 def _tops(difference: Difference, subject: Subject) -> list[str]:
-    """Name the best layer of each model with its score, or "" for a model that was not measured."""
+    """Return words for the best layer of each model with its score, or no words if the measure was not computed."""
     table = rows(difference, measure=subject.measures[0])
     if table.empty:
         return []

@@ -1,6 +1,6 @@
 """Analysis of localisation: which blocks carry the effect of fine-tuning, and do several measurements agree?
 
-Every instrument is compared with transplants.
+Every other measurement (e.g. weight drift, probes) is compared with transplants of blocks.
 """
 
 from retroscope.analyses.analysis import Analysis, NoSettings, Reporter

@@ -33,7 +33,7 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what the bloc
 
 
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
-    """Return the card with the block that retrieval needs most, or else the block whose grafting gains most.
+    """Return the card with the block that retrieval needs most or, without one, the block whose grafting gains most.
 
     A card makes one claim, so it has only the number of that claim. The section reports both directions. If no block is
     significant in either direction, the card says so.
@@ -43,10 +43,10 @@ def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[
     about = [(row, by_code[f"{row['direction']}.{BLOCKS}"]) for _, row in blocks.iterrows()]
     if not about:
         return ()
-    explained = [one for one in about if one[0]["explained"]]
+    explained = [claim for claim in about if claim[0]["explained"]]
     if not explained:
         return (Card(Question.WHERE, "Unknown: no total effect is significant", about[0][1]),)
-    significant = [one for one in explained if one[0]["significant"]]
+    significant = [claim for claim in explained if claim[0]["significant"]]
     answer = "; ".join(_claim(row) for row, _ in significant[:1] or explained)
     row, statement = (significant or explained)[0]
     return (Card(Question.WHERE, answer[:1].upper() + answer[1:], statement, _share(row)),)

@@ -1,7 +1,7 @@
-"""The values of each instrument (weights, CKA, probes ...) for each block or part. Larger means a larger change.
+"""The values of each instrument (weight drift, CKA, probes ...) for each block, or part of all blocks.
 
-One function an instrument, which reads the result of its analysis. An instrument whose effect is significant nowhere
-has no evidence.
+A larger value means a larger change. For each instrument there is one function, which takes the values from the result
+of another analysis. An instrument that is tested by layer has no values if its effect is significant at no layer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ BlockValues = Sequence[float]  # one a place
 
 @dataclass(frozen=True)
 class Place:
-    """Neighbouring blocks that were transplanted together: name of the transplant, first and last block."""
+    """A block, or neighbouring blocks, transplanted together: name of the transplant, first and last block."""
 
     name: str
     first: int
@@ -39,13 +39,16 @@ class Place:
 
 
 def evidence_of(reading: Reading, effects: TransplantEffects) -> pd.DataFrame:
-    """Return a row for each instrument and place, columns `EVIDENCE_COLUMNS`. Two places are needed."""
+    """Return a row for each instrument (e.g. CKA) and place (block, or part of all blocks), columns `EVIDENCE_COLUMNS`.
+
+    If only one place was transplanted, there are no rows.
+    """
     records = [*_of_blocks(reading, effects), *_of_parts(reading, effects)]
     return pd.DataFrame(records, columns=list(EVIDENCE_COLUMNS))
 
 
 def neurons_confirmed(reading: Reading) -> bool | None:
-    """Return whether an ablation confirms the retriever's top neurons, or None if neurons were not ablated."""
+    """Return whether an ablation confirms the retriever's top neurons, or None if no neurons were ablated."""
     neurons = reading.result("neurons", NeuronResult)
     ablation = None if neurons is None else neurons.main.sides[AFTER].ablation
     return None if ablation is None else ablation.confirms
@@ -87,7 +90,7 @@ def _of_parts(reading: Reading, effects: TransplantEffects) -> Iterator[dict[str
 
 
 def _places(effects: TransplantEffects) -> list[Place]:
-    """Return the groups of blocks that were transplanted alone, from the lowest to the highest."""
+    """Return the blocks, or groups of blocks, that were transplanted one at a time, from the lowest to the highest."""
     places = []
     for name in effects.headline(next(iter(effects.differences)), "block")["transplant"]:
         first, dash, last = str(name).partition(":")[2].partition("-")
@@ -105,7 +108,7 @@ def _sign(effects: TransplantEffects) -> float:
 
 
 def weights_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return, for each place, the relative change of its blocks' weights over all towers."""
+    """Return, for each place (neighbouring blocks), the relative change of its weights over all towers."""
     weights = reading.result("weights", WeightResult)
     if weights is None:
         return None
@@ -124,9 +127,9 @@ def _relative(groups: pd.DataFrame) -> float:
 
 
 def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return, for each place, by how much CKA falls from its first to its last block, averaged over towers.
+    """Return, for each place (neighbouring blocks), by how much CKA falls across it, averaged over towers.
 
-    If all texts have the same vector at layer 0 (EOS), nothing diverged there.
+    At layer 0, CKA is undefined if all texts have the same vector (e.g. that of EOS). It then counts as 1.
     """
     representations = reading.result("representations", RepresentationResult)
     if representations is None:
@@ -139,7 +142,10 @@ def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> Bloc
 
 
 def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> BlockValues | None:
-    """Return, for each place, the increase of the effect on the similarity probe over its blocks."""
+    """Return, for each place (neighbouring blocks), how much the effect on the similarity probe rises across it.
+
+    Return None if that effect is significant at no layer.
+    """
     probes = reading.result("probes", ProbesResult)
     if probes is None or probes.effect is None:
         return None
@@ -150,10 +156,12 @@ def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> 
 
 
 def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, measure: str) -> BlockValues | None:
-    """Return, for each place, the increase of the effect on retrieval by layer over its blocks.
+    """Return, for each place (neighbouring blocks), how much the effect on retrieval by layer rises across it.
+
+    Return None if that effect is significant at no layer.
 
     Args:
-        measure: the measure of the transplants. If this measure was not measured by layer, the first measure of the
+        measure: the retrieval measure of the transplants. If it was not computed by layer, the first measure of the
             study is used.
     """
     layers = reading.result("layers", LayerResult)
@@ -168,7 +176,7 @@ def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, mea
 
 
 def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return, for each place, its share of the attribution of the hidden neurons in the retriever's main tower."""
+    """Return, for each place (neighbouring blocks), its share of the attribution of the main tower's hidden neurons."""
     neurons = reading.result("neurons", NeuronResult)
     hidden = None if neurons is None else neurons.main.sides[AFTER].attribution.neurons.get(HIDDEN)
     if hidden is None:
@@ -180,11 +188,15 @@ def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues 
 
 
 def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
-    """Return, for each place, the increase of a value from below its first block to its last block."""
+    """Return, for each place, how much a value by layer rises from the input of its first block to its last output."""
     known = by_layer.to_dict()
     return [known.get(place.last, np.nan) - known.get(place.first - 1, np.nan) for place in places]
 
 
 def _alone(effects: TransplantEffects, direction: str, names: Sequence[str]) -> list[float]:
-    """Return the share of the total effect of each transplant, negative if opposite, NaN without a total effect."""
+    """Return the share of the total effect that each transplant has alone.
+
+    A share is negative if the transplant has the opposite effect. Shares are NaN if the total effect is not
+    significant.
+    """
     return [effects.share(direction, name)["share"] for name in names]

@@ -1,8 +1,9 @@
-"""Find the block that each instrument names, and test whether transplants agree.
+"""Find the block at which each instrument (e.g. CKA) has its largest value, and test whether transplants agree.
 
 The change of weights or vectors, or the accuracy of a probe, only suggests where to look. Restoring a part tests
 whether retrieval needs the change of this part, and grafting tests whether the change is sufficient. Every other
-instrument names the place where its value is largest, and is compared with both kinds of transplants.
+instrument names the place (block, or part of all blocks) where its value is largest. This place is compared with both
+kinds of transplants.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ EFFECT = ("effect", "ci_low", "ci_high", "p_corrected")
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LocalisationResult | None:
-    """Compare the instruments with the transplants at the same places, or None if nothing was transplanted."""
+    """Compare the instruments with transplants of the same blocks or parts. Return None if nothing was transplanted."""
     transplants = reading.result("transplants", TransplantResult)
     if transplants is None:
         return None
@@ -67,7 +68,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Localisation
 
 
 def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Count the instruments that agree, and return the probability that at least as many agree by chance."""
+    """Return how many instruments agree with the transplants, and how probable it is that as many agree by chance."""
     agreeing = sum(claim["agreement"] == AGREES for claim in claims)
     least = max(1, agreeing)
     luck = chance_of_agreeing(len(places), len(claims), least) if claims else float("nan")
@@ -76,7 +77,7 @@ def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[st
 
 
 class _Transplants:
-    """The transplants of one direction, with which the instruments are compared."""
+    """The transplants of one direction ("restored" or "grafted"), with which the instruments are compared."""
 
     def __init__(self, direction: str, effects: TransplantEffects, statistics: ComparisonSettings) -> None:
         difference, measure = effects.differences[direction], effects.measures[0]
@@ -91,7 +92,9 @@ class _Transplants:
         self.explained = bool(self.table.loc["all", "p_corrected"] < self.alpha)
 
     def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
-        """Return the place whose transplant alone has the largest effect, preferring significant effects."""
+        """Return the block or part with the largest significant effect of its transplant or, without one,
+        the largest.
+        """
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
         matter = [name for name in alone.index if self._matters(name)]
         place = str((self.sign * alone.loc[matter or list(alone.index), "effect"]).idxmax())
@@ -102,7 +105,7 @@ class _Transplants:
                 "random": float("nan") if control is None else control["random"]}  # fmt: skip
 
     def claims(self, evidence: pd.DataFrame) -> Iterator[dict[str, Any]]:
-        """Yield the place that each instrument names, and whether another place has a significantly larger effect."""
+        """Yield the block or part that each instrument names, and whether another has a significantly larger effect."""
         places = [str(p) for p in dict.fromkeys(evidence["place"])]
         most = self.most(evidence)["place"]
         for name, own in evidence.groupby("instrument", sort=False):

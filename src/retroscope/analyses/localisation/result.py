@@ -1,4 +1,4 @@
-"""Result of localisation: instruments' values and transplants' effects for the same blocks. Computes nothing."""
+"""Result of localisation: the values of instruments and the effects of transplants for the same blocks."""
 
 from dataclasses import dataclass
 
@@ -19,21 +19,22 @@ AGREES, MATTERS, CONTRADICTED, UNDECIDED = "agrees", "matters too", "contradicte
 
 @dataclass(frozen=True, eq=False)
 class LocalisationResult:
-    """The values of several instruments for the same blocks, and whether transplants agree with them.
+    """The values of several instruments (e.g. CKA) for the same blocks, and whether transplants agree with them.
 
     Attributes:
-        evidence: a row for each instrument and place (a block, a group of neighbours, or a part of every block). The
-            value is in the instrument's own unit. A larger value means a larger change there. For "restored" and
-            "grafted" it is the share of the total effect that the place has alone.
-        most: a row for each direction and kind: the place with the largest mean effect alone, restored (is it needed?)
-            or grafted (does it suffice?). Places count whose effect is significant in the direction of the total
-            effect, and larger than that of random changes of equal size if these were measured (`controlled`; `random`
-            is their mean effect). `significant` says whether there is such a place. `explained` says whether the total
-            effect is significant, and `sign` is its sign. `share` is the share of the total effect, with Fieller's
-            interval. Of the `instruments` that name a place, `agreeing` agree with the transplants. `luck` is the
-            probability that at least as many (and at least one) agree by chance if each instrument names any place with
-            equal probability. `luck_together` is this probability if the instruments keep the places that they name,
-            and any place may have the largest effect with equal probability.
+        evidence: a row for each instrument and place (a block, a group of neighbouring blocks, or a part of all
+            blocks). Each instrument has its own scale; a larger value means a larger change. The value of "restored"
+            and of "grafted" is the share of the total effect that a transplant of this place has alone.
+        most: a row for each direction ("restored": is it needed? "grafted": does it suffice?) and kind ("blocks" or
+            "parts"): the place whose transplant alone has the largest mean effect. The effect must be significant in
+            the direction of the total effect, and larger than that of random changes of equal size if these were
+            measured (`controlled`; `random` is their mean effect). If no place has such an effect, `significant` is
+            False, and the row has the largest of all effects. `explained` says whether the total effect is significant,
+            and `sign` is its sign. `share` is the share of the total effect, with Fieller's interval. `instruments` is
+            how many instruments name a place, and `agreeing` how many of them agree with the transplants (see
+            `claims`). `luck` is the probability that at least as many (and at least one) agree by chance if each
+            instrument names any place with equal probability. `luck_together` is this probability if the instruments
+            keep the places that they name, and any place may have the largest effect with equal probability.
         claims: a row for each direction and instrument: the place where its value is largest, with the effect of
             transplanting that place alone (score, effect, interval and corrected p, all from the transplants). `rival`
             is the place with the largest significantly larger effect, "" if there is none. `extra` is the paired
@@ -44,9 +45,9 @@ class LocalisationResult:
             and `rank_p` its one-sided permutation p, uncorrected. An instrument that has no value above 0, or did not
             measure every place, names no place and has no row.
         measure: the retrieval measure.
-        correction: how p is corrected.
-        queries: number of queries that the transplants were measured with.
-        passages: number of passages that were searched.
+        correction: name of the correction of p-values, e.g. "holm".
+        queries: how many queries the transplants were measured with.
+        passages: how many passages were searched.
         confirmed: whether an ablation confirms the neurons, or None if no neurons were attributed or ablated.
     """
 

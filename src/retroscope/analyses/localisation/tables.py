@@ -12,7 +12,7 @@ from retroscope.typesetting.places import place_words
 
 
 def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
-    """Return the table of the place that each instrument names, with the effect of its transplant."""
+    """Return the table of the block or part that each instrument names, with the effect of transplanting it."""
     claims = result.claims
     if claims.empty:
         return {}
@@ -51,9 +51,9 @@ def _note(result: LocalisationResult) -> str:
         "or part with the largest effect; *matters too* if it points to another one with a significant effect, and no "
         "effect is significantly larger; *contradicted* if another effect is significantly larger; *undecided* "
         "otherwise. A measurement may point to weights that do not affect retrieval: representations also diverge "
-        "where a change of lower blocks becomes visible. Rank correlation: Spearman's correlation of the measurement's "
-        "values with the effects of single blocks or parts. Its p is from permutations of the blocks or parts and "
-        "uncorrected."
+        "where a change of lower blocks becomes visible. Rank correlation (Spearman), over blocks or parts, between "
+        "the measurement's values and the effects of transplanting each one alone. Its p is from permutations of the "
+        "blocks or parts and uncorrected."
     )
 
 

@@ -54,13 +54,13 @@ AGREEMENTS = {  # in the order of reading -> what the measurements do
 
 
 def localisation_statements(result: LocalisationResult) -> list[Statement]:
-    """State which blocks the instruments name, which are necessary or sufficient, and which instruments agree."""
+    """State at which block each instrument has its largest value, and which blocks are necessary or sufficient."""
     kinds = [row for _, row in result.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
     return [*_named(result), *(_most(result, row) for row in kinds)]
 
 
 def _named(result: LocalisationResult) -> list[Statement]:
-    """State which block each instrument names."""
+    """State at which block each instrument (e.g. CKA) has its largest value."""
     claims = _reported(result, result.claims[result.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
@@ -80,15 +80,15 @@ def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
-    """State which single place has the largest effect, and which instruments agree."""
+    """State which single block or part has the largest effect, and which instruments point to it."""
     becomes, does, verb = BECOMES[bool(row["sign"] > 0)]
     question = ASKED[row["direction"], row["kind"]].format(becomes)
-    done, one, several = DONE[row["direction"]], *SINGLE[row["kind"]]
+    transplanted, single, several = DONE[row["direction"]], *SINGLE[row["kind"]]
     about: Any = {"code": f"{row['direction']}.{row['kind']}", "figure": "localisation"}
     if not row["explained"]:
         text = (
-            f"{question} All weights, {done} together, have no significant effect on {result.measure}, so there is "
-            "nothing to localise."
+            f"{question} Even with all weights {transplanted} together, {result.measure} does not change "
+            "significantly, so there is nothing to localise."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     about["estimate"] = effect_alone(result, row)
@@ -96,20 +96,21 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} {done.capitalize()} alone, no {one} {verb} {result.measure} significantly{more}. The largest "
-            f"effect is that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
+            f"{question} {transplanted.capitalize()} alone, no {single} {verb} {result.measure} "
+            f"significantly{more}. The largest effect is that of {alone}. "
+            f"{ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
     text = (
-        f"{question} Of all {several} {done} one at a time, the largest mean {does} is that of "
+        f"{question} Of all {several} {transplanted} one at a time, the largest mean {does} is that of "
         f"{alone}.{_random(result, row)}{_share(row)} {_held(claims, row)}"
     )
     return Statement(TOPIC, State.SIGNIFICANT, text.rstrip(), instruments=tuple(claims["instrument"]), **about)
 
 
 def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
-    """Return the effect of transplanting one place alone."""
+    """Return the effect of transplanting one block or part alone, as an estimate."""
     low, high, p = (float(row[name]) for name in ("ci_low", "ci_high", "p_corrected"))
     before, after = float(row["score"] - row["effect"]), float(row["score"])
     name = f"{result.measure}, {place_words(row['place'])} {row['direction']}"
@@ -117,7 +118,7 @@ def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
 
 
 def _random(result: LocalisationResult, row: "pd.Series[Any]") -> str:
-    """Describe the effect of random changes of equal size at a place; "" if none were measured."""
+    """State the mean effect of random changes of equal size of a block or part; "" if none were measured."""
     if math.isnan(row["random"]):
         return ""
     return f" The mean effect of random changes of equal size on {result.measure} is {signed(row['random'])}."
@@ -131,14 +132,14 @@ def _share(row: "pd.Series[Any]") -> str:
 
 
 def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
-    """Return the instruments' claims that can agree with this place: those of its direction and kind."""
+    """Return the claims of the instruments for the direction and kind ("blocks" or "parts") of this row."""
     claims = result.claims[(result.claims["direction"] == row["direction"]) & (result.claims["kind"] == row["kind"])]
     claims = _reported(result, claims)
     return claims[claims["agreement"].isin(AGREEMENTS)]
 
 
 def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
-    """Name the instruments that agree with the place of `row`, and the places that the others name."""
+    """Name the instruments that point to the block or part of `row`, and what the other instruments point to."""
     groups = []
     for word, sentence in AGREEMENTS.items():
         for place, alike in claims[claims["agreement"] == word].groupby("place", sort=False):
@@ -146,7 +147,7 @@ def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
             listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
             subject = f"{listed} {'points' if len(names) == 1 else 'point'}"
             groups.append(f"{sentence.format(subject, place_words(str(place)))}.")
-    capitals = [f"{one[:1].upper()}{one[1:]}" for one in groups]
+    capitals = [f"{sentence[:1].upper()}{sentence[1:]}" for sentence in groups]
     return f"{' '.join(capitals)} {_luck(row)}" if groups else ""
 
 
@@ -156,11 +157,11 @@ def _luck(row: "pd.Series[Any]") -> str:
     name, one = place_words(row["place"]), "block or group" if row["kind"] == BLOCKS else "part"
     single = all_of == 1
     many = "this measurement" if single else f"at least {least} of {all_of} measurements"
-    kept = "the measurement keeps its pick" if single else "all measurements keep their picks"
+    condition = "the measurement keeps its pick" if single else "all measurements keep their picks"
     return (
         f"The probability that {many} would point to {name} by chance is {row['luck']:.2f} if "
         f"{'it' if single else 'each measurement'} picked a {one} at random. The probability is "
-        f"{row['luck_together']:.2f} if {kept} and a random {one} has the largest transplant effect."
+        f"{row['luck_together']:.2f} if {condition} and a random {one} has the largest transplant effect."
     )
 
 

@@ -1,4 +1,4 @@
-"""Card of the probes: how well the backbone's vectors separate relevant passages, and curves by layer."""
+"""Card of the probes: how often the backbone's similarity picks the relevant passage, and curves by layer."""
 
 from collections.abc import Sequence
 

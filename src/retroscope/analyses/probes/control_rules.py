@@ -1,7 +1,7 @@
-"""Check the controls of the probes: shuffled queries, hash labels and random weights. Rules that say whether the probes
-can be trusted.
+"""Check the controls of the probes (shuffled queries, hash labels, random weights), which say if probes can be trusted.
 
-The intervals of a control are widened to hold together over all its cells (`typesetting.frames.widened`).
+The intervals of a control are widened, so that those of all combinations of probe, N, layer and model hold together
+(`typesetting.frames.widened`).
 """
 
 from collections.abc import Callable
@@ -42,7 +42,11 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 
 
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
-    """Return a control's accuracies with widened intervals, chance, and `passage_only`'s upper limit (`ceiling`)."""
+    """Return the accuracies of a control for each probe, N, layer and model, with widened intervals.
+
+    The column "chance" is 1/N. "ceiling" is the upper limit of the accuracy of the probe `passage_only`, or chance if
+    that is higher.
+    """
     if result.effect is None:
         raise ValueError(f"the control {control!r} has no accuracies, because no probe was measured")
     rows = result.rows(control=control)
@@ -61,9 +65,10 @@ def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
 
 
 def _no_narrower_than_exact(cells: pd.DataFrame, effect: Difference) -> pd.DataFrame:
-    """Widen intervals to the exact binomial ones (Clopper and Pearson 1934) of all cells together.
+    """Widen intervals to at least the exact binomial ones (Clopper and Pearson 1934), corrected for all rows.
 
-    A bootstrap of a few queries that are all wrong has no width, and would call a control failed that is at chance.
+    If a few queries are all answered wrongly, their bootstrap interval has no width, and a control at chance would seem
+    to fail.
     """
     n = min(int(effect.table["n"].max()), int(effect.method["texts"]))  # queries of one text are one observation
     tail = alpha(effect) / (2 * max(len(cells), 1))
@@ -74,7 +79,7 @@ def _no_narrower_than_exact(cells: pd.DataFrame, effect: Difference) -> pd.DataF
 
 
 def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that accuracy with shuffled queries is no higher than chance or than `passage_only`."""
+    """Check that the accuracy with shuffled queries is not above both chance and the accuracy of `passage_only`."""
     cells = control_cells(result, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
@@ -85,7 +90,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
     if len(blind):
         text += (
             f" In {count(len(blind), 'combination')}, it is above chance, but not above that of passage_only, which "
-            "reads no query."
+            "never reads the query."
         )
     if len(below):
         text += (
@@ -96,7 +101,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
 
 
 def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that hash labels of unseen passages are predicted only at chance."""
+    """Check that arbitrary (hash) labels of test passages are predicted at chance, neither better nor worse."""
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
@@ -117,15 +122,15 @@ def _memorised(result: ProbesResult, subject: Subject) -> str:
     test = result.rows(control=HASHED, passages=n, probe=most["probe"], layer=most["layer"])
     tested = f" and {score(test.iloc[0][most['side']])} on its test examples" if len(test) else ""
     return (
-        f" Memorisation: with these labels, {most['probe']} reaches an accuracy of {score(most['train_accuracy'])} on "
-        f"its training examples{tested} (N={n}, chance {score(1 / n)}, layer "
+        f" Memorisation: with these labels, the probe {most['probe']} reaches an accuracy of "
+        f"{score(most['train_accuracy'])} on its training examples{tested} (N={n}, chance {score(1 / n)}, layer "
         f"{subject.layer_label(int(most['layer']))}, {most['side']} fine-tuning). No other learned probe reaches a "
         "higher accuracy in training."
     )
 
 
 def random_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that random weights reach a lower accuracy than the model does at its best layer."""
+    """Check that the model is more accurate at its best layer than a copy with random weights is at this layer."""
     return [s for side in (BEFORE, AFTER) for s in _random_of(result, subject, side)]
 
 
@@ -143,7 +148,7 @@ def _random_of(result: ProbesResult, subject: Subject, side: str) -> list[Statem
 
 
 def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "pd.Series[float]") -> list[Statement]:
-    """State that random weights reach a similar accuracy at another layer, which word overlap may explain."""
+    """Return a caution if random weights may be as accurate at another layer as the model is at its best layer."""
     if best["layer"] == peak["layer"] or best[f"{side}_high"] < peak[f"{side}_low"]:
         return []
     text = (
@@ -186,10 +191,10 @@ def _alarm(control: str, off: pd.DataFrame, total: int, why: str) -> Statement:
     sides = tuple(sorted(set(off["side"]), reverse=True))
     title = f"CONTROL FAILED ({NAMED[control]['control']})"
     text = (
-        f"{title}: in {len(off)} of {count(total, 'combination')} of probe, N, layer and model, {why}. The farthest "
-        f"from chance is {worst['probe']} {worst['side']} fine-tuning at layer {worst['layer']}, N={worst['passages']} "
-        f"(accuracy {score(worst['value'])}, chance {score(worst['chance'])}). Do not trust the probe results until "
-        "this is explained."
+        f"{title}: in {len(off)} of {count(total, 'combination')} of probe, N, layer and model, {why}. The accuracy "
+        f"farthest from chance is {score(worst['value'])} (chance {score(worst['chance'])}), by the probe "
+        f"{worst['probe']} {worst['side']} fine-tuning, at layer {worst['layer']}, N={worst['passages']}. Do not trust "
+        "the probe results until this is explained."
     )
     return Statement("controls", State.FAILED, text, sides, title=title, **NAMED[control])
 

@@ -23,7 +23,7 @@ def probe_figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.Da
     """Draw all figures for which the result has data.
 
     Args:
-        beyond_shuffled: rows of `selectivity`.
+        beyond_shuffled: rows of `selectivity`: accuracy minus the accuracy with shuffled queries.
     """
     figures = [
         similarity_figure(result, subject),
@@ -40,7 +40,7 @@ def probe_figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.Da
 def _bare(figure: Figure | None) -> Figure | None:
     if figure is None:
         return None
-    caption = f"Layers below the last are shown {WITHOUT}, as the model itself computes them. {figure.caption}"
+    caption = f"Every layer except the last is shown as the model computes it, {WITHOUT}. {figure.caption}"
     return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT}", caption=caption)
 
 
@@ -107,7 +107,7 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
 
 
 def selectivity_figure(beyond_shuffled: pd.DataFrame, subject: Subject) -> Figure | None:
-    """Draw the selectivity of every probe, from the rows of `selectivity`."""
+    """Draw the selectivity of every probe: its accuracy minus its accuracy with shuffled queries."""
     if beyond_shuffled.empty:
         return None
     frame = beyond_shuffled.rename(columns={"side": "series"}).assign(line=beyond_shuffled["side"])
@@ -140,15 +140,17 @@ def probe_curves(result: ProbesResult) -> pd.DataFrame:
 
 
 def effect_points(result: ProbesResult) -> pd.DataFrame:
-    """Return the effects on accuracy without controls: probe, passages, layer, value, low, high, outcome."""
+    """Return the effects on the accuracy of probes without control: probe, passages, layer, value, low,
+    high, outcome.
+    """
     cells = result.rows(control=PLAIN)
     if cells.empty or result.effect is None:
         return pd.DataFrame()
     level = alpha(result.effect)
     outcome = [outcome_of(row, level) for _, row in cells.iterrows()]
     columns = {"effect": "value", "ci_low": "low", "ci_high": "high"}
-    kept = cells.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
-    return kept.assign(outcome=outcome)
+    points = cells.rename(columns=columns)[["probe", "passages", "layer", "value", "low", "high"]]
+    return points.assign(outcome=outcome)
 
 
 def _chance(cells: pd.DataFrame) -> pd.DataFrame:
@@ -164,7 +166,7 @@ def _choices(probe: str, frame: pd.DataFrame) -> list[Selector]:
 
 
 def at_largest_n(panel: Any, frame: pd.DataFrame, probes: Sequence[str], title: str) -> Any:
-    """Repeat a panel for every probe. Each shows the rows with the largest number of candidate passages."""
+    """Repeat a panel for every probe. Each panel shows the rows with the largest number of candidate passages."""
     largest = int(frame["passages"].max())
     return facets(panel, frame[frame["passages"] == largest], "probe", probes).properties(
         title=f"{title} (N = {largest})"

@@ -26,14 +26,14 @@ RANDOM_WEIGHTS = "random_weights"  # the control that the settings of the study 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Probe results of one model.
+    """The results of all probes on the vectors of one model.
 
     Attributes:
-        probed: probe results for all layers, after the final norm if the model has one and the settings do not exclude
-            it.
-        bare: probe results for the layers as the blocks return them, without controls, or None if `probed` is of these.
-        seconds: stage -> time it took.
-        known: warnings of the vectors, which every analysis that reads them has.
+        probed: results for all layers. The final norm of the model, if it has one, is applied to each layer, unless the
+            settings exclude this.
+        bare: results without the final norm and without controls, or None if `probed` is already without this norm.
+        seconds: stage of the work -> how many seconds it took.
+        known: warnings about the vectors, which other analyses report.
     """
 
     probed: ProbeResult
@@ -53,10 +53,10 @@ def _choices(context: Context, settings: ProbeSettings) -> tuple[Candidates, ...
 
 
 def plan(context: Context, settings: ProbeSettings) -> Planned:
-    """Plan the probes: their probe examples, and the estimated seconds."""
+    """Plan the probes: prepare their probe examples, and estimate the seconds."""
     settings = _with_controls(context, settings)
     choices = _choices(context, settings)
-    seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())
+    seconds = sum(_seconds(context, retriever, settings, len(choices)) for retriever in context.models.values())
     random = tuple(context.models) if RANDOM_WEIGHTS in settings.chosen_controls else ()
     return Planned(seconds=seconds, random_weights=random, work=choices)
 
@@ -67,23 +67,29 @@ def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, ch
     layers = len(settings.layers or passage.layer_names)
     plain = _without_controls(settings) if passage.anatomy.post_norm else None
     kinds = [settings] if plain is None else [settings, plain]
-    return sum(probes_seconds(one, choices, passage.width, layers, context.product_rate) for one in kinds)
+    return sum(probes_seconds(each, choices, passage.width, layers, context.product_rate) for each in kinds)
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
-    """Return the accuracies of each model as "SIDE", without the final norm as "SIDE/bare", code lengths as "SIDE/mdl".
+    """Return the accuracies of each model, e.g. "before", "before/bare" without final norm; code lengths "before/mdl".
 
-    The accuracies of every seed are the frame "seeds".
+    The frame "seeds" has the mean accuracies of every seed.
     """
     settings = _with_controls(context, settings)
     sides = {side: _measured(context, side, settings, planned.work) for side in context.models}
-    seeds = [one.probed.by_seed_frame().assign(side=side) for side, one in sides.items() if one.probed.by_seed.size]
+    seeds = [
+        side_result.probed.by_seed_frame().assign(side=side)
+        for side, side_result in sides.items()
+        if side_result.probed.by_seed.size
+    ]
     return Measurement(
-        scores={name: scores for side, one in sides.items() for name, scores in _scores(side, one)},
+        scores={name: scores for side, side_result in sides.items() for name, scores in _scores(side, side_result)},
         frames={"seeds": pd.concat(seeds, ignore_index=True)} if seeds else {},
         facts=_facts(context, sides),
         caveats=_caveats(context, sides),
-        seconds={f"{side}: {stage}": s for side, one in sides.items() for stage, s in one.seconds.items()},
+        seconds={
+            f"{side}: {stage}": s for side, side_result in sides.items() for stage, s in side_result.seconds.items()
+        },
     )
 
 
@@ -91,7 +97,7 @@ def _with_controls(context: Context, settings: ProbeSettings) -> ProbeSettings:
     """Return the settings, without the random-weight control if the study leaves it out.
 
     Raises:
-        SettingsError: if the study leaves it out, and the settings name it.
+        SettingsError: if the study leaves this control out, but the settings of the probes name it.
     """
     controls = settings.chosen_controls
     if context.settings.random_weights or RANDOM_WEIGHTS not in controls:
@@ -136,12 +142,14 @@ def _scores(side: str, one: Side) -> list[tuple[str, Scores]]:
 
 
 def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
-    """Return the accuracies of every model as records, and the sizes of the splits, JSON-like."""
+    """Return JSON-like values: the accuracies of every model as records, and how many examples each split has."""
     level = context.settings.statistics.level
     last = list(sides.values())[-1]
     bare = [] if last.bare is None or context.is_pair else last.bare.records(level)
     return {
-        "records": [{"side": side, **row} for side, one in sides.items() for row in one.probed.records(level)],
+        "records": [
+            {"side": side, **row} for side, side_result in sides.items() for row in side_result.probed.records(level)
+        ],
         "bare_records": bare,
         "split_sizes": last.probed.recipe["split_sizes"],
     }
@@ -150,10 +158,10 @@ def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
 def _caveats(context: Context, sides: Mapping[str, Side]) -> tuple[str, ...]:
     """List reasons to doubt the accuracies, and what was not probed."""
     caveats: list[str] = []
-    for side, one in sides.items():
-        own = [warning for warning in one.probed.warnings if warning not in one.known]
+    for side, side_result in sides.items():
+        own = [warning for warning in side_result.probed.warnings if warning not in side_result.known]
         caveats += [f"{side}: {warning}" for warning in own] if context.is_pair else own
-        caveats += one.probed.left_out  # the same on both sides
+        caveats += side_result.probed.left_out  # the same on both sides
     if not context.is_pair:
         caveats += negative_notes(context.negatives())
     return tuple(dict.fromkeys(caveats))

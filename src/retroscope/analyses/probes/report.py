@@ -1,4 +1,4 @@
-"""Test and report the results of the probes from the accuracy of every query."""
+"""Test and report the results of the probes from their accuracy on every query."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult | None:
-    """Compare accuracies before and after by query, with the families of tests of the protocol."""
+    """Compare accuracies before and after, paired by query. The protocol says which tests are corrected together."""
     if not measurements:
         return None
     measurement, subject = measurements[0], reading.subject
@@ -51,7 +51,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult
 
 
 def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Return the standard deviation of accuracy over seeds and the mean training accuracy, for each cell."""
+    """Return the standard deviation of accuracy over seeds and the mean training accuracy, by probe, N, layer ..."""
     if seeds is None:
         return None
     groups = seeds.groupby(["side", "probe", "control", "n_passages", "layer"], sort=False)
@@ -59,7 +59,7 @@ def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def report(result: ProbesResult, reading: Reading) -> Section:
-    """Return the section: failed controls, statements (marked if a control failed), figures and tables."""
+    """Return the section: failed controls, statements (marked as doubtful if a control failed), figures and tables."""
     subject, beyond_shuffled = reading.subject, selectivity(result.effect)
     conclusions = statements(result, subject)
     frames = {"selectivity": beyond_shuffled}
@@ -99,7 +99,7 @@ def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of a single model: accuracy by probe, control, N and layer; a caution if below chance."""
+    """Return the section of a single model: tables of its accuracy, and a caution if accuracy is below chance."""
     facts, subject = measurement.facts, reading.subject
     stored: list[ProbeRecord] = facts["records"]
     records = [row.copy() for row in stored]

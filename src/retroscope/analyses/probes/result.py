@@ -21,15 +21,16 @@ class ProbesResult:
 
     Attributes:
         similarity: the retriever's own similarity, "cosine" or "dot": the name of the similarity probe.
-        effect: change of accuracy per query, over (probe, control, passages, layer). The layers and N of a probe under
-            a control are a family (as published: the layers alone). None if only code lengths were requested.
-        bare: the same without controls and without the final norm, if the model has one and `effect` applies it to each
-            layer.
+        effect: effect of fine-tuning on accuracy over (probe, control, passages, layer). The tests of all layers and N
+            of one probe under one control are corrected together (under the published protocol, all layers of one N).
+            None if only code lengths were requested.
+        bare: the same effect without controls and without the final norm, if the model has one and `effect` applies it
+            to each layer.
         mdl: online code length in bits, over (control, passages, layer), if it was requested.
         seed_spread: standard deviation of the accuracy over seeds, and the mean accuracy on the training examples (NaN
             if nothing is fitted), in the columns `SEED_COLUMNS`.
-        records: accuracy, interval, spread over seeds ... for each side, probe, control, N and layer, JSON-like.
-        split_sizes: for each seed: part -> number of its probe examples.
+        records: accuracy, interval, spread over seeds ... for each model, probe, control, N and layer, JSON-like.
+        split_sizes: for each seed, how many probe examples each part of the split (e.g. the test part) has.
     """
 
     similarity: str
@@ -46,10 +47,10 @@ class ProbesResult:
 
     @property
     def hardest(self) -> int:
-        """Return the largest number of candidate passages N, for which the report gives accuracies.
+        """Return the largest number of candidate passages N. The report gives the accuracies with this N.
 
         Raises:
-            AnalysisError: if nothing was measured on both sides.
+            AnalysisError: if no probe was measured for both models.
         """
         cells = self.rows()
         if cells.empty:
@@ -61,11 +62,11 @@ class ProbesResult:
         return int(cells["passages"].max())
 
     def rows(self, **labels: object) -> pd.DataFrame:
-        """Return the rows of the effect at `labels` (e.g. probe, layer). Without a probe there are none."""
+        """Return the effects with these labels, e.g. layer=3, one in each row; no rows if no probe was measured."""
         return pd.DataFrame(columns=LABELS) if self.effect is None else rows(self.effect, **labels)
 
     def similarity_rows(self) -> pd.DataFrame:
-        """Return the rows of the similarity probe at the largest N, without control, one for each layer."""
+        """Return the effects on the similarity probe at the largest N, without controls, one row for each layer."""
         if self.effect is None:
             return self.rows()
         return self.rows(probe=self.similarity, control=PLAIN, passages=self.hardest)

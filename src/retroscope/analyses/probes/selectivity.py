@@ -1,7 +1,7 @@
 """Selectivity: accuracy of a probe minus its accuracy with shuffled queries.
 
-After Hewitt and Liang (2019), with the shuffled-query control: accuracy - shuffled accuracy,
-paired by query, so that its interval is one of a difference.
+This follows Hewitt and Liang (2019), but with shuffled queries as the control. Both accuracies are paired by query, so
+the interval is that of a paired difference.
 """
 
 import pandas as pd
@@ -18,7 +18,7 @@ COLUMNS = ["side", "probe", "passages", "layer", "value", "low", "high"]
 def selectivity(effect: Difference | None) -> pd.DataFrame:
     """Return a row for each model, probe, number of passages and layer: selectivity (value) with its interval.
 
-    Empty without the control, or without the probes themselves.
+    There are no rows if shuffled queries, or the probes themselves, were not measured.
     """
     if effect is None or not {SHUFFLED, PLAIN} <= set(rows(effect)["control"]):
         return pd.DataFrame(columns=COLUMNS)

@@ -18,7 +18,9 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def probe_tables(result: ProbesResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of every probe at the largest N, of the similarity probe's controls, and of the seeds' spread."""
+    """Return tables of every probe at the largest N, of controls of the similarity probe, and of the spread
+    over seeds.
+    """
     if result.effect is None:
         return {}
     tables = {
@@ -61,7 +63,7 @@ def controls(result: ProbesResult, subject: Subject) -> PaperTable:
 
 
 def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
-    """Return a table of every trained probe's standard deviation over seeds, over layers and N."""
+    """Return a table of the standard deviation of accuracy over seeds: median and maximum over layers and N."""
     if result.seed_spread is None or result.seed_spread.empty:
         return PaperTable(pd.DataFrame(), "")
     grouped = result.seed_spread.groupby(["side", "probe", "control"], sort=False)["sd"]

@@ -1,4 +1,4 @@
-"""Statements about the probes: at which layers the similarity probe reads relevance, and possible explanations."""
+"""Statements about the probes: at which layers the similarity probe is accurate, and what may explain it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -28,7 +28,7 @@ REASONS: Mapping[Literal["with_answer", "of_same_text"], str] = {
 
 
 def negatives(subject: Subject) -> str:
-    """Describe how the hard negatives were found; empty if that is unknown."""
+    """Return words for how the hard negatives were found, or "" if that is unknown."""
     return NEGATIVES.get(subject.collection.negatives.get("how", ""), "")
 
 
@@ -74,10 +74,10 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
 
 
 def _why_below(subject: Subject) -> str:
-    """Explain accuracies below chance: how negatives were found, and whether known answers could exclude some."""
+    """Return what may explain accuracies below chance: how negatives were found, and if known answers excluded some."""
     negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
-        return "The supplied negatives are more similar to the queries than the judged passages."
+        return "The supplied negatives are more similar to the queries than the relevant passages are."
     known = negatives.get("left_out", {}).get("answered", 0)
     screen = (
         f"known answers of {known:,} queries were used to remove such passages"
@@ -122,7 +122,7 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
     losses = len(changed) - len(gains)
     tally = (
         f"Accuracy rises significantly at {len(gains)} of {count(len(by_layer), 'layer')} and falls significantly at "
-        f"{losses} (of the others, {rest})."
+        f"{losses} (of the other layers, {rest})."
     )
     return Statement("probing", State.SIGNIFICANT, f"{opening} {_onset(subject, gains)}. {tally}", **about)
 
@@ -154,7 +154,7 @@ def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
 
 
 def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """State whether a probe that never reads the query explains the largest accuracy."""
+    """State whether a probe that never reads the query is as accurate as the similarity probe at its best layer."""
     by_layer = result.similarity_rows()
     if by_layer.empty:
         return []

@@ -29,7 +29,7 @@ MAP_SIDE = (120, 400)
 
 
 def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
-    """Draw similarity, layer map and geometry by layer, also without the final norm if that differs."""
+    """Draw similarity, layer map and geometry by layer; if the models have a final norm, also without this norm."""
     figures = [_similarity(drifted.drift, subject), _layer_map(drifted.drift), _geometry(drifted.drift, subject)]
     if drifted.text_map is not None:
         figures.append(text_map_figure(drifted.text_map))
@@ -39,7 +39,7 @@ def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[
 
 
 def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """Draw every statistic of similarity between the models by layer, with its controls."""
+    """Draw every statistic of similarity between the models (e.g. CKA) by layer, with its controls."""
     charts, parts = [], []
     for name, title in PANELS.items():
         similarities = drift.similarity[drift.similarity["statistic"] == name]
@@ -108,7 +108,7 @@ def _layer_map(drift: RepresentationDrift) -> Figure:
 
 
 def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """Draw the geometry statistics of both models' vectors by layer."""
+    """Draw the geometry of both models' vectors by layer: mean cosine, uniformity, effective dimensions, alignment."""
     charts, parts = [], []
     for name, title in STATISTICS.items():
         frame = drift.geometry[drift.geometry["statistic"] == name].rename(columns={"side": "series"})
@@ -136,7 +136,7 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
 
 
 def _one_at_a_time(frame: pd.DataFrame, subject: Subject) -> Any:
-    """Draw one geometry statistic, which the reader selects. "both" is a statistic of queries and passages together."""
+    """Draw the curves of one statistic at a time, which the reader selects, e.g. "CKA, passages"."""
     panel = curves(layer_axis(subject.layer_names), frame, alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)))
     shown = frame.assign(shown=frame["statistic"] + ", " + frame["tower"].map(lambda t: TOWERS.get(t, t)))
     return choosing(panel, shown, [Selector("shown", "statistic", shown["shown"].iloc[0])])

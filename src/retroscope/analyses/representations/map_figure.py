@@ -20,13 +20,15 @@ MOVED = "#7a7a7a"
 
 
 def text_map_figure(text_map: TextMap) -> Figure:
-    """Draw the map of one model at a time. For a chosen query, lines show its passages and how they all moved."""
+    """Draw the map of one model at a time. Lines connect a chosen query with its passages, and show how they moved."""
     points, moves = _points(text_map.places), _moves(text_map)
     queries = list(dict.fromkeys(moves["query"]))
     loss = {name: MISSING if value is None or value != value else value for name, value in text_map.loss.items()}
-    kept, alike = ([loss[f"{name}_{side}"] for side in (BEFORE, AFTER)] for name in ("variance", "distances"))
-    shares = [percent(one) if isinstance(one, float) else one for one in kept]
-    close = [f"{one:.2f}" if isinstance(one, float) else one for one in alike]
+    variances, correlations = (
+        [loss[f"{name}_{side}"] for side in (BEFORE, AFTER)] for name in ("variance", "distances")
+    )
+    shares = [percent(share) if isinstance(share, float) else share for share in variances]
+    close = [f"{value:.2f}" if isinstance(value, float) else value for value in correlations]
     caption = (
         f"Vectors of the last layer of {count(int(loss['queries']), 'query')} and of "
         f"{count(int(loss['passages']), 'passage')} (of {loss['of']:,}), drawn with seed 0, in the plane of the first "
@@ -71,7 +73,10 @@ def _moves(text_map: TextMap) -> pd.DataFrame:
 
 
 def _of(place: pd.DataFrame, text: str, *, passage: bool) -> "pd.Series[Any]":
-    """Return the row of a text by its id. `passage` distinguishes a passage from a query with the same id."""
+    """Return the row of the text with this id.
+
+    `passage` says if it is a passage or a query, which may have the same id.
+    """
     places = place.loc[[text]]
     return places[(places["kind"] != "query") if passage else (places["kind"] == "query")].iloc[0]
 
@@ -106,7 +111,7 @@ def _dots(points: pd.DataFrame) -> Any:
 
 
 def _marks(chart: Any, *, size: int, opacity: float) -> Any:
-    """Draw texts as points. Colour and shape show if a text is a query, a relevant or another passage."""
+    """Draw texts as points. Colour and shape show whether a text is a query, a relevant passage or another passage."""
     kinds, colours, shapes = list(LOOKS), [c for c, _ in LOOKS.values()], [s for _, s in LOOKS.values()]
     return chart.mark_point(filled=True, size=size, opacity=opacity).encode(
         x=_x("x"), y=_y("y"),

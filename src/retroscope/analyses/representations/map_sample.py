@@ -19,7 +19,7 @@ SEED = 0
 def map_frames(
     before: RetrieverRepresentations, after: RetrieverRepresentations, context: Context
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Return frames with the positions of sampled texts under both models, and how much the map loses, as facts.
+    """Return frames with the positions of sampled texts under both models, and facts on what the map loses.
 
     "map": text_id, kind ("query", "relevant", "other"), text, and x and y of both sides; "map_links": query_id and
     passage_id of every query of the map and its relevant passages.
@@ -48,13 +48,13 @@ def map_frames(
 
 
 def _loss(embedding: EmbeddingMap) -> dict[str, float]:
-    """Return how much a two-dimensional map loses, as JSON-like values."""
+    """Return what the map keeps of variance and distances, and the shift of the means, as JSON-like values."""
     names = ("variance_before", "variance_after", "distances_before", "distances_after", "shift")
     return {name: float(vars(embedding)[name]) for name in names}
 
 
 def sample_of_map(collection: Collection) -> tuple[list[str], list[tuple[str, str]], list[str]]:
-    """Draw queries, pairs of a query with its relevant passage, and passages (relevant and others) for the map."""
+    """Draw queries and passages for the map. Return queries, pairs (query, relevant passage), and all passages."""
     rng = np.random.default_rng(SEED)
     judged, everything = list(collection.judged_queries), list(collection.passages)
     queries = [judged[i] for i in rng.permutation(len(judged))[:QUERIES]]

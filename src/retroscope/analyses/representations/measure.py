@@ -45,22 +45,22 @@ def refusal(context: Context, settings: DriftSettings) -> str:
 
 
 def plan(context: Context, settings: DriftSettings) -> Planned:
-    """Plan the comparison of every layer, and estimate its seconds without encoding."""
+    """Plan the comparison of every layer, and estimate its seconds (without the time of encoding)."""
     passage, rate = context.models["before"].passage, context.product_rate
     counts = len(context.collection.queries), len(context.collection.passages)
     seconds = representations_seconds(counts, len(passage.layer_names), passage.width, settings, rate)
     if context.first:
         seconds *= 2 if passage.anatomy.post_norm else 1  # once more without the final norm
         whitening = whitening_seconds(counts[1], passage.width, rate)
-        seconds += sum(whitening + context.search_seconds(one) for one in context.models.values())
+        seconds += sum(whitening + context.search_seconds(retriever) for retriever in context.models.values())
     return Planned(seconds=seconds, random_weights=("before",) if context.first else ())
 
 
 def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:
-    """Return the similarity, geometry and layer map of both models' vectors as frames.
+    """Return the similarity, the geometry and the map of corresponding layers of both models' vectors as frames.
 
-    On the first collection also: a map of a sample of texts, the controls of similarity, the same frames without the
-    final norm as "bare/FRAME", and retrieval with whitened vectors as "SIDE/whitened".
+    On the first collection, also return a map of a sample of texts, the controls of similarity, the frames without the
+    final norm (e.g. "bare/similarity"), and the scores of retrieval with whitened vectors (e.g. "before/whitened").
     """
     stages = context.stages("representations")
     vectors = _vectors(context)
@@ -89,7 +89,7 @@ def measure(context: Context, settings: DriftSettings, planned: Planned) -> Meas
 
 @dataclass(frozen=True, eq=False)
 class _Vectors:
-    """The vectors of both models over one collection, and those of the controls."""
+    """The vectors of all texts of one collection by both models, and by the models that serve as controls."""
 
     before: RetrieverRepresentations
     after: RetrieverRepresentations
@@ -97,7 +97,7 @@ class _Vectors:
     other_trainings: tuple[RetrieverRepresentations, ...]
 
     def bare(self) -> "_Vectors | None":
-        """Return the vectors of every layer without the final norm, or None if the stored vectors already lack it."""
+        """Return the vectors of every layer without the final norm, or None if no final norm was applied to them."""
         before, after = self.before.bare(), self.after.bare()
         if before is None or after is None:
             return None
@@ -107,7 +107,7 @@ class _Vectors:
 
 
 def _vectors(context: Context) -> _Vectors:
-    """Return the vectors of both models, and on the first collection also those of the controls."""
+    """Return the vectors of both models and, on the first collection, also those of the controls."""
     before, after = (context.encoded(context.models[side]).vectors for side in ("before", "after"))
     if not context.first:
         return _Vectors(before, after, None, ())
@@ -139,12 +139,12 @@ def judged_pairs(collection: Collection) -> list[tuple[str, str]]:
 
 
 def texts_by_id(collection: Collection) -> dict[str, Callable[[str], str]]:
-    """Return tower -> the text of an id, by which identical texts count once."""
+    """Return, for each tower, the function that returns the text of an id. Identical texts are then counted once."""
     return {"query": lambda i: collection.queries[i].text, "passage": collection.passage_text}
 
 
 def whitened(vectors: RetrieverRepresentations, collection: Collection, measures: tuple[str, ...]) -> Scores | None:
-    """Search with final vectors whitened by the passages' covariance, a transform that uses no query.
+    """Search with final vectors that are whitened by the mean and covariance of the passages. This uses no query.
 
     Returns:
         The scores, or None if there are too many passages to hold in memory.
@@ -184,7 +184,11 @@ def _too_few(collection: Collection, needed: int) -> str:
     texts = texts_by_id(collection)
     counts = [sum(1 for _ in islice(first_of_each(map(text, ids[tower])), needed)) for tower, text in texts.items()]
     few, tower = min(zip(counts, texts, strict=True))
-    return f"{few} distinct {tower} texts are too few for its intervals ({needed} are needed)" if few < needed else ""
+    return (
+        f"{few} distinct {tower} texts are too few for confidence intervals ({needed} are needed)"
+        if few < needed
+        else ""
+    )
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

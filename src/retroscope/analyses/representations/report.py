@@ -23,15 +23,19 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RepresentationResult | None:
-    """Return the comparison of both models' vectors on every collection, or None where no collection was measured."""
+    """Return the comparison of both models' vectors on every collection, or None if nothing was measured."""
     if not measurements:
         return None
     return RepresentationResult(
         tuple(
             CollectionDrift(
-                one.collection, _drift(one, ""), _bare(one), _whitened(one, reading.subject), _text_map(one)
+                measurement.collection,
+                _drift(measurement, ""),
+                _bare(measurement),
+                _whitened(measurement, reading.subject),
+                _text_map(measurement),
             )
-            for one in measurements
+            for measurement in measurements
         )
     )
 
@@ -54,7 +58,7 @@ def _text_map(measurement: Measurement) -> TextMap | None:
 
 
 def _whitened(measurement: Measurement, subject: Subject) -> Difference | None:
-    """Compare retrieval with whitened vectors before and after. The headline measure is a family of its own."""
+    """Compare retrieval with whitened vectors before and after. The headline measure is tested on its own."""
     before, after = (measurement.scores.get(f"{side}/whitened") for side in (BEFORE, AFTER))
     if before is None or after is None:
         return None
@@ -63,7 +67,7 @@ def _whitened(measurement: Measurement, subject: Subject) -> Difference | None:
 
 
 def report(result: RepresentationResult, reading: Reading) -> Section:
-    """Return the section: statements, figures and tables of the first collection, and the numbers of all others."""
+    """Return the section: statements, figures and tables of the first collection, and numbers of all others."""
     retrieval = reading.result("retrieval", RetrievalResult)
     first = result.first
     return Section(
@@ -72,17 +76,20 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
         tables=representation_tables(result, reading.subject),
         frames=_frames(result),
         differences={} if first.whitened is None else {"Whitened": first.whitened},
-        document=[_document(one) for one in result.by_collection],
+        document=[_document(on_collection) for on_collection in result.by_collection],
         values={
             "texts": first.drift.texts,
-            "others": [one.collection for one in result.by_collection[1:]],
+            "others": [on_collection.collection for on_collection in result.by_collection[1:]],
             "several_trainings": reading.subject.trainings > 1,
         },
     )
 
 
 def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
-    """Return the data frames of all collections. The map of layers is that of the first collection only."""
+    """Return the data frames of all collections.
+
+    The maps of layers and of texts are those of the first collection only.
+    """
     first = result.first
     frames = {
         "similarity": first.drift.similarity,

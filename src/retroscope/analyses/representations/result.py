@@ -14,10 +14,11 @@ class TextMap:
     """Positions of a sample of texts under both models, in one plane.
 
     Attributes:
-        places: text_id, kind ("query", "relevant", "other"), text (cut), before_x, before_y, after_x, after_y.
-        links: query_id, passage_id: queries of the map and their relevant passages.
-        loss: numbers of "queries", of "passages", and "of" all passages of the collection; for both sides the share of
-            the variance that is kept and the correlation of distances; the shift of the means (see
+        places: a row for each text: text_id, kind ("query", "relevant", "other"), text (cut), before_x, before_y,
+            after_x, after_y.
+        links: a row for each query of the map and each of its relevant passages: query_id, passage_id.
+        loss: how many "queries" and "passages" are in the map, and out of how many passages ("of"); for both models,
+            the share of the variance that the plane keeps and the correlation of distances; the shift of the means (see
             `drift.embedding_map`).
     """
 
@@ -31,11 +32,11 @@ class CollectionDrift:
     """Comparison of both models' vectors over the texts of one collection.
 
     Attributes:
-        collection: its name.
-        drift: drift by layer, after the final norm if the model has one.
-        bare: the same without the final norm, or None if the model has none, and on further collections.
-        whitened: retrieval with the whitened vectors of both models, over `measure`, or None if there are too many
-            passages, and on further collections.
+        collection: name of the collection.
+        drift: drift by layer. The final norm of the models, if they have one, is applied to each layer.
+        bare: drift by layer without the final norm, or None if the models have none, and on further collections.
+        whitened: effect of fine-tuning on retrieval with whitened vectors, over `measure`, or None if there are too
+            many passages, and on further collections.
         text_map: map of a sample of texts, or None on further collections, and in a study that was stored without it.
     """
 

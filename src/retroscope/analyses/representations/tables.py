@@ -13,7 +13,9 @@ from retroscope.typesetting.subject import Subject
 
 
 def representation_tables(result: RepresentationResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of retrieval with whitened vectors and, with several collections, of CKA by layer on each."""
+    """Return tables of retrieval with whitened vectors and, with several collections, of CKA by layer on
+    each of them.
+    """
     tables, whitened = {}, result.first.whitened
     if whitened is not None:
         caption = f"Retrieval with whitened vectors: {pair(subject)}."

@@ -1,4 +1,4 @@
-"""Statements about representation drift: the layers at which two models differ, and the geometry."""
+"""Statements about representation drift: at which layers two models differ, and the shape of the embedding space."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def representation_statements(
     Args:
         result: drift on all collections.
         retrieval: the effect on retrieval, with which the effect with whitened vectors is compared.
-        subject: what was studied.
+        subject: the models and collections of the study.
     """
     drift = result.first.drift
     return (
@@ -47,8 +47,8 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
     similarities = _of(drift, tower, "cka")
     least, most = similarities.loc[similarities["value"].idxmin()], best(similarities, "value")
     text = (
-        f"{tower.capitalize()} vectors before and after are most similar at layer {_label(subject, most)} (CKA "
-        f"{_value(most)}) and least similar at layer {_label(subject, least)} (CKA {_value(least)}"
+        f"{tower.capitalize()} vectors before and after fine-tuning are most similar at layer {_label(subject, most)} "
+        f"(CKA {_value(most)}) and least similar at layer {_label(subject, least)} (CKA {_value(least)}"
     )
     controls = [f"{score(least['halves'])} between two random halves of one model's vector dimensions"]
     if pd.notna(least["other_training"]):
@@ -77,7 +77,7 @@ def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str
 
 
 def _on_other(first: CollectionDrift, other: CollectionDrift) -> Statement:
-    """State the similarity of the last layer on the first and on another collection."""
+    """State the CKA of both models at the last layer, on the first and on another collection."""
     parts = [
         f"{tower} vectors {_value(_last(first.drift, tower))} on {first.collection}, "
         f"{_value(_last(other.drift, tower))} on {other.collection}"
@@ -126,7 +126,7 @@ def _embedding_space(drift: RepresentationDrift, subject: Subject) -> Statement:
 
 
 def _geometry_alone(first: CollectionDrift, gain: Difference | None, subject: Subject) -> tuple[Statement, ...]:
-    """State how much of the gain the backbone reaches by whitening its vectors, which uses no query."""
+    """State how much whitening, which uses no query, improves the backbone, and the effect of fine-tuning after it."""
     if gain is None or first.whitened is None:
         return ()
     measure = subject.measures[0]

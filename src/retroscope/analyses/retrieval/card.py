@@ -26,7 +26,7 @@ TO_ONE = ("nDCG", "RR", "Success")
 
 
 def cards(result: RetrievalResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
-    """Return the cards: whether retrieval changed, and its largest fall on the other collections."""
+    """Return two cards: whether retrieval changed, and whether it fell on another collection."""
     (headline,) = [s for s in statements if s.headline]
     others = [s for s in statements if s.estimate is not None and s.estimate.collection]
     sentence = f"{_sentence(result, headline, subject)}{_close_to_zero(headline)}"
@@ -79,7 +79,7 @@ def _changed(effect: Difference, statement: Statement) -> str:
 
 
 def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
-    """Return the card of the collection, other than the first, where retrieval fell most."""
+    """Return the card about the collection, other than the first, on which retrieval fell most."""
     if not others:
         text = f"Retrieval was not measured on another collection: add {ALSO} to the command."
         statement = Statement(TOPIC, State.NOT_RUN, text, (), code="other_collection")
@@ -93,7 +93,7 @@ def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
 
 
 def _fall(statement: Statement) -> tuple[bool, float]:
-    """Return a sort key of outcomes: significant falls first, then by the change."""
+    """Return a sort key that puts significant falls first, and then sorts by the change, from the lowest up."""
     change = 0.0 if statement.estimate is None else statement.estimate.value
     return not (statement.state is State.SIGNIFICANT and change < 0), change
 

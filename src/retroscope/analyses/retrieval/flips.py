@@ -1,4 +1,4 @@
-"""Find the queries whose score changed most."""
+"""Find the queries whose score changed most by fine-tuning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +24,15 @@ class FlippedQuery:
 
 
 def flip_measure(measures: Sequence[str]) -> str:
-    """Return the measure by which queries are listed as gained or lost."""
+    """Return the measure by whose change queries are listed: one of `FLIP_MEASURES` or, without these, the first."""
     return next((name for name in FLIP_MEASURES if name in measures), measures[0])
 
 
 def printed_flips(changed: Sequence[Flip]) -> list[Flip]:
-    """Return the changed queries that the page shows, largest change first. Half are losses if there are enough."""
+    """Return the changed queries that the page shows, largest change first.
+
+    Half of them are losses if there are enough.
+    """
     losses = [flip for flip in changed if flip.change < 0]
     gains = [flip for flip in changed if flip.change > 0][: FLIPS_SHOWN - min(FLIPS_SHOWN // 2, len(losses))]
     return sorted([*gains, *losses[: FLIPS_SHOWN - len(gains)]], key=lambda flip: (-abs(flip.change), flip.query_id))

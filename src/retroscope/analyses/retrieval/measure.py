@@ -16,17 +16,17 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan the search, and estimate its seconds without encoding.
+    """Plan the search, and estimate its seconds (without the time of encoding).
 
     Raises:
         SettingsError: if a measure cannot be computed with the judgments of the collection.
     """
     check_measures(context.settings.measures, context.collection)
-    return Planned(seconds=sum(context.search_seconds(one) for one in context.models.values()))
+    return Planned(seconds=sum(context.search_seconds(retriever) for retriever in context.models.values()))
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model, (query, measure), as "SIDE", with its rankings.
+    """Return the scores of each model, (query, measure), and its rankings, named "before" and "after", or "model".
 
     Raises:
         EncoderError, AnalysisError: if different texts have the same vector, because every ranking would then be by id

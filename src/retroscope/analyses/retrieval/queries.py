@@ -18,8 +18,15 @@ DIGITS = 4
 
 
 def page_queries(effects: Sequence[RetrievalEffect], measure: str) -> list[dict[str, Any]]:
-    """Return the queries and rankings of every collection for the page's script. Long texts are cut to a size limit."""
-    return [_fitted(one, one.rankings, measure) for one in effects if one.rankings is not None]
+    """Return the queries and rankings of every collection for the page's script.
+
+    Passages are cut so that the data of a collection take at most `BUDGET` bytes.
+    """
+    return [
+        _fitted(on_collection, on_collection.rankings, measure)
+        for on_collection in effects
+        if on_collection.rankings is not None
+    ]
 
 
 def _fitted(one: RetrievalEffect, rankings: QueryRankings, measure: str) -> dict[str, Any]:
@@ -67,7 +74,7 @@ def _lists(hits: pd.DataFrame, ids: Sequence[str], column: str) -> list[list[Any
     by_query: dict[str, list[Any]] = {}
     for query_id, value in zip(hits["query_id"].tolist(), values.tolist(), strict=True):
         by_query.setdefault(query_id, []).append(value)
-    return [by_query.get(one, []) for one in ids]
+    return [by_query.get(text_id, []) for text_id in ids]
 
 
 def _short(text: str, most: int) -> str:

@@ -1,4 +1,4 @@
-"""Report retrieval from the scores of every query."""
+"""Test and report retrieval from the scores of every query."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,14 +24,18 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalResult | None:
-    """Compare retrieval before and after on every collection. The headline measure is a family of its own."""
+    """Compare retrieval before and after on every collection. The headline measure is tested on its own."""
     if not measurements:
         return None
     measures = reading.subject.measures
     settings = replace(reading.subject.paired_statistics, family_per=(), headline=("measure", measures[0]))
     effects = [
-        RetrievalEffect(one.collection, compare_scores(one.scores[BEFORE], one.scores[AFTER], settings), _rankings(one))
-        for one in measurements
+        RetrievalEffect(
+            measurement.collection,
+            compare_scores(measurement.scores[BEFORE], measurement.scores[AFTER], settings),
+            _rankings(measurement),
+        )
+        for measurement in measurements
     ]
     return RetrievalResult(
         tuple(effects),
@@ -47,22 +51,27 @@ def _rankings(one: Measurement) -> QueryRankings | None:
 
 
 def report(result: RetrievalResult, reading: Reading) -> Section:
-    """Return the section: the first collection in full, and a statement and a table for every other one."""
+    """Return the section: all results on the first collection, and a statement and a table for each other one."""
     subject, tables, conclusions = reading.subject, names(result), statements(result, reading.subject)
-    frames = {name: rows(one.effect) for name, one in zip(tables, result.by_collection, strict=True)}
+    frames = {
+        name: rows(on_collection.effect) for name, on_collection in zip(tables, result.by_collection, strict=True)
+    }
     return Section(
         statements=conclusions,
         cards=cards(result, conclusions, subject),
         estimates=estimates(result),
-        compared={one.collection: one.effect for one in result.by_collection},
+        compared={on_collection.collection: on_collection.effect for on_collection in result.by_collection},
         draw=lambda: _figures(result),
         tables=retrieval_tables(result, subject),
         frames={**frames, "flips": flip_frame(result)},
         differences={
-            ("Retrieval" if n == 0 else f"Retrieval, {one.collection}"): one.effect
-            for n, one in enumerate(result.by_collection)
+            ("Retrieval" if n == 0 else f"Retrieval, {on_collection.collection}"): on_collection.effect
+            for n, on_collection in enumerate(result.by_collection)
         },
-        document=[{"collection": one.collection, "measures": by_measure(one.effect)} for one in result.by_collection],
+        document=[
+            {"collection": on_collection.collection, "measures": by_measure(on_collection.effect)}
+            for on_collection in result.by_collection
+        ],
         values={
             "flips": flipped_queries(result),
             "flip_measure": result.flip_measure,

@@ -15,12 +15,12 @@ class QueryRankings:
     """Rankings by both models for every query of a collection.
 
     Attributes:
-        queries: query_id, text (cut), words (of the whole text), rank_before and rank_after: the ranks of the first
-            relevant passage, 0 if it is below `depth`.
-        hits: query_id, side, rank, passage_id, score, relevant: the first passages of the rankings, for all queries or
-            a sample.
+        queries: a row for each query: query_id, text (cut), words (how many the whole text has), and the ranks of the
+            first relevant passage, rank_before and rank_after, 0 if it is below `depth`.
+        hits: a row for each of the top passages of a ranking, for all queries or a sample: query_id, side, rank,
+            passage_id, score, relevant.
         passages: passage_id and text of the passages in `hits`.
-        depth: number of passages of a ranking in which a relevant one was looked for.
+        depth: how many top passages of a ranking were searched for a relevant one.
     """
 
     queries: pd.DataFrame
@@ -34,9 +34,10 @@ class RetrievalEffect:
     """Effect of fine-tuning on retrieval over one collection, paired by query.
 
     Attributes:
-        collection: its name.
-        effect: effect over `measure`. The headline measure is a family of its own, all other measures are another.
-        rankings: the rankings, or None in a study that was stored without them.
+        collection: name of the collection.
+        effect: effect over `measure`. The headline measure is tested on its own; the tests of all other measures are
+            corrected together.
+        rankings: the rankings of both models, or None in a study that was stored without them.
     """
 
     collection: str
@@ -49,9 +50,9 @@ class RetrievalResult:
     """Retrieval on every collection, the study's first collection first.
 
     Attributes:
-        by_collection: the effects.
-        headline: the measure that the report opens with.
-        flip_measure: the measure by which queries of the first collection are listed as gained or lost.
+        by_collection: the effect of fine-tuning on each collection.
+        headline: the headline measure, with which the report opens.
+        flip_measure: the measure whose change decides which queries are listed as changed.
     """
 
     by_collection: tuple[RetrievalEffect, ...]

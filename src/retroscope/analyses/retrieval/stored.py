@@ -19,11 +19,11 @@ MOST_LISTED = 4000  # queries whose rankings are stored
 def query_frames(
     scores: Mapping[str, Scores], runs: Mapping[str, Run], collection: Collection, measure: str
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables "queries", top "hits" of their rankings, and the "passages" among these.
+    """Return three tables: "queries", "hits" (top passages of their rankings) and "passages" (texts of the hits).
 
     Args:
-        scores: "before" and "after", over `measure`.
-        runs: their rankings.
+        scores: scores of the models "before" and "after", (query, measure).
+        runs: rankings by the same two models.
         collection: the collection, for its texts and judgments.
         measure: if there are more than `MOST_LISTED` queries, they are chosen by their change of this measure.
     """
@@ -46,7 +46,8 @@ def query_frames(
 def listed_rows(change: np.ndarray, most: int = MOST_LISTED) -> list[int]:
     """Return the rows of the queries whose rankings are stored, in order: all, or a sample.
 
-    One half of a sample are the queries that changed most. The other half is drawn from the rest with seed 0.
+    One half of a sample are the queries whose score changed most. The other half is drawn from the other queries, with
+    seed 0.
     """
     if len(change) <= most:
         return list(range(len(change)))

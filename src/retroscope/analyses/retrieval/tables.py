@@ -13,15 +13,17 @@ FLIPS_PRINTED = 10
 
 
 def names(result: RetrievalResult) -> tuple[str, ...]:
-    """Return the table name of every collection: "retrieval", "retrieval_2" ..."""
+    """Return the names of the tables of all collections, in order: "retrieval", "retrieval_2" ..."""
     return ("retrieval", *(f"retrieval_{k}" for k in range(2, len(result.by_collection) + 1)))
 
 
 def retrieval_tables(result: RetrievalResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of every measure for each collection, and of the first collection's most changed queries."""
+    """Return a table of all measures for each collection, and a table of the most changed queries of the first one."""
     first, *others = names(result)
     tables = {first: measures_table(result, subject)}
-    tables |= {name: _on_other(one) for name, one in zip(others, result.by_collection[1:], strict=True)}
+    tables |= {
+        name: _on_other(on_collection) for name, on_collection in zip(others, result.by_collection[1:], strict=True)
+    }
     return {**tables, "flips": flips_table(result, subject)}
 
 
@@ -49,7 +51,10 @@ def flips_table(result: RetrievalResult, subject: Subject) -> PaperTable:
     """Return a table of the queries whose score changed most."""
     changed = result.effect.flips(FLIPS_PRINTED, measure=result.flip_measure)
     printed = pd.DataFrame(
-        [(result.query_texts.get(one.query_id, one.query_id), score(one.before), score(one.after)) for one in changed],
+        [
+            (result.query_texts.get(flip.query_id, flip.query_id), score(flip.before), score(flip.after))
+            for flip in changed
+        ],
         columns=["query", BEFORE, AFTER],
     )
     return PaperTable(printed, f"Queries whose {result.flip_measure} changed most: {pair(subject)}.", "", NUMERIC)

@@ -14,16 +14,16 @@ OF_THIS = " The interval and p describe this training alone, over queries."
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:
     """Return the statements about the headline measure, about other measures, and about other collections."""
-    others = [s for one in result.by_collection[1:] for s in on_other(one, result.headline)]
+    others = [s for on_collection in result.by_collection[1:] for s in on_other(on_collection, result.headline)]
     return (headline(result, subject), *other_measures(result.effect, result.headline), *others)
 
 
 def estimates(result: RetrievalResult) -> tuple[Estimate, ...]:
     """Return the effect on every measure and collection, in the order of the collections."""
     return tuple(
-        estimate_of(row, str(row["measure"]), one.collection)
-        for one in result.by_collection
-        for _, row in rows(one.effect).iterrows()
+        estimate_of(row, str(row["measure"]), on_collection.collection)
+        for on_collection in result.by_collection
+        for _, row in rows(on_collection.effect).iterrows()
     )
 
 
@@ -44,7 +44,7 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
 
 
 def unmeasured(measure: str) -> str:
-    """State that a measure was not computed for both models."""
+    """State that a measure was not computed for at least one of the two models."""
     return f"{measure} is missing for at least one of the two models, so its change is unknown."
 
 
@@ -73,7 +73,7 @@ def other_measures(effect: Difference, first: str, collection: str = "") -> tupl
 
 
 def on_other(on_collection: RetrievalEffect, measure: str) -> tuple[Statement, ...]:
-    """State whether retrieval changed on another collection: by the headline measure, and by the others."""
+    """State whether retrieval changed on another collection, by the headline measure and by all other measures."""
     table = rows(on_collection.effect, measure=measure)
     if table.empty:
         return ()

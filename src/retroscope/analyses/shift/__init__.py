@@ -1,6 +1,6 @@
 """Analysis of domain shift: how far are the passages of other collections from those of the first?
 
-Words, length, tokens, embeddings and neighbours, as numbers.
+The distance is measured by words, lengths, tokens, embeddings and nearest neighbours.
 """
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter

@@ -1,4 +1,4 @@
-"""Sample passages of a collection, with their words, tokens and vectors."""
+"""Sample passages of a collection, and store their words, numbers of tokens and vectors."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,19 +25,21 @@ SECONDS = 0.2
 
 
 def refusal(context: Context, settings: ShiftSettings) -> str:
-    """Return the reason why domain shift cannot be measured (one model, one collection, few passages), or "" if there
-    is none.
-    """
+    """Return the reason why domain shift cannot be measured, e.g. too few passages, or "" if there is none."""
     if not context.is_pair:
         return "domain shift is measured only for a backbone and a retriever, but only one model is given"
     if not context.further:
         return "there is no second collection"
     drawn, needed = len(_drawn(context.collection, settings)), 2 * fewest_texts(settings.neighbours)
-    return "" if drawn >= needed else f"{drawn} distinct passages are too few for its intervals ({needed} are needed)"
+    return (
+        ""
+        if drawn >= needed
+        else f"{drawn} distinct passages are too few for confidence intervals ({needed} are needed)"
+    )
 
 
 def plan(context: Context, settings: ShiftSettings) -> Planned:
-    """Plan the comparison: count the passages."""
+    """Plan the sample: count its passages, and estimate the seconds."""
     n = min(len(context.collection.passages), settings.texts)
     return Planned(lines=(f"domain shift: {n:,} passages",), seconds=SECONDS + SECONDS_A_TEXT * n)
 
@@ -45,12 +47,12 @@ def plan(context: Context, settings: ShiftSettings) -> Planned:
 def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Measurement:
     """Return the sampled passages in random order, each cut to its first `LONGEST` characters.
 
-    Dataset "passages": tokens and unknown tokens, (passage), and final vectors by side, (passage, dimension of SIDE).
-    Frame "words": row of the passage, word, count.
+    The dataset "passages" has the numbers of tokens and of unknown tokens, (passage), and the final vectors by each
+    model, (passage, dimension). The frame "words" has how often each word occurs in each passage: row, word, count.
     """
     stages = context.stages("domain shift")
     ids = _drawn(context.collection, settings)
-    texts = [context.collection.passage_text(one)[:LONGEST] for one in ids]
+    texts = [context.collection.passage_text(text_id)[:LONGEST] for text_id in ids]
     tokens, unknown = _tokens(context.models[BEFORE].passage, texts)
     vectors = {side: (("passage", f"dimension {side}"), _final(context, side, ids)) for side in context.models}
     drawn = xr.Dataset({"tokens": ("passage", tokens), "unknown": ("passage", unknown), **vectors})
@@ -63,7 +65,7 @@ def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Meas
 
 
 def _drawn(collection: Collection, settings: ShiftSettings) -> list[str]:
-    """Return the ids of at most `texts` distinct passages, in random order."""
+    """Return the ids of at most `settings.texts` distinct passages, in random order."""
     ids = list(collection.passages)
     order = [ids[k] for k in np.random.default_rng(settings.seed).permutation(len(ids))]
     distinct = first_of_each(map(collection.passage_text, order))

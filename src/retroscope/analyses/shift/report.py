@@ -22,14 +22,18 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult | None:
-    """Return the shift of every other collection from the first, or None if there is one collection."""
+    """Return the shift of every other collection from the first, or None if there is only one collection."""
     first = reading.subject.collections[0].name
-    samples = {one.collection: _sample(one) for one in measurements}
+    samples = {measurement.collection: _sample(measurement) for measurement in measurements}
     if first not in samples or len(samples) < 2:
         return None
     settings = ShiftSettings(**measurements[0].facts["settings"])
     reference, retrieved = samples[first], reading.result("retrieval", RetrievalResult)
-    effects = {} if retrieved is None else {one.collection: one.effect for one in retrieved.by_collection}
+    effects = (
+        {}
+        if retrieved is None
+        else {on_collection.collection: on_collection.effect for on_collection in retrieved.by_collection}
+    )
 
     def shift_of(name: str, other: PassageSample | None) -> CollectionShift:
         n = sample_size(len(reference), None if other is None else len(other), settings.texts)
@@ -37,28 +41,28 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult 
         return CollectionShift(name, rows, 2 * n, effects.get(name))
 
     enough = sample_size(len(reference), None, settings.texts) >= fewest_texts(settings.neighbours)
-    others = tuple(shift_of(name, one) for name, one in samples.items() if name != first)
+    others = tuple(shift_of(name, sample) for name, sample in samples.items() if name != first)
     return ShiftResult(first, shift_of(first, None) if enough else None, others, settings.level)
 
 
 def report(result: ShiftResult, reading: Reading) -> Section:
     """Return the section: whether each other collection is of another domain, the control, and all numbers."""
     every = [*([result.control] if result.control else []), *result.others]
-    frame = pd.concat([one.numbers.assign(collection=one.collection) for one in every], ignore_index=True)
+    frame = pd.concat([shift.numbers.assign(collection=shift.collection) for shift in every], ignore_index=True)
     return Section(
         statements=shift_statements(result),
         tables={"shift": shift_table(result, reading.subject)},
         frames={"shift": frame},
         methods={"Domain shift": {"interval": "delete-a-group jackknife over passages", "level": result.level,
                                   "threshold of words": WORDS_THRESHOLD, "reference": result.reference}},
-        document=[_first(result), *(_document(one) for one in result.others)],
+        document=[_first(result), *(_document(shift) for shift in result.others)],
         values={"reference": result.reference, "threshold": WORDS_THRESHOLD, "several": len(result.others) > 1},
         printed=("shift",),
     )  # fmt: skip
 
 
 def _first(result: ShiftResult) -> dict[str, Any]:
-    """Return the entry of the first collection as JSON-like values: the numbers of the control, or none."""
+    """Return the entry of the first collection as JSON-like values: the numbers of the control, if it was measured."""
     if result.control is None:
         return {"collection": result.reference, "outcome": None, "passages": 0, "numbers": {}}
     return _document(result.control)

@@ -14,10 +14,10 @@ class CollectionShift:
     """The shift of one collection from the reference.
 
     Attributes:
-        collection: its name.
+        collection: name of the collection.
         numbers: one row for each statistic, with the columns `SHIFT_COLUMNS`.
-        passages: number of compared passages of each collection.
-        retrieval: the effect of fine-tuning on its retrieval, or None if retrieval was not measured.
+        passages: how many passages of each of the two collections are compared.
+        retrieval: the effect of fine-tuning on retrieval from this collection, or None if retrieval was not measured.
     """
 
     collection: str
@@ -35,17 +35,17 @@ class CollectionShift:
 
     @property
     def words(self) -> "pd.Series[float]":
-        """Return the row of the divergence of words."""
+        """Return the row of `numbers` with the divergence of words."""
         return self.numbers.set_index("statistic").loc[WORDS]
 
     @property
     def embeddings(self) -> "pd.Series[float]":
-        """Return the row of the distance between embeddings."""
+        """Return the row of `numbers` with the distance between embeddings."""
         return self.numbers.set_index("statistic").loc[EMBEDDINGS]
 
     @property
     def outcome(self) -> str:
-        """Return the decision by the divergence of words: "another" domain or language, the "same", or "undecided"."""
+        """Return "another" (domain or language), "same" or "undecided", by the divergence of words."""
         return outcome(self.words["low"], self.words["high"])
 
 
@@ -55,7 +55,7 @@ class ShiftResult:
 
     Attributes:
         reference: name of the collection that the others are compared with: the study's first.
-        control: the reference against itself, in which there is no shift, or None if it has too few passages.
+        control: the shift between two samples of the reference, which should be 0, or None if it has too few passages.
         others: shifts of the other collections, in the order of the study.
         level: confidence level of the intervals.
     """

@@ -13,18 +13,21 @@ from retroscope.typesetting.words import effect_limits
 
 
 def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
-    """Return a table of every collection's shift, with the change of retrieval on it."""
+    """Return a table with the shift of every collection from the first, and the change of retrieval on each."""
     every = [*([result.control] if result.control else []), *result.others]
-    columns = {title: [_cell(one, name, printed) for one in every] for title, (name, printed) in COLUMNS.items()}
-    names = [f"{one.collection} (control: itself)" if one is result.control else one.collection for one in every]
+    columns = {title: [_cell(shift, name, printed) for shift in every] for title, (name, printed) in COLUMNS.items()}
+    names = [
+        f"{shift.collection} (control: itself)" if shift is result.control else shift.collection for shift in every
+    ]
     measure = subject.measures[0]
-    frame = {"collection": names, "rule": [one.outcome for one in every], **columns}
-    frame[f"change of {measure}"] = [_effect(one, measure) for one in every]
+    frame = {"collection": names, "domain": [shift.outcome for shift in every], **columns}
+    frame[f"change of {measure}"] = [_effect(shift, measure) for shift in every]
     note = (
         f"Intervals ({exact_percent(result.level)}) are over passages; the interval of {measure} is over queries. "
-        "Words: divergence of words (0 to 1). Embeddings: squared MMD of embeddings before fine-tuning. From both, the "
-        "value between two halves of one collection is subtracted. Words per passage and tokens per word are ratios to "
-        "the first collection. For unknown tokens, and for nearest neighbours that stay the same after fine-tuning, "
+        "Domain: decided by the divergence of words (0 to 1) in the next column. Embeddings: squared MMD of embeddings "
+        "before fine-tuning. From the divergence and from the MMD, the value between two halves of one collection is "
+        "subtracted. Words per passage (length) and tokens per word (fertility) are ratios to the first collection. "
+        "For unknown tokens, and for nearest neighbours that stay the same after fine-tuning, "
         "the table gives the share in the first collection, the share in the collection of the row, and their "
         "difference."
     )

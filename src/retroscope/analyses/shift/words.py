@@ -11,12 +11,12 @@ TOPIC, CONTROL = "domain shift", "a collection against itself"
 
 def shift_statements(result: ShiftResult) -> tuple[Statement, ...]:
     """State for every other collection whether it is of another domain or language, then the outcome of the control."""
-    others = [_said(one, number, result.reference) for number, one in enumerate(result.others, start=1)]
+    others = [_decision(shift, number, result.reference) for number, shift in enumerate(result.others, start=1)]
     return (*others, *([] if result.control is None else [_control(result.control)]))
 
 
-def _said(one: CollectionShift, number: int, reference: str) -> Statement:
-    """State the decision about one collection, and the distance of its embeddings from those of the first."""
+def _decision(one: CollectionShift, number: int, reference: str) -> Statement:
+    """State whether a collection is of another domain than the first, and how far their embeddings are apart."""
     words, embeddings = one.words, one.embeddings
     numbers = f"{score(words['shift'])} {interval(words['low'], words['high'])}"
     verdict, where = {

@@ -1,6 +1,6 @@
 """Analysis of training runs: do the effects also hold for further trainings of the retriever?
 
-Each is searched and probed in the same way; transplants measure their own effects over trainings.
+Each further training is searched and probed like the first. The analysis of transplants compares trainings itself.
 """
 
 from retroscope.analyses.analysis import TRAININGS, Analysis, Instrument, NoSettings, Reporter

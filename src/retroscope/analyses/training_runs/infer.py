@@ -22,8 +22,9 @@ def over_trainings(
     Args:
         retrieval: scores of the backbone, (query, measure), and of every training, (query, training, measure).
         probes: probe accuracies without controls, (query, probe, passages, layer), or None if nothing was probed.
-        headline: measure that is a family of its own. All others are another.
-        settings: level of the intervals, and how each training is tested.
+        headline: the headline measure, which is tested on its own. The tests of all other measures are corrected
+            together.
+        settings: confidence level of the intervals, and how each training is tested.
     """
     before, trainings = retrieval
     names = tuple(str(name) for name in trainings.values[TRAINING].values)

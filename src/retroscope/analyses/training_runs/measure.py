@@ -25,11 +25,11 @@ LEARNED = "elementwise"  # the one fitted probe that every training is put to; t
 
 @dataclass(frozen=True, eq=False)
 class Probing:
-    """Settings and probe examples of the probes that are fitted to the vectors of every training.
+    """Settings and probe examples for probing the vectors of every training.
 
     Attributes:
-        settings: settings with the similarity probe and the learned one, without controls.
-        choices: the probe examples (a query and its candidates), the same for both sides.
+        settings: probe settings with only the similarity probe and one learned probe, without controls.
+        choices: the probe examples (each a query and its candidates), the same as for the backbone and the retriever.
     """
 
     settings: ProbeSettings
@@ -37,7 +37,7 @@ class Probing:
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return the reason why nothing can be measured (no further training was given), or "" if there is none."""
+    """Return the reason why nothing can be measured (no further training is given), or "" if there is none."""
     return "" if context.trainings and AFTER in context.models else "no further training was given"
 
 
@@ -45,15 +45,15 @@ def plan(context: Context, settings: NoSettings) -> Planned:
     """Plan the searches and probes of the further trainings: settings, probe examples and estimated seconds."""
     probes = context.settings.of("probes", ProbeSettings)
     of_each = None if probes is None else _of_each(context.models[AFTER], probes)
-    seconds = sum(context.search_seconds(one) for one in context.trainings)
+    seconds = sum(context.search_seconds(training) for training in context.trainings)
     if of_each is None:
         return Planned(seconds=seconds)
     choices = choices_of(context.negatives(), of_each, context.settings.protocol)
     if too_few_choices(choices, context.collection, of_each):
         return Planned(seconds=seconds)  # as both sides, which say so
-    for one in context.trainings:
-        layers = len(of_each.layers or one.passage.layer_names)
-        seconds += probes_seconds(of_each, len(choices), one.passage.width, layers, context.product_rate)
+    for training in context.trainings:
+        layers = len(of_each.layers or training.passage.layer_names)
+        seconds += probes_seconds(of_each, len(choices), training.passage.width, layers, context.product_rate)
     return Planned(seconds=seconds, work=Probing(of_each, choices))
 
 
@@ -69,18 +69,18 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     """Return the scores of each further training, numbered from 2, as "2/retrieval" and, if probed, "2/probes".
 
     Raises:
-        EncoderError, AnalysisError: if a training gives different texts one vector.
+        EncoderError, AnalysisError: if a training gives different texts the same vector.
     """
     after, probing = context.models[AFTER], planned.work
     scores: dict[str, Scores] = {}
     caveats = _same_training([after, *context.trainings])
     seconds: dict[str, float] = {}
-    for number, one in enumerate(context.trainings, start=2):
-        label = f"{one.name} (another training)"
-        encoded = context.encoded(one, label)
+    for number, training in enumerate(context.trainings, start=2):
+        label = f"{training.name} (another training)"
+        encoded = context.encoded(training, label)
         stages = context.stages(label)
         ranked = retrieve(encoded.vectors, context.collection, context.settings.measures, stages.inside("retrieval"))
-        refuse_blind(one, ranked, context.collection)
+        refuse_blind(training, ranked, context.collection)
         scores[f"{number}/retrieval"] = ranked.scores
         stages.ended("retrieval")
         if isinstance(probing, Probing):
@@ -89,17 +89,19 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
             probed = probe(encoded.vectors, probing.choices, probing.settings, **known)
             scores[f"{number}/probes"] = probed.scores
             stages.ended("probing")
-        caveats += [f"{one.name}, beside the retriever: {text}" for text in recipe_differences(after, one)]
-        caveats += [f"{one.name}: {doubt}" for doubt in doubts(encoded.self_tests)]
+        caveats += [
+            f"{training.name}, compared with the retriever: {text}" for text in recipe_differences(after, training)
+        ]
+        caveats += [f"{training.name}: {doubt}" for doubt in doubts(encoded.self_tests)]
         towers = {"query": encoded.vectors.recipe["query"], "passage": encoded.vectors.recipe["passage"]}
-        caveats += truncation_caveats(one.name, towers)
-        seconds |= {f"{one.name}: {stage}": s for stage, s in {**encoded.seconds, **stages.seconds}.items()}
-    names = [one.name for one in context.trainings]
+        caveats += truncation_caveats(training.name, towers)
+        seconds |= {f"{training.name}: {stage}": s for stage, s in {**encoded.seconds, **stages.seconds}.items()}
+    names = [training.name for training in context.trainings]
     return Measurement(scores=scores, facts={"names": names}, caveats=tuple(caveats), seconds=seconds)
 
 
 def _same_training(retrievers: Sequence[Retriever]) -> list[str]:
-    """Name the trainings whose weights equal those of an earlier one, because they are no separate observations."""
+    """Return a warning for each training whose weights equal those of an earlier one: it is no separate observation."""
     return [
         f"{other.name} has the same weights as {one.name}: it is not another training run, so intervals over trainings "
         "are too narrow"

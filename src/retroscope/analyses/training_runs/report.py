@@ -1,4 +1,4 @@
-"""Infer and report the effect over several trainings, from the scores of each."""
+"""Test and report the effect over several trainings, from the scores of each training."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,10 @@ from retroscope.typesetting.frames import PLAIN, rows
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsResult | None:
-    """Compare the backbone with all trainings. The first training's scores come from the other analyses."""
+    """Compare the backbone with all trainings.
+
+    The first training's scores come from the analyses retrieval and probes.
+    """
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None
@@ -37,13 +40,13 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsRes
 
 
 def _of_each(others: Measurement, name: str) -> list[Scores]:
-    """Return the scores of every further training in order."""
+    """Return the scores "retrieval" or "probes" of every further training, in order."""
     numbers = range(2, 2 + len(others.facts["names"]))
     return [others.scores[f"{k}/{name}"] for k in numbers if f"{k}/{name}" in others.scores]
 
 
 def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> tuple[Scores, Scores] | None:
-    """Return the backbone's and all trainings' accuracies, for the probes that all have, without controls."""
+    """Return the probe accuracies of the backbone and of all trainings, for the common probes, without controls."""
     if not others:
         return None
     probes = others[0].values["probe"].values
@@ -55,7 +58,7 @@ def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> 
 
 
 def report(result: TrainingsResult, reading: Reading) -> Section:
-    """Return the section: effects over all trainings, with tables over all trainings and of each training."""
+    """Return the section: the effects over all trainings together, and a table of each training."""
     frames = {"trainings": result.retrieval, "trainings_each": rows(result.each)}
     probing = result.probing
     if probing is not None:

@@ -15,11 +15,12 @@ class TrainingsResult:
 
     Attributes:
         names: names of the trainings. The first is the retriever that all other analyses measure.
-        each: every training against the backbone, over (training, measure); intervals over queries alone.
-        retrieval: a row for each measure, with `EFFECT_COLUMNS`: means over trainings and queries, the interval of the
-            effect over both, `spread` (the standard deviation of the effect over trainings), and the numbers of
-            trainings and queries.
-        probing: the same by probe, passages and layer, without controls, or None if no suitable probe was requested.
+        each: effect of every training on its own, over (training, measure), with intervals over queries alone.
+        retrieval: a row for each measure, with `EFFECT_COLUMNS`: means over trainings and queries, the effect with its
+            interval over both, `spread` (the standard deviation of the effect over trainings), and how many trainings
+            and queries there are.
+        probing: the same columns for probe accuracy, by probe, N (passages) and layer, or None if no suitable probe was
+            requested.
         level: confidence level of the intervals.
     """
 
@@ -36,10 +37,10 @@ class TrainingsResult:
 
     @property
     def alpha(self) -> float:
-        """Return the error rate that the tests allow."""
+        """Return the significance level of the tests, e.g. .05: 1 minus the confidence level."""
         return round(1 - self.level, 12)
 
     @property
     def method(self) -> CrossedMethod:
-        """Return the methods of the intervals over trainings and queries."""
+        """Return how the intervals over trainings and queries are computed, as JSON-like values."""
         return crossed_method(self.level, len(self.names))

@@ -11,7 +11,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def vocabulary_figure(result: VocabularyResult, effect: Difference, subject: Subject) -> Figure:
-    """Draw the shares of words that vectors have in common with texts, by layer, before and after."""
+    """Draw by layer which shares of the decoded words occur in the text, or are common to query and passage."""
     frame = by_side(rows(effect), ["layer", "quantity"]).rename(columns={"side": "series"})
     frame["line"] = frame["series"]
     quantities = list(dict.fromkeys(frame["quantity"]))

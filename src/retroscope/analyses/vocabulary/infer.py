@@ -23,7 +23,7 @@ FEWEST = 10  # distinct texts without which a rank correlation is not computed
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyResult | None:
-    """Compare the decoded words before and after, and correlate their change with that of retrieval."""
+    """Compare the decoded words before and after, and correlate the change of their overlap with that of retrieval."""
     if not measurements:
         return None
     one, statistics = measurements[0], reading.subject.paired_statistics
@@ -48,14 +48,14 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyRe
 
 
 def _beyond(scores: Scores, statistics: ComparisonSettings) -> Difference:
-    """Compare the word overlap of relevant pairs with that of shuffled pairs, in one model."""
+    """Compare, in one model, the word overlap of relevant pairs (query, passage) with that of shuffled pairs."""
     settings = replace(statistics, family_per=(), margin=None)
     relevant, shuffled = (replace(scores.select(quantity=name), name="overlap") for name in (OVERLAP, SHUFFLED))
     return compare_scores(shuffled, relevant, settings)
 
 
 def _gain(scores: Mapping[str, Scores], statistics: ComparisonSettings) -> Difference:
-    """Compare, before and after, the overlap of relevant pairs minus that of shuffled pairs."""
+    """Compare the overlap of relevant pairs minus that of shuffled pairs, before and after fine-tuning."""
     settings = replace(statistics, family_per=(), margin=None)
     beyond = {
         side: replace(one.select(quantity=OVERLAP), name="overlap beyond shuffled", values=_less_shuffled(one))
@@ -96,11 +96,13 @@ def associated(
     flipped: Float[np.ndarray, "text"],
     statistics: ComparisonSettings,
 ) -> tuple[RankCorrelation, RankCorrelation, RankCorrelation]:
-    """Return the rank correlations of two overlap changes with the change of retrieval, and their difference.
+    """Return rank correlations of changes of overlap (of relevant and shuffled pairs) with the change of retrieval.
+
+    The third result is the difference of both correlations.
 
     Queries of one text are one observation. Intervals resample texts, with the same resamples for all three. The p of a
-    correlation comes from a permutation test, that of the difference from the bootstrap. Ranks are computed once; if
-    one side does not change at all, the correlation is 0.
+    correlation comes from a permutation test, that of the difference from the bootstrap. Ranks are computed once. If a
+    change is the same for all texts, its correlation is 0.
     """
     x, control, y = (stats.rankdata(one) - (len(one) + 1) / 2 for one in (overlap, shuffled, flipped))
     rng = np.random.default_rng(statistics.seed)

@@ -30,9 +30,9 @@ LOGIT = 3e-9  # seconds of one logit and its place among the largest, by benchma
 
 
 def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None]:
-    """Return the language-model head for each tower: the backbone's or, with a single model, its own.
+    """Return the language-model head for each tower: that of the backbone or, with a single model, of this model.
 
-    An encoder that was made in memory has no head (None). Two towers of one source share a head.
+    It is None for an encoder that was made in memory. If both towers are one encoder, they share a head.
     """
     backbone = next(iter(context.models.values()))
     loaded: dict[str, LanguageHead | NoLanguageHead | None] = {}
@@ -108,11 +108,12 @@ def plan(context: Context, settings: VocabularySettings) -> Planned:
 
 
 def measure(context: Context, settings: VocabularySettings, planned: Planned) -> Measurement:
-    """Return the vocabulary shares of each model, an array named "before" or "after" over (query, layer, quantity).
+    """Return the shares of decoded words for each model, e.g. "before", over (query, layer, quantity).
 
-    The quantities are those of `QUANTITIES`.
+    The quantities are the shares that `QUANTITIES` names.
 
-    The frame "says" has the first words of the last layer: query_id, side, query_says, passage_says, added.
+    The frame "says" has the most probable words at the last layer: query_id, side, query_says, passage_says, and added
+    (words of the query's vector that the query does not contain).
     """
     pairs = _pairs(context.collection, settings)
     scores: dict[str, Scores] = {}
@@ -127,7 +128,7 @@ def measure(context: Context, settings: VocabularySettings, planned: Planned) ->
         scores[side] = shares.with_texts(context.collection.query_texts)
         says.append(one.says.assign(side=side))
         stages.ended("vocabulary")
-        seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
+        seconds |= {f"{side}: {stage}": duration for stage, duration in stages.seconds.items()}
     return Measurement(
         scores, {"says": pd.concat(says, ignore_index=True)}, facts={"k": settings.k, "centred": settings.centred},
         caveats=pairs.notes, seconds=seconds,
@@ -136,13 +137,13 @@ def measure(context: Context, settings: VocabularySettings, planned: Planned) ->
 
 @dataclass(frozen=True)
 class ReadPairs:
-    """Queries, each paired with its first relevant passage and, as a control, with that of another query.
+    """Queries, each with its first relevant passage and, as a control, the relevant passage of another query.
 
     Attributes:
-        queries: ids.
-        passages: id of each query's relevant passage.
-        others: for each query, the row of another query, whose passage is the control.
-        notes: what was left out.
+        queries: ids of the queries.
+        passages: id of the first relevant passage of each query.
+        others: for each query, the index (in `queries`) of another query, whose passage is the control.
+        notes: notes on the sample, if not all queries are in it.
     """
 
     queries: tuple[str, ...]
@@ -174,7 +175,7 @@ class _Said:
 
 @dataclass(frozen=True, eq=False)
 class TowerReading:
-    """Inputs for decoding the vectors of one tower: language-model head, lexicon, and the words of each text."""
+    """Inputs for decoding the vectors of one tower: language-model head, lexicon, ids of its texts, and their words."""
 
     head: LanguageHead
     lexicon: Lexicon
@@ -227,9 +228,9 @@ def _words(
 def _shares(
     words_of: dict[str, list[list[str]]], readings: dict[str, TowerReading], pairs: ReadPairs
 ) -> Float[np.ndarray, "query quantity"]:
-    """Return the shares of decoded words that occur in the text, and that the passage's vector also decodes to.
+    """Return the shares of decoded words that `QUANTITIES` names: words in the text, and words that two vectors share.
 
-    The k tokens are fewer words where several are one word.
+    A share is of the distinct words, which may be fewer than k, because several tokens may be one word.
     """
     query, passage = ([frozenset(words) for words in words_of[tower]] for tower in TOWERS)
     own = {

@@ -23,9 +23,9 @@ EXAMPLES = 12  # queries in the section's table
 
 
 def report(result: VocabularyResult, reading: Reading) -> Section:
-    """Return the section about the decoded words of one model or of a pair."""
+    """Return the section about the decoded words of one model, or of two models that are compared."""
     subject, effect = reading.subject, result.effect
-    differences = {f"Overlap against shuffled pairs, {side}": one for side, one in result.beyond.items()}
+    differences = {f"Overlap against shuffled pairs, {side}": difference for side, difference in result.beyond.items()}
     frames = {"vocabulary_says": result.says}
     if effect is not None:
         if result.gain is not None:
@@ -80,10 +80,10 @@ def _document(result: VocabularyResult) -> dict[str, Any]:
             "k": result.k,
             "centred": result.centred,
             "effects": [] if result.effect is None else effect_records(result.effect),
-            "overlap_beyond_shuffled": {side: effect_records(one) for side, one in result.beyond.items()},
+            "overlap_beyond_shuffled": {side: effect_records(difference) for side, difference in result.beyond.items()},
             "overlap_gain": [] if result.gain is None else effect_records(result.gain),
             "measure": result.measure,
-            "associated": [asdict(one) for one in result.associated],
+            "associated": [asdict(correlation) for correlation in result.associated],
         }
     )
     return document

@@ -1,4 +1,4 @@
-"""Result of the projection onto the vocabulary. Computes nothing."""
+"""Result of the projection onto the vocabulary."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ OVERLAP, SHUFFLED, DIFFERENCE = "overlap", "shuffled overlap", "difference"
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Rank correlation of the change of an overlap with the change of retrieval, over queries.
+    """Rank correlation of the change of an overlap of words with the change of retrieval, over query texts.
 
     Attributes:
-        pairs: `OVERLAP`, the overlap of a query and its relevant passage; `SHUFFLED`, that with another query's
-            passage; or `DIFFERENCE`, the difference of the two correlations.
+        pairs: `OVERLAP` (the words of a query and its relevant passage), `SHUFFLED` (those of a query and another
+            query's passage), or `DIFFERENCE` (the difference of the two correlations).
         rho: Spearman's rank correlation over distinct query texts, or a difference of two.
-        low, high: its bootstrap interval.
-        p: p of a permutation test for a correlation, and of the bootstrap for the difference.
+        low, high: ends of its bootstrap interval.
+        p: p-value: of a permutation test for a correlation, of the bootstrap for the difference.
         n: number of distinct query texts.
     """
 
@@ -34,20 +34,22 @@ class RankCorrelation:
 
 @dataclass(frozen=True, eq=False)
 class VocabularyResult:
-    """Projections of the vectors onto the vocabulary at every layer, paired by query.
+    """The words that vectors decode to at every layer, and their overlap with texts and with each other, by query.
 
     Attributes:
-        collection: its name.
-        k: number of words that a vector decodes to.
-        centred: whether the mean logits were subtracted.
-        scores: side -> shares, (query, layer, quantity).
-        effect: effect of fine-tuning over (layer, quantity). The layers of a quantity are one family. None for one
-            model.
-        beyond: side -> the overlap of relevant pairs against shuffled ones, over (layer,).
+        collection: name of the collection.
+        k: how many of the most probable tokens are the words that a vector decodes to.
+        centred: whether the mean logits of all texts are subtracted first.
+        scores: "before", "after" or "model" -> shares of decoded words, (query, layer, quantity).
+        effect: effect of fine-tuning over (layer, quantity). The tests of all layers of a quantity are corrected
+            together. None for one model.
+        beyond: "before", "after" or "model" -> the overlap of relevant pairs against that of shuffled pairs, by layer.
         associated: rank correlations at the last layer, if retrieval was measured.
-        measure: the retrieval measure by which queries are listed as gained or lost.
-        says: query_id, side, query_says, passage_says, added: the first words of the last layer.
-        gain: effect of fine-tuning on the overlap beyond shuffled pairs, over (layer,). None for one model.
+        measure: the retrieval measure whose change is correlated with the change of the overlap.
+        says: the most probable words at the last layer: query_id, side, query_says, passage_says, added (words that the
+            query does not contain).
+        gain: effect of fine-tuning on the overlap of relevant pairs minus that of shuffled pairs, by layer. None for
+            one model.
     """
 
     collection: str

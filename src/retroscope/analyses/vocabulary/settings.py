@@ -9,13 +9,14 @@ from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularySettings:
-    """Settings of the projection onto the vocabulary: layers, words per vector, and sample.
+    """Settings of the projection onto the vocabulary: layers, number of words for each vector, and sample.
 
     Attributes:
         layers: layers whose vectors are projected. If None, all layers.
-        k: number of tokens with the largest probability that are listed for a vector.
-        centred: subtract the mean logits over the tower's texts first, so that the words of a vector are those that it
-            has more of than other vectors. Without this, as published, frequent words come first for every vector.
+        k: how many of the most probable tokens are the words that a vector decodes to.
+        centred: subtract the mean logits over the tower's texts first, so that a vector decodes to words that are more
+            probable for it than for other vectors. Without this, as published, frequent words come first for every
+            vector.
         queries: the largest number of queries that are projected, each with its first relevant passage, drawn at random
             if there are more.
         seed: seed of the sample and of the shuffled pairs.

@@ -12,7 +12,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def vocabulary_tables(result: VocabularyResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return every share by layer, and the correlations with the change of retrieval."""
+    """Return a table of every share by layer, and one of the correlations with the change of retrieval."""
     tables = {"vocabulary": _shares(result, subject)}
     if result.associated:
         frame = pd.DataFrame(associated_rows(result), columns=["pairs", "rank correlation", "p", "texts"])

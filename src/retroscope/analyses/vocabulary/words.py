@@ -17,7 +17,7 @@ SAYS = {
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the statements about the last layer's words, their overlap in relevant pairs, and its correlations."""
+    """Return the statements about the words decoded at the last layer, their overlap, and its correlations."""
     return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 
@@ -38,7 +38,7 @@ def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
 
 
 def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
-    """State whether vectors of a query and its passage share more words than those of shuffled pairs."""
+    """State whether the vectors of a query and its relevant passage share more words than those of shuffled pairs."""
     side = AFTER if AFTER in result.beyond else MODEL
     difference = result.beyond[side]
     row = rows(difference, layer=result.last).iloc[0]
@@ -71,7 +71,7 @@ def _associated(result: VocabularyResult) -> Iterator[Statement]:
     """State whether the change of overlap correlates with that of retrieval more than it does for shuffled pairs."""
     if not result.associated:
         return
-    correlations = {one.pairs: one for one in result.associated}
+    correlations = {correlation.pairs: correlation for correlation in result.associated}
     real, control, difference = (correlations[name] for name in (OVERLAP, SHUFFLED, DIFFERENCE))
     apart = difference.low > 0 or difference.high < 0
     significant = real.p < 1 - _level(result) and apart
@@ -98,10 +98,10 @@ def associated_rows(result: VocabularyResult) -> list[list[str]]:
     """Return the rows of the table of correlations with the change of retrieval, as text."""
     return [
         [
-            one.pairs,
-            _rho(one),
-            p_number(one.p),
-            f"{one.n:,}",
+            correlation.pairs,
+            _rho(correlation),
+            p_number(correlation.p),
+            f"{correlation.n:,}",
         ]
-        for one in result.associated
+        for correlation in result.associated
     ]

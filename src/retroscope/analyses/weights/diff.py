@@ -37,12 +37,12 @@ def diff(
     Args:
         before: the backbone: a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
         after: the model fine-tuned from it.
-        base: base of an adapter, if another one than the adapter names is to be used.
+        base: base model of the adapter `after`, instead of the one that the adapter names.
         settings: how weights are compared.
         progress: called with (tensors done, tensors in all), or True, False, None: see `display.shown`.
 
     Raises:
-        EncoderError: for two architectures, or a checkpoint that lacks tensors.
+        EncoderError: if the checkpoints have different architectures, or one of them lacks tensors.
     """
     weight_settings = settings or WeightSettings()
     sources = path_or_name(before), path_or_name(after)
@@ -63,7 +63,7 @@ def diff_title(drift: WeightDrift) -> str:
 
 
 def diff_section(drift: WeightDrift) -> Section:
-    """Return the section of the report that compares two checkpoints."""
+    """Return the section on the weights in the report that compares two checkpoints."""
     return replace(weight_section(WeightResult({BOTH: drift})), printed=("weights",))
 
 
@@ -110,7 +110,7 @@ def write_diff(drift: WeightDrift, folder: Path) -> Path:
     """Write report.html, diff.json, tables/ and figures/ into `folder` and return the path of the page.
 
     Raises:
-        SettingsError: if this would replace files that no comparison of weights wrote.
+        SettingsError: if `folder` holds the report of something else than a comparison of weights.
     """
     refuse_other_reports(folder)
     section, document = diff_section(drift), diff_document(drift)

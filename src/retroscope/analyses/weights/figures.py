@@ -12,10 +12,10 @@ COLUMN_WIDTH = 62  # five columns fit a phone
 
 
 def weight_figures(drift: WeightDrift, tower: str = "") -> list[Figure]:
-    """Draw the heat map of changes by layer and part, empty if no tensor was compared.
+    """Return a heat map of the weight changes by layer and part, or no figure if no tensor was compared.
 
     Args:
-        drift: drift of one set of weights.
+        drift: change of the weights of one tower, or of both if they share their weights.
         tower: name of the tower, if the towers do not share their weights.
     """
     return [] if drift.groups.empty else [_heat_map(drift, tower)]

@@ -41,7 +41,7 @@ def plan(context: Context, settings: WeightSettings) -> Planned:
 
 
 def measure(context: Context, settings: WeightSettings, planned: Planned) -> Measurement:
-    """Return the frame "tensors": a row for each tensor of every tower."""
+    """Return the frame "tensors" with the change of each tensor of every tower."""
     stages = context.stages("weights")
     towers = {
         name: _compared(*pair, settings, stages)
@@ -58,7 +58,10 @@ def measure(context: Context, settings: WeightSettings, planned: Planned) -> Mea
 
 
 def _towers(before: Retriever, after: Retriever) -> dict[str, tuple[Encoder, Encoder]]:
-    """Pair the encoders of both models by tower. Towers with shared weights count as one."""
+    """Pair the encoders of both models by tower.
+
+    If the towers share their weights in both models, there is one pair.
+    """
     shared = all(model.query.backbone is model.passage.backbone for model in (before, after))
     towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}
     return {name: (before.tower(tower), after.tower(tower)) for name, tower in towers.items()}

@@ -18,7 +18,10 @@ NAMES = ["tower", "before_name", "after_name"]
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult | None:
-    """Return the tensors of every tower. Nothing is tested, because weights are no sample."""
+    """Return the changes of all tensors by tower.
+
+    They are not tested, because weights are no sample of a population.
+    """
     if not measurements:
         return None
     (measurement,) = measurements

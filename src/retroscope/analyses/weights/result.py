@@ -13,7 +13,8 @@ class WeightResult:
     """The compared weights of both models, by tower.
 
     Attributes:
-        by_tower: "query and passage", or the name of each tower if they do not share their weights -> its tensors.
+        by_tower: "query and passage" if both towers share their weights, else "query" or "passage" -> the change of its
+            tensors.
     """
 
     by_tower: Mapping[str, WeightDrift]

@@ -8,11 +8,11 @@ from retroscope.ranges import OneOrMore, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSettings:
-    """Settings of the comparison of weights: whether, and how, the spectra of weight changes are computed.
+    """Settings of the comparison of weights: whether, and how, singular values of weight changes are computed.
 
     Attributes:
-        spectra: measure ranks and directions of every changed matrix, which is the slow part.
-        directions: number of the first directions of a change in which amplification and alignment are measured.
+        spectra: measure the rank and the singular directions of the change of every matrix, which is slow.
+        directions: amplification and alignment are measured in this many of the first singular directions of a change.
     """
 
     spectra: bool = True

@@ -49,14 +49,17 @@ def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
         np.isinf(drift.tensors["change"].astype(float)) | _without_number(drift), "name"
     ].tolist()
     if broken:
-        have = f"{count(len(broken), 'tensor')} {'has' if len(broken) == 1 else 'have'}"
-        text = f"NO NUMBERS: {have} values that are not finite, e.g. {broken[0]}, so no change is reported."
+        verb = "contains" if len(broken) == 1 else "contain"
+        text = (
+            f"{count(len(broken), 'tensor')} (e.g. {broken[0]}) {verb} values that are not finite, so no change is "
+            "reported."
+        )
         return (*_not_compared(drift), Statement(TOPIC, State.FAILED, text, (), code="not_finite"))
     return tuple(s for rule in rules for s in rule(drift))
 
 
 def _without_number(drift: WeightDrift) -> "pd.Series[bool]":
-    """Mark the compared tensors whose change has no finite size."""
+    """Return, for each tensor, whether it was compared but its change is not a finite number."""
     return drift.tensors["status"].isin(COMPARED) & drift.tensors["change"].isna()
 
 
@@ -104,8 +107,8 @@ def _where(drift: WeightDrift) -> Iterable[Statement]:
         where = "" if of == 1 else f" (layer {top['layer']}; {len(rows)} of {of} layers changed)"
         parts.append(f"{PART_NAMES[str(part)]} {percent(top['relative'])}{where}")
     text = (
-        "Norm of the weight change, divided by the norm of the weights before, for each changed part and its most "
-        f"changed layer: {'; '.join(parts)}."
+        "Norm of the weight change, divided by the norm of the weights before, for each changed part at the layer "
+        f"where it changed most: {'; '.join(parts)}."
     )
     still = [PART_NAMES[p] for p in dict.fromkeys(drift.groups["part"]) if p not in set(changed["part"])]
     if still:
@@ -132,7 +135,7 @@ def _depth(drift: WeightDrift) -> Iterable[Statement]:
 
 
 def _by_layer(drift: WeightDrift) -> pd.DataFrame:
-    """Return a row for each block: the norms and the change of all of its parts together."""
+    """Return a row for each block: the norm of its weights, the norm of their change, and the ratio of both."""
     inside = drift.groups[(drift.groups["layer"] > 0) & ~drift.groups["part"].isin(["final_norm", "other"])]
     squares = inside.assign(norm=inside["norm"] ** 2, change=inside["change"] ** 2)
     summed = squares.groupby("layer")[["norm", "change", "parameters"]].sum().reset_index()
@@ -147,7 +150,7 @@ def _spectral(drift: WeightDrift) -> pd.DataFrame:
 
 
 def _shape(drift: WeightDrift) -> Iterable[Statement]:
-    """State in how many directions the change of a matrix lies, by its effective and stable rank."""
+    """State in how many directions the change of a matrix lies, by its effective rank and its stable rank."""
     rows = _spectral(drift)
     if rows.empty:
         return
@@ -162,7 +165,7 @@ def _shape(drift: WeightDrift) -> Iterable[Statement]:
 
 
 def _direction(drift: WeightDrift) -> Iterable[Statement]:
-    """State whether the change lies in directions that were already large in the matrices before."""
+    """State whether the change of a matrix lies in directions in which the matrix was already large before."""
     rows = _spectral(drift)
     if rows.empty or "amplification_random" not in rows:  # a study of before they were measured in the same directions
         return
@@ -175,9 +178,9 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
         "squared norm of the change (median over the matrices). In these directions, the norm of the original "
         f"matrix is {alignment.median():.2f} times its norm in random directions (median over the matrices; range "
         f"{alignment.min():.2f} to {alignment.max():.2f}; 1 would mean no relation). In these directions, the norm of "
-        f"the change is {rows['amplification'].median():.2f} times the norm of the original matrix (amplification); "
-        f"it is {rows['amplification_random'].median():.2f} times the norm of the original matrix in random directions "
-        "(medians over the matrices)."
+        f"the change is {rows['amplification'].median():.2f} times the norm that the original matrix has there "
+        f"(amplification), and {rows['amplification_random'].median():.2f} times the norm that it has in random "
+        "directions (medians over the matrices)."
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
         text += (
@@ -188,15 +191,15 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
 
 
 def _intruders(drift: WeightDrift) -> Iterable[Statement]:
-    """State how many large directions of the matrices after resemble none before (intruder dimensions)."""
+    """State how many of the largest singular vectors after fine-tuning resemble none before (intruder dimensions)."""
     rows = drift.tensors.dropna(subset=["examined"]) if "examined" in drift.tensors else drift.tensors.iloc[:0]
     if rows.empty:
         return
-    examined, found, random = (int(rows[name].sum()) for name in ("examined", "intruders", "intruders_random"))
+    examined, new, random = (int(rows[name].sum()) for name in ("examined", "intruders", "intruders_random"))
     several = count(int((rows["intruders"] > 0).sum()), "matrix")
     text = (
-        f"Intruder dimensions: {found:,} of the {examined:,} largest singular vectors after fine-tuning "
-        f"({percent(found / examined)}, in {several}) are new. A new vector has a cosine below "
+        f"Intruder dimensions: {new:,} of the {examined:,} largest singular vectors after fine-tuning "
+        f"({percent(new / examined)}, in {several}) are new. A new vector has a cosine below "
         f"{rows['below'].max():.1f} with every singular vector before fine-tuning. Random changes of equal size would "
         f"give {random:,} new vectors ({percent(random / examined)}). At most {int(rows['examined'].max())} vectors "
         "of each matrix are examined."

@@ -21,10 +21,10 @@ DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
 
 
 def embedded(frame: pd.DataFrame) -> Any:
-    """Return the rounded rows as data embedded in the chart, which avoids altair's limit of rows.
+    """Return the rows, rounded, as data for a chart. In this form, altair does not limit their number.
 
-    They stay one JSON text until the figure is written (`figure.with_rows`), because altair copies a chart whenever it
-    is put into another one, and a text needs no copy.
+    The rows stay one JSON text until the figure is written (`figure.with_rows`): altair copies a chart whenever it is
+    put into another one, and a text need not be copied.
     """
     return alt.InlineData(values=frame.round(DIGITS).to_json(orient="records"))
 
@@ -37,7 +37,7 @@ def layer_axis(names: Sequence[str] = ()) -> Any:
 
 
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
-    """Draw one panel: a band (`low` to `high`), a line and points per series. Controls are thinner and behind.
+    """Draw one panel: a band (`low` to `high`), a line and points for each series. Controls are thin, behind the rest.
 
     `frame` has the columns series, value, low, high, `at` (the column of `x`), and `line`, which separates the lines of
     one series.
@@ -48,19 +48,19 @@ def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
     tips = tooltips("line", at)
 
     def lines(width: float, size: int, *, controls: bool) -> list[Any]:
-        kept = _is_control(controls=controls)
+        condition = _is_control(controls=controls)
         line = base.mark_line(strokeWidth=width).encode(y=y, color=channels["color"], strokeDash=channels["strokeDash"])
         points = base.mark_point(filled=True, size=size, opacity=1).encode(
             y=y, color=channels["color"], shape=channels["shape"], tooltip=tips
         )
-        without_chance = f"({kept}) && datum.series !== {json.dumps(CHANCE)}"
-        return [line.transform_filter(kept), points.transform_filter(without_chance)]
+        without_chance = f"({condition}) && datum.series !== {json.dumps(CHANCE)}"
+        return [line.transform_filter(condition), points.transform_filter(without_chance)]
 
     return alt.layer(*lines(1.1, 20, controls=True), band, *lines(2, 40, controls=False), **PANEL)
 
 
 def _is_control(*, controls: bool) -> str:
-    """Return the Vega condition that a row's series is a control (or is not)."""
+    """Return the Vega expression that selects the rows of controls or, with `controls=False`, all other rows."""
     return f"indexof({json.dumps(list(CONTROL_SERIES))}, datum.series) {'>=' if controls else '<'} 0"
 
 
@@ -104,13 +104,13 @@ class Selector:
 
 
 def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, size: bool = True) -> Any:
-    """Return a panel that shows the rows of one selected choice.
+    """Return a panel with selectors, which shows the rows that the reader selects.
 
     Args:
         panel: chart without data.
         frame: rows of the panel, for all choices.
-        choices: selectors of columns of the rows.
-        size: let the panel take the width of its place.
+        choices: the selectors. One that offers a single label is left out.
+        size: let the panel take the full available width.
     """
     offered = [(choice, list(dict.fromkeys(frame[choice.column].tolist()))) for choice in choices]
     controls = [_choice(choice, options) for choice, options in offered if len(options) > 1]
@@ -121,19 +121,22 @@ def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, si
 
 
 def _controlled(panel: Any, controls: Sequence[tuple[Any, str]], **properties: Any) -> Any:
-    """Return a panel whose rows are filtered by parameters; in one step, since altair copies the chart at each."""
+    """Return a panel whose rows are filtered by what the reader selects.
+
+    Rows, filters and size are set in one step, because altair copies the chart at each step.
+    """
     if controls:
         earlier = [] if isinstance(panel.transform, alt.utils.schemapi.UndefinedType) else panel.transform
         filters = [alt.FilterTransform(filter=condition) for _, condition in controls]
-        properties |= {"params": [one.param for one, _ in controls], "transform": [*earlier, *filters]}
+        properties |= {"params": [parameter.param for parameter, _ in controls], "transform": [*earlier, *filters]}
     return panel.properties(**properties)
 
 
 def _choice(choice: Selector, options: Sequence[Any]) -> tuple[Any, str]:
-    """Return a parameter with a selector of these options, and the condition of the rows that are shown."""
+    """Return a Vega parameter that a selector sets, and the condition by which it filters the rows."""
     known = dict(choice.names)
     bind = alt.binding_select(
-        options=list(options), labels=[known.get(one, str(one)) for one in options], name=f"{choice.label} "
+        options=list(options), labels=[known.get(option, str(option)) for option in options], name=f"{choice.label} "
     )
     default = choice.default if choice.default in options else options[0]
     parameter = alt.param(name=f"chosen_{choice.column}", value=default, bind=bind)
@@ -141,7 +144,7 @@ def _choice(choice: Selector, options: Sequence[Any]) -> tuple[Any, str]:
 
 
 def _switch() -> tuple[Any, str]:
-    """Return a parameter with a checkbox that hides controls, and the condition of the rows that are shown."""
+    """Return a Vega parameter that a checkbox sets to hide controls, and the condition by which it filters the rows."""
     shown = alt.param(name="with_controls", value=True, bind=alt.binding_checkbox(name="controls "))
     series = json.dumps(list(CONTROL_SERIES))
     return shown, f"with_controls || indexof({series}, datum.series) < 0"

@@ -1,4 +1,4 @@
-"""Render figures from one specification, for the page and for a paper (PDF, SVG)."""
+"""Render figures as SVG and PDF from the Vega-Lite specification that the page shows, too."""
 
 import io
 import json
@@ -20,16 +20,16 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
 def svg(spec: dict[str, Any]) -> str:
-    """Render a specification as SVG, always with the same bytes."""
+    """Render a Vega-Lite specification as SVG. The same specification always gives the same bytes."""
     drawn = str(vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=VEGA_LITE, allowed_base_urls=[]))
     gradients = dict.fromkeys(GRADIENT.findall(drawn))  # numbered on from the figure drawn before
     numbers = {name: f"gradient_{i}" for i, name in enumerate(gradients)}
-    drawn = GRADIENT.sub(lambda found: numbers[found[0]], drawn)
+    drawn = GRADIENT.sub(lambda match: numbers[match[0]], drawn)
     return drawn.replace('<g class="mark-rect ', '<g shape-rendering="crispEdges" class="mark-rect ')
 
 
 def pdf(drawn: str) -> bytes:
-    """Convert an SVG to PDF, always with the same bytes."""
+    """Convert an SVG to PDF. The same SVG always gives the same bytes."""
     ordered = io.BytesIO()
     with pikepdf.open(io.BytesIO(vl_convert.svg_to_pdf(drawn))) as document:
         document.save(ordered, deterministic_id=True)
@@ -37,10 +37,10 @@ def pdf(drawn: str) -> bytes:
 
 
 def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
-    """Write every figure that has files as SVG, PDF and Vega-Lite JSON. The folder is replaced completely."""
+    """Write every figure with `in_files` as SVG, PDF and Vega-Lite JSON. The folder is replaced as a whole."""
     names: list[str] = []
     with whole_folder(folder) as new:
-        for figure in (one for one in figures if one.in_files):
+        for figure in (each for each in figures if each.in_files):
             spec = figure.paper_specification
             drawn = svg(spec | {"background": "white"})
             contents = {

@@ -12,13 +12,13 @@ class Figure:
     """One chart with its texts.
 
     Attributes:
-        name: name of its files.
+        name: name of its files, without the extension.
         title: heading.
         caption: how to read it.
         alt: description for readers who cannot see it.
         chart: the altair chart of the page, not yet styled. It may offer choices.
-        paper: if the chart of the page offers choices: the chart for the files and for readers without JavaScript, with
-            all choices side by side. None if it is the same as `chart`.
+        paper: the chart for files and for readers without JavaScript. If `chart` offers choices, it shows them side by
+            side. None if it is the same as `chart`.
         on_page: whether the page shows it.
         in_files: whether it is written as a file.
     """
@@ -61,6 +61,6 @@ WITHOUT_NORM = "without the final norm"
 
 
 def without_final_norm(figure: Figure) -> Figure:
-    """Return the figure with a new name and a title that says that layers are without the final norm."""
-    caption = f"Layers below the last are shown {WITHOUT_NORM}, as the model itself computes them. {figure.caption}"
+    """Return the figure under a new name, with a title and caption that say that layers are without the final norm."""
+    caption = f"Every layer except the last is shown as the model computes it, {WITHOUT_NORM}. {figure.caption}"
     return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT_NORM}", caption=caption)

@@ -24,14 +24,14 @@ OUTCOMES = {  # a gain has the colour of "after", a loss that of "before"
 
 
 def outcome_of(row: "pd.Series[Any]", level: float) -> str:
-    """Return the outcome of one effect's tests, as a name in `OUTCOMES`."""
+    """Return the outcome of one effect's tests, a name in `OUTCOMES`, e.g. "gain"."""
     if row["p_corrected"] < level:
         return GAIN if row["effect"] > 0 else LOSS
     return EQUAL if is_equivalent(row) else NEITHER
 
 
 def no_change_words(difference: Difference) -> str:
-    """Explain, for a caption, the outcomes that are neither a gain nor a loss."""
+    """Return the words of a caption that explain the outcomes "equivalent" and "not significant"."""
     if math.isnan(margin(difference)):
         return "Not significant: the difference is not significant; equivalence was not tested."
     return (

@@ -1,7 +1,7 @@
 """Colours, dashes and shapes of series, with the same meaning in all figures and on the page.
 
 Blue and vermilion of Okabe and Ito's palette stay apart under every common colour blindness. Dash and shape keep the
-series apart in grey print. Controls are grey: they are the ruler.
+series apart in grey print. Controls are grey.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 @dataclass(frozen=True)
 class Look:
-    """Style of one series: colour, dash pattern, point shape."""
+    """The style of one series: colour, dash pattern, point shape."""
 
     colour: str
     dash: tuple[int, ...]
@@ -65,7 +65,7 @@ STYLE: dict[str, Any] = {
 
 
 def series_channels(names: list[str]) -> dict[str, Any]:
-    """Return the encodings of the column `series` as colour, dash and shape, with one legend."""
+    """Return the altair encodings that show the column `series` by colour, dash and shape, with one legend."""
     known = LOOKS | NEURON_LOOKS
     used = sum(look.colour in OTHER_COLOURS for name, look in LOOKS.items() if name in names)
     known |= {name: _other(used + i) for i, name in enumerate(name for name in names if name not in known)}

@@ -21,7 +21,7 @@ async function unpack(name) {
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }
 
-/** Tell readers of the screen, too, what happened. @param {string} message */
+/** Announce a message to screen readers. @param {string} message */
 function say(message) {
   element("said").textContent = message;
 }
@@ -51,13 +51,13 @@ async function draw(place) {
   }
 }
 
-/** Copy a text and say so; where the browser does not allow it, say that. @param {string} text @param {string} what */
+/** Copy a text, and announce whether the browser allowed it. @param {string} text @param {string} what */
 async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);
     say(`${what} copied`);
   } catch {
-    say(`this browser does not let the page copy; select the text instead`);
+    say(`this browser does not allow the page to copy; select the text and copy it yourself`);
   }
 }
 
@@ -85,7 +85,7 @@ function press(event) {
   if (saveFigure) save(saveFigure, as === "svg" ? "svg" : "png");
 }
 
-/** Open all that hides the element that the address names, and show it. */
+/** Unfold everything that hides the element that the address names, and scroll to it. */
 function follow() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let one = target?.parentElement; one; one = one.parentElement) if (one instanceof HTMLDetailsElement) one.open = true;
@@ -93,7 +93,7 @@ function follow() {
   target?.scrollIntoView();
 }
 
-/** Mark in the contents the section that is read. */
+/** Mark in the table of contents the section that is on the screen. */
 function markContents() {
   const links = [...document.querySelectorAll(".contents a")];
   const sections = links.map((link) => document.getElementById((link.getAttribute("href") || "#").slice(1)));

@@ -182,7 +182,7 @@ function marked(text, words) {
   return [...nodes, document.createTextNode(text.slice(end))];
 }
 
-/** Make the table of a query's rank by layer; none where it is not stored. @param {Row} row */
+/** Make the table of the rank of a query's first relevant passage by layer; none if the ranks are not stored. @param {Row} row */
 function makeRanks(row) {
   const q = current();
   const layers = layersOf.find((one) => one.collection === q.collection);
@@ -197,7 +197,7 @@ function makeRanks(row) {
   ])])];
 }
 
-/** Make the table of what a query's vector, and its passage's, say in words; none where it is not stored. @param {Row} row */
+/** Make the table of the words that the vectors of a query and of its passage decode to; none if they are not stored. @param {Row} row */
 function makeSays(row) {
   const says = saysOf.find((one) => one.collection === current().collection);
   const place = says ? says.ids.indexOf(row.id) : -1;
@@ -236,11 +236,11 @@ function drawChosen() {
 function changeCollection() {
   const q = current();
   rows = makeRows(q);
-  const sample = q.listed < rows.length ? `Rankings are stored for a sample of ${q.listed} queries: half of them changed most, half were drawn. ` : "";
+  const sample = q.listed < rows.length ? `Rankings are stored for a sample of ${q.listed} queries: half of them are those that changed most, half were drawn at random. ` : "";
   element("queries-caption").textContent = `Queries of ${q.collection}; open one for its rankings`;
   element("queries-measure").textContent = `change of ${q.measure}`;
-  element("queries-note").textContent = `Rank: of the first relevant passage among the first ${q.depth}. ${sample}` +
-    `Passages are cut after ${q.cut} characters. Curves of chosen queries are for exploring: bands are normal 95 % intervals, nothing is tested.`;
+  element("queries-note").textContent = `Rank: the rank of the first relevant passage, if it is among the first ${q.depth} passages. ${sample}` +
+    `Passages are cut after ${q.cut} characters. Curves of chosen queries are for exploration: bands are 95 % intervals by the normal approximation, and nothing is tested.`;
   shown = STEP;
   refresh();
 }
