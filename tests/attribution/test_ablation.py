@@ -229,7 +229,7 @@ def test_means_of_another_encoder_and_of_no_text_are_errors(bert: Encoder) -> No
     with (
         pytest.raises(
             SettingsError,
-            match=r"shapes \(\(2, 23\), \(2, 16\)\) .* 2 layers of 24 hidden and 16 out",
+            match=r"shapes \(2, 23\) and \(2, 16\), .* 2 layers of 24 hidden and 16 out",
         ),
         ablated(bert, NONE, other),
     ):
