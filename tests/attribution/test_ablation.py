@@ -208,12 +208,12 @@ def test_what_the_encoder_does_not_have_is_an_error(bert: Encoder) -> None:
     cases: Iterator[tuple[NeuronSet, str]] = iter(
         [
             (NeuronSet({"output": {3: (0,)}}), r"no neurons in layer 3(?s:.)*give a layer from 1 to 2"),
-            (NeuronSet({"output": {1: (16,)}}), r"'output' of layer 1 has neurons 0 to 15, but neuron 16 was given"),
+            (NeuronSet({"output": {1: (16,)}}), r"'output' of layer 1 has neurons 0 to 15, so there is no neuron 16"),
             (
                 NeuronSet({"intermediate": {2: (3, 24)}}),
-                r"'intermediate' of layer 2 has neurons 0 to 23, but neuron 24",
+                r"'intermediate' of layer 2 has neurons 0 to 23, so there is no neuron 24",
             ),
-            (NeuronSet({"output": {1: (-1,)}}), r"neuron -1 was given(?s:.)*attribution of this encoder"),
+            (NeuronSet({"output": {1: (-1,)}}), r"no neuron -1(?s:.)*attribution of this encoder"),
             (NeuronSet({"outputs": {1: (1,)}}), r"unknown part 'outputs'(?s:.)*did you mean 'output'"),
         ]
     )
@@ -229,7 +229,7 @@ def test_means_of_another_encoder_and_of_no_text_are_errors(bert: Encoder) -> No
     with (
         pytest.raises(
             SettingsError,
-            match=r"shapes \(\(2, 23\), \(2, 16\)\) .* 2 layers of 24 hidden and 16 out",
+            match=r"shapes \(2, 23\) and \(2, 16\), .* 2 layers of 24 hidden and 16 out",
         ),
         ablated(bert, NONE, other),
     ):

@@ -112,7 +112,8 @@ def test_a_damaged_state_is_made_again(bert: Encoder, tmp_path: Path, caplog: py
         caplog.clear()
         assert_same_bits(result, attribute_neurons(plan, tmp_path))
         assert (
-            f"{state}: this file is damaged: its content does not match its checksum; it is made again" in caplog.text
+            f"{state}: this file is damaged: its content does not match its checksum; it is computed again"
+            in caplog.text
         )
         assert state.read_bytes() == whole
 
@@ -309,7 +310,7 @@ def test_a_norm_behind_a_layer_norm_is_noise_and_is_said_to_be(bert: Encoder) ->
     attribution = attribute_neurons(plan_attribution(cls, text_examples(SENTENCES, SENTENCES), settings))
     assert attribution.noise == attribution.examples == len(SENTENCES)
     assert any(w.startswith("noise") for w in attribution.warnings)
-    assert any("hardly differs between texts" in w for w in attribution.warnings)
+    assert any("nearly the same for all texts" in w for w in attribution.warnings)
     assert not attribution.neurons["intermediate"]["count"].any()
     assert np.isnan(attribution.scores.values.sel(statistic=active(0.1))).all()
     assert np.isnan(attribution.neurons["intermediate"]["share"]).all()

@@ -119,7 +119,9 @@ def test_what_cannot_be_paired() -> None:
         replace(QUICK, texts=10)
     with pytest.raises(SettingsError, match=f"texts is {N}"):
         replace(QUICK, texts=N, neighbours=N)
-    with pytest.raises(AnalysisError, match=f"{N} distinct texts of a tower are too few for intervals with {N} neigh"):
+    with pytest.raises(
+        AnalysisError, match=f"{N} distinct queries or passages are too few for intervals with {N} neigh"
+    ):
         representation_drift(one, one, settings=replace(QUICK, texts=10 * N, neighbours=N))
 
 

@@ -132,5 +132,5 @@ def test_the_rule_needs_the_whole_interval() -> None:
 
 def test_too_few_passages_are_refused() -> None:
     few = source(np.random.default_rng(0), n=39)
-    with pytest.raises(AnalysisError, match=r"at least 20 passages, but these samples have 19"):
+    with pytest.raises(AnalysisError, match=r"at least 20 passages, but a sample has only 19"):
         numbers(few, few)

@@ -67,7 +67,7 @@ def test_what_is_done_again_is_told(tmp_path: Path) -> None:
     LOCAL.run(job(tmp_path))
     (tmp_path / "files/2").write_text("3")
     Engine(told=told.append).run(job(tmp_path))
-    assert told == ["1 shards were damaged: they were computed again"]
+    assert told == ["1 shard was damaged, so it was computed again"]
     assert (tmp_path / "files/2").read_text() == "2"
 
 
@@ -88,9 +88,10 @@ def test_engines_are_named_as_they_are_typed() -> None:
         (
             "local:here",
             None,
-            "'local' runs in this process and takes no address and no number of workers\n  fix: leave out the address",
+            "'local' runs in this process, so it takes no cluster address and no number of workers"
+            "\n  fix: leave out the address",
         ),
-        ("local", 2, "'local' runs in this process and takes no address and no number of workers"),
+        ("local", 2, "'local' runs in this process, so it takes no cluster address and no number of workers"),
         ("ray", 0, "workers is 0, which is too few\n  fix: give at least 1"),
     ],
 )

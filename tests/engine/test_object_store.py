@@ -130,7 +130,7 @@ def test_a_stopped_run_goes_on_and_mends_what_was_damaged(server: None, encoder:
     Storage(url).write("vectors/c/1/0/0", b"damaged")
     extract(plan, IDS, TEXTS, url, engine=Engine(told=told.append))
     extract(plan, IDS, TEXTS, tmp_path / "v")
-    assert told == ["1 shards were damaged: they were computed again"]
+    assert told == ["1 shard was damaged, so it was computed again"]
     assert objects(url) == files(tmp_path / "v")
 
 

@@ -31,7 +31,7 @@ from toys import TEXTS, save_toy
 
 CORPUS = [f"{one} {other}" for one in TEXTS for other in ("moon", "river", "book")][:20] + list(TEXTS[:3])
 IDS = [str(i) for i in range(len(CORPUS))]
-NOTE = "it is made again"
+NOTE = "it is computed again"
 
 
 @pytest.fixture(scope="module")

@@ -241,6 +241,6 @@ def test_a_damaged_cell_of_a_training_ablation_is_not_complete(
             assert (complete, stored) == (False, None)
             continue
         assert stored is None, done
-        assert "it is made again" in caplog.text
+        assert "it is computed again" in caplog.text
         (place / DONE).write_bytes(before[DONE])
     assert stored_scores(place, "k", tests) is not None

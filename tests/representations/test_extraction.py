@@ -305,7 +305,7 @@ def test_a_damaged_window_is_computed_again(encoder: Encoder, small_windows: Non
     told: list[str] = []
     extract(plan, ids, texts, tmp_path / "v", engine=Engine(told=told.append))
     assert files(tmp_path / "v") == files(tmp_path / "whole")
-    assert told == ([] if damage == "without a record" else ["1 shards were damaged: they were computed again"])
+    assert told == ([] if damage == "without a record" else ["1 shard was damaged, so it was computed again"])
 
 
 def test_a_window_of_other_equipment_is_computed_again(
@@ -318,7 +318,9 @@ def test_a_window_of_other_equipment_is_computed_again(
         with pytest.raises(Stopped):
             extract(plan, IDS, CORPUS, tmp_path / "v", lambda done, total: done and next(crash))
     extract(plan, IDS, CORPUS, tmp_path / "v", engine=Engine(told=told.append))
-    assert told == ["2 shards were made on another kind of device, or with other libraries: they were computed again"]
+    assert told == [
+        "2 shards were made on another kind of device, or with other libraries, so they were computed again"
+    ]
 
 
 def test_leftovers_of_a_killed_run_are_removed(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
@@ -337,16 +339,20 @@ def test_texts_must_be_those_of_the_plan(encoder: Encoder, small_windows: None, 
     plan = planned(encoder)
     with pytest.raises(RepresentationError, match=r"the texts differ from those .*: 3 ids for 34 texts"):
         extract(plan, IDS[:3], CORPUS, tmp_path / "v")
-    with pytest.raises(RepresentationError, match=r"20 instead of 34 texts\n  fix: give `plan_extraction` and"):
+    with pytest.raises(
+        RepresentationError, match=r"20 instead of 34 texts\n  fix: pass the same texts to `plan_extraction` and"
+    ):
         extract(plan, IDS, CORPUS[:20], tmp_path / "short")
     with pytest.raises(RepresentationError, match=r"plan_extraction`: more than 34 texts"):
         extract(plan, IDS, [*CORPUS, *CORPUS], tmp_path / "long")
-    with pytest.raises(RepresentationError, match=r"plan_extraction`: lengths differ between texts 8 and 16"):
+    with pytest.raises(
+        RepresentationError, match=r"plan_extraction`: a text at a position from 8 to 15 has another length"
+    ):
         extract(plan, IDS, [*CORPUS[:9], "red red red red red red red red", *CORPUS[10:]], tmp_path / "other")
     exhausted = iter(CORPUS)
     assert len(list(exhausted)) == len(CORPUS)
     with pytest.raises(
-        RepresentationError, match=r"plan_extraction`: 0 instead of 34 texts(.|\n)*a stream that starts anew each time"
+        RepresentationError, match=r"plan_extraction`: 0 instead of 34 texts(.|\n)*an iterable that can be read again"
     ):
         extract(plan, IDS, exhausted, tmp_path / "none")
 

@@ -143,7 +143,7 @@ def test_a_damaged_result_of_a_stopped_run_is_measured_again(
     again = run_study(plan_study({"before": backbone, "after": retriever}, [collection], PLAIN, cache=tmp_path))
     assert again.summary()["analyses"] == whole.summary()["analyses"]
     assert (
-        f"{kept / FACTS}: this file is damaged: its content does not match its checksum; it is made again"
+        f"{kept / FACTS}: this file is damaged: its content does not match its checksum; it is computed again"
         in caplog.text
     )
     forget(plan)

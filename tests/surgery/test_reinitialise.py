@@ -82,7 +82,7 @@ def test_lifted_causality_stays_lifted(tmp_path: Path) -> None:
         ("atention", "did you mean 'attention'"),
         ("top", "unknown part 'top'"),
         ("top:3", "'top:3' names 3 blocks, but the model has 2 blocks"),
-        ("bottom:0", "give a number of blocks from 1, e.g. bottom:1"),
+        ("bottom:0", "name at least one block, e.g. bottom:1"),
     ],
 )
 def test_words_that_name_nothing(part: str, said: str, tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_a_planted_block_is_what_matters(tmp_path: Path) -> None:
         ("top:1-2", r"'top:1-2' does not fit the model, which has 2 blocks"),
         ("top:x", r"does not fit the model, which has 2 blocks"),
         ("atention", r"unknown transplant 'atention'\n  fix: did you mean 'attention'"),
-        ("interpolate:2", "has no share from 0 to 1"),
+        ("interpolate:2", "needs a share of the donor from 0 to 1"),
         ("all:1", "unknown transplant"),
     ],
 )

@@ -1,4 +1,5 @@
 """Attribution: compute each neuron's contribution to an embedding or to a retrieval score.
 
-Path integrals over every FFN neuron, their controls and their ablation.
+Neurons are attributed by path integrals, and checked by ablation. `heads` and `patching` measure attention heads and
+other components.
 """

@@ -2,12 +2,12 @@
 
 This follows Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning its top neurons. A neuron
 that is fixed at its mean carries no information about the text, but its value is usual for the rest of the network. A
-neuron can also be fixed at zero. If its value is never near zero, this changes the network more.
+neuron can also be fixed at zero. Zero changes the network more than the mean if the neuron's values are never near 0.
 
-The fixed unit depends on the part:
-- `intermediate` and `up`: the hidden unit, i.e. one coordinate of what `ffn_out` reads, after the activation and the
-  gate. Both matrices of a gated FFN make the same hidden unit, so neuron i of either is that unit.
-- `output`: one coordinate of what `ffn_out` returns, before anything is added to it.
+What is fixed depends on the FFN matrix that the neuron belongs to:
+- `intermediate` and `up`: the hidden unit, i.e. one input coordinate of the FFN's output matrix (`ffn_out`), after the
+  activation and the gate. Both matrices of a gated FFN compute the same hidden unit: neuron i of either is that unit.
+- `output`: one output coordinate of `ffn_out`, before the residual is added.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,12 +33,14 @@ FIXED = {"intermediate": HIDDEN, "up": HIDDEN, "output": OUTPUT}  # part -> what
 
 @dataclass(frozen=True, eq=False)
 class NeuronMoments:
-    """Mean and standard deviation of every neuron over the real tokens of some texts. Row k - 1 is layer k.
+    """Mean and standard deviation of every neuron over the tokens of some texts. Row k - 1 is layer k.
+
+    Padding tokens are not counted.
 
     Attributes:
-        hidden_mean, hidden_sd: moments of the units that `ffn_out` reads.
-        output_mean, output_sd: moments of the coordinates that `ffn_out` returns.
-        tokens: number of tokens that were read.
+        hidden_mean, hidden_sd: mean and standard deviation of the hidden units, which are the inputs of `ffn_out`.
+        output_mean, output_sd: mean and standard deviation of the outputs of `ffn_out`.
+        tokens: how many tokens the means are taken over.
     """
 
     hidden_mean: Float[np.ndarray, "layer hidden"]
@@ -49,12 +51,23 @@ class NeuronMoments:
 
 
 def neuron_moments(encoder: Encoder, texts: Sequence[str], tokens: int = DEFAULT_BUDGET) -> NeuronMoments:
-    """Measure every neuron over all real tokens of `texts`, one batch in memory at a time, with sums in float64."""
+    """Return the mean and standard deviation of every neuron over all tokens of `texts`, without padding.
+
+    The texts are encoded batch by batch. Sums are in float64.
+
+    Args:
+        tokens: largest number of padded tokens in a batch.
+    """
     return moments_of_rows(encoder, tokenise(encoder, texts), tokens)
 
 
 def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET) -> NeuronMoments:
-    """Measure the mean and standard deviation of every neuron over tokenised texts, batch by batch."""
+    """Return the mean and standard deviation of every neuron over the tokens of tokenised texts, without padding.
+
+    Args:
+        rows: token ids of each text.
+        tokens: largest number of padded tokens in a batch.
+    """
     if not rows:
         raise AnalysisError(
             "no text was given to compute the mean of every neuron", where=encoder.name, fix="give at least one text"
@@ -67,8 +80,8 @@ def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DE
             encoder.backbone(**model_inputs(encoder, batch))
         for path in modules:
             call = calls.only(path)
-            found = [part for values in (call.input, call.value) for part in _over_tokens(values, batch.mask)]
-            sums[path] = [a + b for a, b in zip(sums[path], found, strict=True)] if path in sums else found
+            batch_sums = [part for values in (call.input, call.value) for part in _over_tokens(values, batch.mask)]
+            sums[path] = [a + b for a, b in zip(sums[path], batch_sums, strict=True)] if path in sums else batch_sums
     total = sum(map(len, rows))
     kinds = [np.stack([sums[path][i].cpu().numpy() for path in modules]) / total for i in range(4)]
     hidden, hidden_square, output, output_square = kinds
@@ -76,7 +89,7 @@ def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DE
 
 
 def _over_tokens(values: Tensor, mask: Tensor) -> tuple[Float[Tensor, "neuron"], Float[Tensor, "neuron"]]:
-    """Sum the values and their squares over the real (not padding) tokens."""
+    """Return the sum of each neuron's values, and of their squares, over all tokens except padding."""
     real = values.reshape(-1, values.shape[-1])[mask.reshape(-1)].double()
     return real.sum(0), (real**2).sum(0)
 
@@ -90,10 +103,10 @@ def _deviation(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
 def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None) -> Iterator[None]:
     """Fix neurons at their mean, or at zero where `moments` is None, on every token while the context is open.
 
-    No weight is changed. Encoders that share this backbone are ablated with it.
+    No weight is changed. If other encoders share this backbone, their neurons are fixed, too.
 
     Raises:
-        SettingsError: if the encoder has no such part, layer or neuron.
+        SettingsError: if `neurons` names an FFN matrix, layer or neuron that the encoder does not have.
     """
     sites = {site.layer: site for site in find_sites(encoder, (OUTPUT,))}
     fixed = _checked(encoder, moments) if moments is not None else {}
@@ -112,7 +125,11 @@ def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None)
 
 
 def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "fixed"]]]:
-    """Yield the kind of module, the layer and the neurons to fix. `intermediate` and `up` count as one kind."""
+    """Yield (what is fixed, layer, indices of the neurons) for every layer with neurons to fix.
+
+    "intermediate" fixes hidden units, which the neurons of `intermediate` and `up` share. "output" fixes the outputs of
+    `ffn_out`.
+    """
     for part in neurons.neurons:
         if part not in FIXED:
             raise unknown_name("part", part, FIXED)
@@ -140,7 +157,7 @@ def _check_neurons(encoder: Encoder, site: Site, kind: str, index: Int[np.ndarra
     wrong = index[(index < 0) | (index >= size)]
     if len(wrong):
         raise SettingsError(
-            f"{kind!r} of layer {site.layer} has neurons 0 to {size - 1}, but neuron {wrong[0]} was given",
+            f"{kind!r} of layer {site.layer} has neurons 0 to {size - 1}, so there is no neuron {wrong[0]}",
             where=encoder.name,
             fix="choose the neurons from an attribution of this encoder",
         )
@@ -149,11 +166,11 @@ def _check_neurons(encoder: Encoder, site: Site, kind: str, index: Int[np.ndarra
 def _checked(encoder: Encoder, moments: NeuronMoments) -> dict[str, Float[np.ndarray, "layer neuron"]]:
     sites = find_sites(encoder, (OUTPUT,))
     output, hidden = sites[0].weight(encoder).shape
-    found = (moments.hidden_mean.shape, moments.output_mean.shape)
-    if found != ((len(sites), hidden), (len(sites), output)):
+    shapes = (moments.hidden_mean.shape, moments.output_mean.shape)
+    if shapes != ((len(sites), hidden), (len(sites), output)):
         raise SettingsError(
-            f"the means have the shapes {found} (hidden, output), but the encoder has {len(sites)} layers of {hidden} "
-            f"hidden and {output} output neurons",
+            f"the means of hidden and output neurons have the shapes {shapes[0]} and {shapes[1]}, but the encoder has "
+            f"{len(sites)} layers of {hidden} hidden and {output} output neurons",
             where=encoder.name,
             fix="compute the means of this encoder with `neuron_moments`",
         )

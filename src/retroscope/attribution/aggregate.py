@@ -1,4 +1,4 @@
-"""Sum attributions over examples, batch by batch, and keep a few statistics of each example."""
+"""Sum attributions over examples, batch by batch, and store statistics of each example, e.g. its completeness gap."""
 
 import io
 from collections.abc import Sequence
@@ -34,10 +34,12 @@ class Aggregates:
     """Sums over the attributed examples, from which means, histograms and counts are computed.
 
     Attributes:
-        settings: the settings that name thresholds and quantiles.
-        arrays: name -> sums: "PART/mean" ... [layer, neuron] for each part. `stats` [example, statistic, part, layer],
-            `value` (F of the intact network) and `noise` have one row for each example.
-        half: number of the random half that each example belongs to.
+        settings: settings of the attribution, e.g. the thresholds and quantiles of shares.
+        statistics: names of the statistics of each example at each FFN matrix, e.g. "gap" and "gini".
+        half: 0 or 1 for each example: the random half of the examples to which it belongs.
+        arrays: arrays by name. "intermediate/mean", "output/share" ... are sums over examples, [..., layer, neuron].
+            "stats" has the dimensions [example, statistic, FFN matrix, layer]. "value" (F of the intact network),
+            "noise" (F varies within rounding errors) and "lost" (a value is not finite) have one entry per example.
     """
 
     settings: AttributionSettings
@@ -54,11 +56,12 @@ class Aggregates:
 def begin(
     settings: AttributionSettings, widths: dict[str, int], layers: int, half: Int[np.ndarray, "example"]
 ) -> Aggregates:
-    """Make empty aggregates for the examples of an attribution.
+    """Return aggregates to which no example has been added yet.
 
     Args:
-        widths: the number of neurons of each part.
-        half: number of the random half that every example belongs to.
+        widths: how many neurons one layer has, by FFN matrix ("intermediate", "up", "output").
+        layers: how many layers the encoder has.
+        half: 0 or 1 for each example: the random half of the examples to which it belongs.
     """
     examples = len(half)
     statistics = (*r.STATISTICS, *(r.active(t) for t in settings.thresholds))
@@ -79,7 +82,11 @@ def begin(
 
 
 def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
-    """Return the aggregates with room for more examples. Those added before come first."""
+    """Return the same sums with more rows for single examples. The rows of the examples added so far come first.
+
+    Args:
+        half: 0 or 1 for each example, old and new: the random half to which it belongs.
+    """
     more = begin(sums.settings, {}, sums.arrays["stats"].shape[-1], half).arrays
     for name in PER_EXAMPLE:
         more[name][: len(sums.half)] = sums.arrays[name]
@@ -87,18 +94,26 @@ def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
 
 
 def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[Tensor, "example"]) -> None:
-    """Add the attributions of a batch. `level` is a bound on the rounding error of each example's F.
+    """Add the attributions of a batch to the sums.
 
-    An example whose F never changes by more than this is noise: its shares and its gap would be magnified rounding
-    errors. An example with a value that is not finite (an overflow of half precision) counts nowhere.
+    An example whose F changes by no more than `level` along the path is marked as noise. Its shares and its gap would
+    be rounding errors, so they are left out. An example with a value that is not finite (e.g. an overflow in float16)
+    is marked as lost and left out of all sums.
+
+    Args:
+        examples: indices of the batch's examples.
+        values: attributions of these examples by FFN matrix.
+        level: upper bound on the rounding error of each example's F.
     """
-    finite = torch.stack([_finite(found) for found in values.values()]).all(0)
+    finite = torch.stack([_finite(site_values) for site_values in values.values()]).all(0)
     index = np.asarray(examples)
     sums.arrays["lost"][index] = ~finite.cpu().numpy()
-    kept = finite.cpu().numpy()
-    if kept.any():
-        some = {site: only(found, torch.nonzero(finite).flatten()) for site, found in values.items()}
-        _add_finite(sums, index[kept], some, level[finite])
+    is_finite = finite.cpu().numpy()
+    if is_finite.any():
+        finite_values = {
+            site: only(site_values, torch.nonzero(finite).flatten()) for site, site_values in values.items()
+        }
+        _add_finite(sums, index[is_finite], finite_values, level[finite])
 
 
 def _finite(values: SiteValues) -> Bool[Tensor, "example"]:
@@ -112,17 +127,22 @@ def _add_finite(sums: Aggregates, index: Int[np.ndarray, "example"], values: Val
     sums.arrays["value"][index] = next(iter(values.values())).end.double().cpu().numpy()
     sums.arrays["noise"][index] = noise.cpu().numpy()
     gap = gaps(sums.settings.method, values)
-    for site, found in values.items():
+    for site, site_values in values.items():
         _set(sums, r.GAP, site, index, torch.where(noise, torch.nan, gap[site]))
-        share = found.magnitude / torch.where(noise, torch.nan, largest)[:, None]
-        _add_neurons(sums, site, found, share, index)
-        _add_statistics(sums, site, found, share, index)
+        share = site_values.magnitude / torch.where(noise, torch.nan, largest)[:, None]
+        _add_neurons(sums, site, site_values, share, index)
+        _add_statistics(sums, site, site_values, share, index)
 
 
 def _add_neurons(
     sums: Aggregates, site: Site, values: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """Add one FFN matrix's attributions to the sums over examples."""
+    """Add the attributions of one FFN matrix's neurons to the sums over examples.
+
+    Args:
+        share: each neuron's magnitude over the largest magnitude of the example, NaN for noise.
+        index: indices of these examples.
+    """
     row, half = site.block, torch.from_numpy(sums.half[index]).to(share.device)
     known = torch.nan_to_num(share.double(), nan=0.0)
     signed = values.signed.double()
@@ -154,7 +174,7 @@ def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "example
 def _add_statistics(
     sums: Aggregates, site: Site, site_values: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """Store one FFN matrix's statistics of each example."""
+    """Store the statistics of each example at one FFN matrix, e.g. the change of F and the Gini index."""
     unknown = share[:, 0].isnan()
     stats = {
         r.CHANGE: site_values.end - site_values.start,
@@ -183,23 +203,34 @@ def _set(
 def quantiles_of(
     bins: Int[np.ndarray, "layer neuron bin"], wanted: Sequence[float]
 ) -> Float[np.ndarray, "quantile layer neuron"]:
-    """Read quantiles from histograms: the geometric centre of the bin that contains each quantile."""
+    """Return quantiles of each neuron's shares, computed from its histogram of shares over examples.
+
+    A quantile is the geometric centre of the bin that contains it, and NaN for an empty histogram.
+    """
     total = bins.sum(-1, keepdims=True)
     reached = np.cumsum(bins, axis=-1) / np.maximum(total, 1)
     width = -np.log(SMALLEST) / BINS
     middles = np.concatenate([[0.0], SMALLEST * np.exp((np.arange(BINS) + 0.5) * width)])
-    found = np.stack([middles[(reached < q).sum(-1).clip(max=BINS)] for q in wanted])
-    return np.where(total[..., 0] > 0, found, np.nan)
+    quantiles = np.stack([middles[(reached < q).sum(-1).clip(max=BINS)] for q in wanted])
+    return np.where(total[..., 0] > 0, quantiles, np.nan)
 
 
 def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> None:
-    """Write the state from which an attribution resumes, completely or not at all, with its checksum."""
+    """Write the sums so far to a file, with a checksum, so that an interrupted attribution can resume from them.
+
+    Args:
+        done: how many batches the sums contain.
+        row_tokens: how many tokens of the scaled network ran at once.
+    """
     with checked_file(path) as file:
         np.savez(file, allow_pickle=False, done=done, row_tokens=row_tokens, **sums.arrays)
 
 
 def load_state(path: Path, sums: Aggregates) -> tuple[int, int] | None:
-    """Fill the aggregates from a saved state and return (batches done, row_tokens), or None without an intact state."""
+    """Fill `sums` from a file of `save_state`, and return (`done`, `row_tokens`) as they were saved.
+
+    If the file is missing or damaged, return None and leave `sums` as it is.
+    """
     content = read_if_sound(path)
     if content is None:
         return None

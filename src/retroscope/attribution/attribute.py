@@ -1,4 +1,4 @@
-"""Attribute every neuron over many examples: planned, in batches, and resumable."""
+"""Compute the attribution of every neuron over many examples: plan it, run it in batches, resume it if interrupted."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -50,8 +50,8 @@ def plan_attribution(
     """Plan an attribution: tokenise the examples, form batches, and measure the memory for one example.
 
     Args:
-        cosine: the retriever compares by cosine.
-        padding_pooled: the pooling reads padding, as published.
+        cosine: whether the retriever compares vectors by cosine.
+        padding_pooled: whether the pooling includes padding tokens, as in the published study.
 
     Raises:
         AnalysisError: if there is no example.
@@ -81,15 +81,18 @@ def plan_attribution(
 def attribute_neurons(
     plan: AttributionPlan, folder: Path | None = None, progress: Count | None = None, *, stop_at: int = 0
 ) -> NeuronAttribution:
-    """Attribute every neuron of a plan in stages, until halves of the examples agree as required by the settings.
+    """Compute the attribution of every neuron over the examples of a plan, stage by stage.
+
+    A stage adds more examples. The attribution stops after the stage at which two random halves of the examples agree
+    on the top neurons as well as `settings.agreement` requires.
 
     Args:
-        folder: folder with the state of every stage. It is made if it does not exist. After an interruption the same
-            plan continues from its last batch and gives the same numbers, to the last bit. Plans with more examples, or
-            with a higher agreement, continue from this state, too.
-        progress: called with (examples done, examples at most).
-        stop_at: the end of a stage at which to stop with any agreement. It is the number of examples of a model that
-            this one is compared with. Both must have the same examples.
+        folder: folder in which the sums are saved. It is created if it does not exist. After an interruption, the same
+            plan continues after its last saved batch and gives the same numbers, to the last bit. Plans with more
+            examples, or with a higher agreement, continue from the saved sums, too.
+        progress: called with (how many examples are done, how many there are at most).
+        stop_at: how many examples to attribute, whatever their agreement, or 0 to stop by agreement. Give the number of
+            examples of the model that this one is compared with, so that both have the same examples.
 
     Raises:
         AnalysisError: if the memory does not suffice for a single example.
@@ -120,11 +123,11 @@ def _add_stage(
     start: tuple[int, int],
     report: Callable[[int], None],
 ) -> int:
-    """Add the batches of a stage that are missing in its saved state, and return how many tokens run at once.
+    """Add the batches of a stage that the saved sums lack, and return how many tokens run at once at its end.
 
     Args:
-        folder: the finished state stays there, so that the same stage is only read.
-        start: batches that are in the sums, and tokens that are run at once.
+        folder: folder in which the sums are saved. If it has the sums of the whole stage, nothing is computed.
+        start: how many batches the sums contain, and how many tokens run at once.
     """
     if folder is None:
         return _add_batches(plan, sums, start, report, lambda done, row_tokens: None)
@@ -170,9 +173,10 @@ def _begin(plan: AttributionPlan) -> Aggregates:
 def _fitting(
     plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
 ) -> tuple[Values, Float[Tensor, "example"], int]:
-    """Attribute one batch, in smaller pieces if memory is short, and return values and noise levels.
+    """Attribute one batch, and return its values, bounds on the rounding errors of F, and how many tokens run at once.
 
-    What a batch's texts take is their recorded pass, what the rows take is the scaled network.
+    If memory is short, either the batch is halved, which needs less memory for its recorded pass, or fewer rows of the
+    scaled network run at once.
     """
     work = work_of(plan, batch, row_tokens)
     try:
@@ -181,32 +185,35 @@ def _fitting(
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        told = str(error)
+        message = str(error)
     if plan.encoder.device.type == "cuda":
         torch.cuda.empty_cache()
     tokens, width = work.batch.ids.numel(), work.batch.ids.shape[1]
     if len(batch) > 1 and (work.rows == 1 or tokens >= row_tokens):
         halves = [_fitting(plan, half, row_tokens) for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :])]
-        found, levels, at_once = zip(*halves, strict=True)
-        return joined(found), torch.cat(levels), min(at_once)
+        half_values, levels, at_once = zip(*halves, strict=True)
+        return joined(half_values), torch.cat(levels), min(at_once)
     if work.rows > 1:
         return _fitting(plan, batch, work.rows // 2 * width)
     raise AnalysisError(
-        f"a single example of {tokens} tokens does not fit into the memory of {plan.encoder.device}: {told}",
+        f"a single example of {tokens} tokens does not fit into the memory of {plan.encoder.device}: {message}",
         where=plan.encoder.name,
         fix="use a smaller max_length (--max-length), or a device with more memory (--device)",
     )
 
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
-    """Return the plan with the memory that one node takes for the first example of the longest batch."""
+    """Return the plan with its memory per token measured, and with the number of tokens that fit into memory.
+
+    The measurement runs the first example of the batch with the longest texts at one node of the path.
+    """
     longest = max(plan.batches, key=lambda batch: max(len(row) for row in plan.tokens[batch[0]]))
     work = replace(work_of(plan, longest[:1], 1), sites=_largest_sites(plan))
     with graph_memory(plan.encoder.backbone) as tally:
         METHODS[plan.settings.method](replace(work, quadrature=replace(work.quadrature, rules=(gauss(1),))))
     width = work.batch.ids.shape[1]
     bytes_per_token = max(1.0, OVERHEAD * tally.peak / width)
-    # the recorded pass of the largest batch stands beside the scaled network
+    # the recorded pass of the largest batch is in memory together with the scaled network
     largest = max(sum(len(row) for i in batch for row in plan.tokens[i]) for batch in plan.batches)
     record = int(largest * distinct_bytes(recorded_tensors(trace(work.encoder, work.batch))) / work.batch.ids.numel())
     budget = max(0, budget_of(plan.settings.memory, plan.encoder.device) - record)
@@ -216,22 +223,26 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
 
 
 def _largest_sites(plan: AttributionPlan) -> tuple[Site, ...]:
-    """Return the FFN matrices whose attribution keeps the largest graph in memory."""
+    """Return the FFN matrices whose attribution needs the most memory."""
     if plan.settings.method != "weight_path":
         return plan.sites
     return tuple(site for site in plan.sites if site.layer == 1)
 
 
 def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Tensor, "example"]:
-    """Bound the rounding error of each example's F: the encoder's tolerance times the lengths of its vectors."""
-    asked, relative = work.objective, rounding(plan.encoder, plan.settings)
-    if asked.other is None:
+    """Return an upper bound on the rounding error of each example's F.
+
+    For `norm`, it is |F| times the relative rounding error of a vector. For `score` and `margin`, it is the product of
+    the lengths of the two compared vectors, times the same relative error.
+    """
+    objective, relative = work.objective, rounding(plan.encoder, plan.settings)
+    if objective.other is None:
         return next(iter(values.values())).end.abs() * relative
-    length = asked.other.norm(dim=-1)
-    if not asked.cosine:
+    length = objective.other.norm(dim=-1)
+    if not objective.cosine:
         with torch.no_grad():
             length = length * forward(plan.encoder, work.batch).final.norm(dim=-1)
-    return asked.of_examples(length) * relative
+    return objective.of_examples(length) * relative
 
 
 def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
@@ -243,7 +254,10 @@ def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
 
 
 def _precision_effect(plan: AttributionPlan) -> float:
-    """Return the mean relative difference of magnitudes between this precision and float32, on a typical batch."""
+    """Return the mean relative difference between magnitudes in the set precision and in float32.
+
+    It is measured on the middle batch of the plan, and is a mean over examples and FFN matrices.
+    """
     batch = plan.batches[len(plan.batches) // 2]
     fast, *_ = _fitting(plan, batch, plan.row_tokens)
     exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision=EXACT)), batch, plan.row_tokens)

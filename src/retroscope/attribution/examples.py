@@ -30,9 +30,9 @@ class Example:
 
     Attributes:
         id: id of the text or of the query.
-        texts: the texts whose network is scaled, without prompt.
-        signs: +1, or -1 for a text whose score is subtracted.
-        others: the vector that the vector of each text is compared with, empty for `norm`.
+        texts: the texts that are encoded while weights or activations are scaled, without prompt.
+        signs: +1, or -1 for a text whose score is subtracted, for each text.
+        others: for each text, the vector with which its own vector is compared. Empty for `norm`.
         negative: id of the passage whose score is subtracted, empty if there is none.
         positive: id of the relevant passage, empty for `norm`.
     """
@@ -46,7 +46,7 @@ class Example:
 
 
 def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
-    """Return one example per distinct text, for the target `norm`, under the first id of the text."""
+    """Return one example for each distinct text, for the target `norm`. Its id is the first id of that text."""
     first: dict[str, str] = {}
     for text_id, text in zip(ids, texts, strict=True):
         first.setdefault(text, text_id)
@@ -56,11 +56,12 @@ def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
 def collection_examples(
     retriever: Retriever, collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Example]:
-    """Return the examples of a collection: its judged queries or, for the target `norm`, their texts.
+    """Return the examples of a collection: its judged queries or, for the target `norm`, its distinct texts.
 
-    A query with several relevant passages is attributed with the first of them. On the passage tower, the examples of
-    `norm` are the distinct relevant passages. `settings.limit` examples are drawn without replacement, the same ones
-    for every model. If the attribution may stop early, the examples are in random order.
+    For `score` and `margin`, a query with several relevant passages is attributed with the first of them. For `norm`,
+    the texts are queries on the query tower, and relevant passages on the passage tower. `settings.limit` examples are
+    drawn without replacement, the same ones for every model. If the attribution may stop early, the examples are in
+    random order.
 
     Raises:
         AnalysisError: if no example is left, e.g. because no query has a hard negative.
@@ -68,14 +69,14 @@ def collection_examples(
     if settings.target == "norm":
         texts = {example.id: example for example in _texts(collection, candidates, settings.scaled)}
         return _drawn(texts, list(texts), settings)
-    chosen = _attributed(collection, candidates, settings)
-    if not chosen:
+    attributed = _attributed(collection, candidates, settings)
+    if not attributed:
         raise AnalysisError(
             f"no judged query has both a relevant passage and a hard negative, as the target {settings.target!r} needs",
             where=collection.name,
             fix="give hard negatives (negatives.how), or use the target 'norm' (neurons.attribution.target)",
         )
-    return _compared(retriever, collection, chosen, settings)
+    return _compared(retriever, collection, attributed, settings)
 
 
 def with_shared_negatives(
@@ -84,28 +85,31 @@ def with_shared_negatives(
     candidates: Sequence[Candidates],
     settings: AttributionSettings,
 ) -> list[Candidates]:
-    """Return the queries of a margin, each with one negative that all retrievers use.
+    """Return the candidates of every query whose margin is attributed, with one negative that all retrievers share.
 
-    Every retriever ranks `settings.negatives` negatives, the highest score first. The chosen negative has the smallest
-    mean rank. Of several, it is the one that comes first in the list.
+    Every retriever ranks the first `settings.negatives` negatives of a query by its own scores. The shared negative is
+    the one with the best mean rank, or the first of them if several tie.
     """
-    chosen = _attributed(collection, candidates, settings)
-    ranks = [np.zeros(len(c.negatives[: settings.negatives])) for c in chosen]
-    for retriever in retrievers if chosen else ():
-        queries, passages = _both_vectors(retriever, collection, chosen, settings.negatives)
-        for rank, c in zip(ranks, chosen, strict=True):
+    attributed = _attributed(collection, candidates, settings)
+    ranks = [np.zeros(len(c.negatives[: settings.negatives])) for c in attributed]
+    for retriever in retrievers if attributed else ():
+        queries, passages = _both_vectors(retriever, collection, attributed, settings.negatives)
+        for rank, c in zip(ranks, attributed, strict=True):
             scores = np.array([float(queries[c.query_id] @ passages[p]) for p in c.negatives[: len(rank)]])
             rank += (scores[None, :] > scores[:, None]).sum(1)
-    return [replace(c, negatives=(c.negatives[int(rank.argmin())],)) for c, rank in zip(chosen, ranks, strict=True)]
+    return [replace(c, negatives=(c.negatives[int(rank.argmin())],)) for c, rank in zip(attributed, ranks, strict=True)]
 
 
 def _attributed(
     collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Candidates]:
-    """Return the first candidates of every judged query that can be attributed, at most `limit`."""
+    """Return candidates of the judged queries, one relevant passage per query, for at most `settings.limit` queries.
+
+    For the target `margin`, candidates without negatives are left out.
+    """
     first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
-    able = {query: first[query] for query in collection.judged_queries if query in first}
-    return _drawn(able, collection.judged_queries, settings)
+    by_query = {query: first[query] for query in collection.judged_queries if query in first}
+    return _drawn(by_query, collection.judged_queries, settings)
 
 
 def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str) -> list[Example]:
@@ -118,10 +122,12 @@ def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str)
 
 
 def _drawn(items: Mapping[str, Item], ids: Sequence[str], settings: AttributionSettings) -> list[Item]:
-    """Draw at most `limit` items: in random order if the attribution may stop early, else in their own order.
+    """Draw at most `settings.limit` items: in random order if the attribution may stop early, else in their own order.
 
     Args:
-        ids: all that there might be, so that the order of those that are does not depend on which those are.
+        items: the items by id.
+        ids: all ids from which the random order is drawn, including ids without an item. Two models with different
+            items therefore have the items that they share in the same order.
     """
     n = min(settings.limit or len(items), len(items))
     if in_stages(n, settings):
@@ -129,17 +135,17 @@ def _drawn(items: Mapping[str, Item], ids: Sequence[str], settings: AttributionS
     if n == len(items):
         return list(items.values())
     generator = torch.Generator().manual_seed(settings.seed)
-    kept = torch.randperm(len(items), generator=generator)[:n].sort().values
-    return [list(items.values())[i] for i in kept.tolist()]
+    drawn = torch.randperm(len(items), generator=generator)[:n].sort().values
+    return [list(items.values())[i] for i in drawn.tolist()]
 
 
 def left_out(collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings) -> list[str]:
-    """Describe what is not attributed: queries without a negative, and examples outside the sample."""
+    """Return notes on what is not attributed: queries without a hard negative, and examples that were not drawn."""
     if settings.target == "norm":
         total, lacking = len(_texts(collection, candidates, settings.scaled)), 0
     else:
-        able = {c.query_id for c in candidates if c.negatives or settings.target != "margin"}
-        total, lacking = len(able), len({c.query_id for c in candidates} - able)
+        attributable = {c.query_id for c in candidates if c.negatives or settings.target != "margin"}
+        total, lacking = len(attributable), len({c.query_id for c in candidates} - attributable)
     verbs = "has no hard negative and is" if lacking == 1 else "have no hard negative and are"
     notes = [f"neurons: {count(lacking, 'judged query')} {verbs} left out"] if lacking else []
     if settings.limit and settings.limit < total:
@@ -151,7 +157,7 @@ def left_out(collection: Collection, candidates: Sequence[Candidates], settings:
 def _compared(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Example]:
-    """Return the examples of the targets `score` and `margin`, with the vectors to which texts are compared."""
+    """Return the examples of the target `score` or `margin`, with the vectors with which their texts are compared."""
     negatives = settings.negatives if settings.target == "margin" else 0
     queries, passages = _both_vectors(retriever, collection, chosen, negatives)
     examples = []
@@ -178,22 +184,22 @@ def _example(
 def _both_vectors(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], negatives: int
 ) -> tuple[dict[str, Vector], dict[str, Vector]]:
-    """Encode queries, relevant passages and first negatives, and return the vectors by id."""
-    wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
-    passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
+    """Return the vectors of the queries, and of their relevant passages and first `negatives` negatives, by id."""
+    passage_ids = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
+    passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in passage_ids})
     return _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen}), passages
 
 
 def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[str, Vector]:
-    """Encode texts with a tower: id -> final vector, of unit length if the retriever compares by cosine."""
+    """Return the final vector of each text by id, of unit length if the retriever compares by cosine."""
     encoder = retriever.tower(tower)
     final = final_vectors(encoder, tokenise(encoder, list(texts.values())))
-    ready = normalize(final, dim=-1) if retriever.similarity == "cosine" else final
-    return dict(zip(texts, ready, strict=True))
+    vectors = normalize(final, dim=-1) if retriever.similarity == "cosine" else final
+    return dict(zip(texts, vectors, strict=True))
 
 
 def objective(examples: Sequence[Example], *, cosine: bool, device: torch.device) -> Objective:
-    """Return the objective of these examples: the scalar F of each as a function of its texts' vectors."""
+    """Return the objective of these examples, which computes the scalar F of each example from its texts' vectors."""
     others = [other for example in examples for other in example.others]
     numbers = [number for number, example in enumerate(examples) for _ in example.texts]
     signs = [sign for example in examples for sign in example.signs]

@@ -1,4 +1,4 @@
-"""Compute the result of an attribution from sums over examples, with the reasons to doubt it."""
+"""Compute the result of an attribution from sums over examples, with warnings about its reliability."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,10 +23,11 @@ CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all 
 def finished(
     plan: AttributionPlan, sums: Aggregates, row_tokens: int, reached: Mapping[str, float | None]
 ) -> r.NeuronAttribution:
-    """Compute the means, quantiles and scores of an attribution from the complete sums.
+    """Compute the result of an attribution from its sums over all examples: means, quantiles, scores and warnings.
 
     Args:
-        reached: `precision_effect` and `agreement_reached`, for the recipe.
+        row_tokens: how many tokens of the scaled network ran at once.
+        reached: the values of "precision_effect" and "agreement_reached" that the result records.
     """
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
     facts = _facts(sums)
@@ -63,20 +64,23 @@ def finished(
 
 
 def _passages(plan: AttributionPlan) -> dict[str, Any]:
-    """Return the passages that each query was attributed with, empty for `norm`, whose examples are texts."""
+    """Return the passage ids that define each query's F, as coordinates of the scores.
+
+    `margin` has "positive" (the relevant passage) and "negative", `score` has "positive", and `norm` has neither.
+    """
     run = {"positive": [u.positive for u in plan.examples], "negative": [u.negative for u in plan.examples]}
     named = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}[plan.settings.target]
     return {name: (QUERY, run[name]) for name in named}
 
 
 def _shared(plan: AttributionPlan) -> dict[str, tuple[str, ...]]:
-    """Map each query id to its attributed passages, empty for `norm`, whose examples are texts."""
+    """Return the ids of the passages that define each query's F, by query id. Empty for `norm`."""
     named = [(example.id, tuple(p for p in (example.positive, example.negative) if p)) for example in plan.examples]
     return {query: passages for query, passages in named if passages}
 
 
 def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:
-    """Return the aggregates of the neurons of one FFN matrix, by layer and neuron."""
+    """Return the means, counts and quantiles of one FFN matrix's neurons (see `NeuronAttribution.neurons`)."""
     arrays, settings = sums.arrays, sums.settings
     finite = ~arrays["lost"]
     sound = finite & ~arrays["noise"]
@@ -130,7 +134,7 @@ def _recipe(plan: AttributionPlan) -> r.AttributionRecipe:
 
 
 def _facts(sums: Aggregates) -> r.AttributionRecipe:
-    """Return the mean and spread of F, and the completeness gaps, as entries of the recipe."""
+    """Return the mean and standard deviation of F, and the completeness gaps, as entries of the recipe."""
     value, stats = sums.arrays["value"][~sums.arrays["lost"]], sums.arrays["stats"]
     if not len(value):
         return {
@@ -162,7 +166,11 @@ def _facts(sums: Aggregates) -> r.AttributionRecipe:
 def _completeness(
     parts: Sequence[str], by_site: SiteGaps, nodes: Float[np.ndarray, "part layer"]
 ) -> dict[str, dict[str, list[float | None]]]:
-    """Return, by FFN matrix and layer, the completeness gaps, shares of the attribution, and numbers of nodes."""
+    """Return four lists over layers for each FFN matrix.
+
+    They are "gap" and "gap_worst" (median and 99 % quantile of the completeness gap), "share" (the layer's share of the
+    matrix's attribution), and "nodes" (mean number of path nodes).
+    """
     columns = {"gap": by_site.median, "gap_worst": by_site.worst, "share": by_site.weight, "nodes": nodes}
     return {
         part: {name: [None if np.isnan(x) else float(x) for x in values[k]] for name, values in columns.items()}
@@ -171,30 +179,30 @@ def _completeness(
 
 
 def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecipe) -> list[str]:
-    found = []
+    warnings = []
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
     if lost:
-        found.append(
+        warnings.append(
             f"{lost} of {len(plan.examples)} examples have values that are not finite ({plan.settings.precision}); "
-            "they are left out everywhere"
+            "they are left out of all results"
         )
     if noise:
-        found.append(
+        warnings.append(
             f"noise: in {noise} of {len(plan.examples)} examples, F changes by no more than rounding when any matrix "
             "is scaled from 0 to 1; these examples are not normalised and are left out of all shares"
         )
     if plan.padding_pooled:
-        found += published_doubts(plan.encoder)
+        warnings += published_doubts(plan.encoder)
     variation = facts["f_variation"]
     if plan.settings.target == "norm" and variation is not None and variation < CONSTANT:
-        found.append(
-            f"the target hardly differs between texts (coefficient of variation {variation:.1e}): "
-            "it does not measure what differs between them"
+        warnings.append(
+            f"the target F is nearly the same for all texts (coefficient of variation {variation:.1e}), so its "
+            "attribution does not show what differs between texts"
         )
     if facts["gap_judged"] is not None and facts["gap_judged"] > LARGE_GAP:
-        found.append(
+        warnings.append(
             f"the integral is not complete at {facts['gap_site']}: for half of the examples, the gap to F(1) - F(0) "
             f"there is more than {percent(facts['gap_judged'])} of the sum of the absolute attributions; use more "
             f"nodes than {plan.settings.rule} allows, e.g. auto:0.01:{LAST_GAUSS}"
         )
-    return found
+    return warnings

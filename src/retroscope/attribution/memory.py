@@ -1,4 +1,4 @@
-"""Measure the memory that passes of the scaled network need."""
+"""Measure how much memory the forward and backward passes of an attribution need."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,9 +17,9 @@ SAID_WITHOUT_MEMORY = ("can't allocate memory", "MPS backend out of memory")  # 
 
 @dataclass
 class Tally:
-    """Bytes that graphs keep for the backward pass: the present number and the maximum.
+    """Bytes that autograd graphs keep for the backward pass: now (`live`), and at most so far (`peak`).
 
-    Tensors that share their memory count once. Weights do not count.
+    Tensors that share memory count once. Weights do not count.
     """
 
     live: int = 0
@@ -28,7 +28,7 @@ class Tally:
     kept: dict[int, int] = field(default_factory=dict)
 
     def keep(self, tensor: Tensor) -> int:
-        """Add a saved tensor's memory to the count, and return the key by which `free` subtracts it."""
+        """Count the memory of a tensor that a graph saves, and return the key with which to call `free`."""
         key = tensor.untyped_storage().data_ptr()
         if key not in self.weights:
             if not self.kept.get(key):
@@ -38,7 +38,7 @@ class Tally:
         return key
 
     def free(self, key: int, size: int) -> None:
-        """Subtract a tensor that the graph has released."""
+        """Subtract the memory (`size` bytes) of a tensor that a graph has released."""
         if key not in self.weights:
             self.kept[key] -= 1
             self.live -= 0 if self.kept[key] else size
@@ -57,7 +57,11 @@ class _Kept:
 
 @contextmanager
 def graph_memory(model: torch.nn.Module) -> Iterator[Tally]:
-    """Count the bytes that graphs keep for their backward pass while the context is open."""
+    """Count the bytes that autograd graphs keep for the backward pass while the context is open.
+
+    Args:
+        model: the model whose weights do not count.
+    """
     tally = Tally(weights=frozenset(p.untyped_storage().data_ptr() for p in model.parameters()))
 
     def unpack(kept: Any) -> Tensor:
@@ -69,7 +73,7 @@ def graph_memory(model: torch.nn.Module) -> Iterator[Tally]:
 
 
 def distinct_bytes(tensors: Iterable[Tensor]) -> int:
-    """Sum the bytes of these tensors. Tensors that share memory count once."""
+    """Return how many bytes these tensors take. Tensors that share memory count once."""
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
 
@@ -81,11 +85,11 @@ def free_memory(device: torch.device) -> int:
 
 
 def budget_of(memory: int | None, device: torch.device) -> int:
-    """Return the bytes that may be used: `memory` if it is set, else a share of the free memory."""
+    """Return how many bytes may be used: `memory` if it is set, else a quarter of the free memory of the device."""
     return memory or free_memory(device) // FREE_SHARE
 
 
 def out_of_memory(error: RuntimeError) -> bool:
     """Return whether an error reports a failed memory allocation, on a GPU or on the CPU."""
-    told = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or any(words in told for words in SAID_WITHOUT_MEMORY)
+    message = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in message for words in SAID_WITHOUT_MEMORY)

@@ -1,6 +1,6 @@
-"""Objective: the scalar F of an embedding. Its change along a path is attributed to the neurons.
+"""Objective: the scalar F, computed from embeddings. Its change along a path is attributed to the neurons.
 
-The targets:
+The targets are:
 
 - `norm`: L2 norm of the embedding before it is made unit length. This norm does not measure retrieval, and after a
   LayerNorm it hardly varies. It is the target of arXiv 2505.07166.
@@ -26,15 +26,16 @@ from retroscope.encoders.final_modules import Normalize
 class Objective:
     """The scalar F of each example of one batch.
 
-    An example is a text (`norm`) or a query (`score`, `margin`). Each has one row in the result. On the passage tower,
-    the margin of a query has two texts.
+    An example is a text (`norm`) or a query (`score`, `margin`). On the passage tower, the margin of a query depends on
+    two texts: the relevant passage and the negative. All other examples depend on one text.
 
     Attributes:
-        other: for `score` and `margin`, the vector that each text's own vector is compared with, or None for `norm`. It
-            has unit length if the similarity is cosine, and is a difference of two vectors for the margin of a query.
+        other: for `score` and `margin`, the vector with which each text's own vector is compared; None for `norm`. By
+            cosine, it has unit length. For `margin` on the query tower, it is the difference between the vectors of
+            the relevant passage and the negative.
         sign: +1, or -1 for a text whose score is subtracted.
         example: index in the batch of the example that each text belongs to. Examples are numbered 0.. in order.
-        cosine: whether the vector of the text is scaled to unit length, too.
+        cosine: whether the text's own vector is scaled to unit length.
     """
 
     other: Float[Tensor, "text out"] | None
@@ -44,13 +45,18 @@ class Objective:
 
     @property
     def n_examples(self) -> int:
-        """Return the number of examples in the batch."""
+        """Return how many examples the batch has."""
         return int(self.example.max()) + 1
 
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Return the contribution of each row to F of its example, from pooled vectors. `texts` maps rows to texts."""
+        """Return the contribution of each row to F of its example.
+
+        Args:
+            pooled: the pooled last layer of each row.
+            texts: index in the batch of each row's text.
+        """
         if self.other is None:
             length: Tensor = unnormalised(encoder, pooled).norm(dim=-1)
             return length
@@ -60,14 +66,14 @@ class Objective:
         return self.sign[texts] * scores
 
     def of_examples(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node example"]:
-        """Sum the contributions of texts to F over every example."""
+        """Return F of every example: the sum of its texts' contributions."""
         total = torch.zeros(*shares.shape[:-1], self.n_examples, dtype=torch.float64, device=shares.device)
         for text, example in enumerate(self.example.tolist()):  # in order: the same sum on every device
             total[..., example] += shares[..., text].double()
         return total
 
     def only(self, examples: Sequence[int]) -> "Objective":
-        """Return the objective of the given examples only, renumbered, with their texts in that order."""
+        """Return the objective of these examples only. They are numbered 0.. in this order, and so are their texts."""
         texts = [text for example in examples for text in self.texts_of(example)]
         numbers = [new for new, example in enumerate(examples) for _ in self.texts_of(example)]
         other = None if self.other is None else self.other[texts]
@@ -79,13 +85,17 @@ class Objective:
 
 
 def norms(texts: Sequence[object], device: torch.device) -> Objective:
-    """Return the objective whose examples are single texts and whose scalar is the norm of the vector."""
+    """Return the objective for the target `norm`: every text is an example, and F is the norm of its vector."""
     n = len(texts)
     return Objective(None, torch.ones(n, device=device), torch.arange(n, device=device))
 
 
 def unnormalised(encoder: Encoder, pooled: Float[Tensor, "row dim"]) -> Float[Tensor, "row out"]:
-    """Return the final vector before normalisation. A normalised vector always has norm 1."""
+    """Return the final vectors before they are scaled to length 1, because then all norms would be equal.
+
+    Args:
+        pooled: the pooled last layer of each row.
+    """
     recipe, vector = encoder.recipe, pooled
     if recipe.pooling == "pooler":
         vector = encoder.backbone.pooler(vector[:, None].to(encoder.backbone.dtype)).float()

@@ -1,4 +1,4 @@
-"""Plan of an attribution: examples in batches, and the work of each batch."""
+"""Plan of an attribution: its examples, divided into batches, and the memory that they need."""
 
 import hashlib
 import json
@@ -29,17 +29,20 @@ PADDING = 0.1  # share of a batch that may be padding
 
 @dataclass(frozen=True, eq=False)
 class AttributionPlan:
-    """Plan of an attribution: its examples in batches, and its size.
+    """Plan of an attribution: its examples, divided into batches, and the memory that they need.
 
     Attributes:
-        batches: the examples of each batch. Every batch lies within one stage.
+        sites: the FFN matrices whose neurons are attributed.
+        batches: indices of the examples of each batch. A batch does not cross the end of a stage.
         tokens: the token ids of each example's texts.
-        row_tokens: number of padded tokens of the scaled network that run at once.
-        bytes_per_token: bytes that a padded token takes, measured on the longest text.
-        record_bytes: bytes that the recorded pass of the largest batch takes, measured on the longest text, too.
-        padding_pooled: whether the pooling reads padding, as published.
-        collection: its name.
-        stages: numbers of examples after which the attribution may stop (see `stability`). The last is all.
+        row_tokens: how many padded tokens of the scaled network run at once.
+        bytes_per_token: bytes that the scaled network takes per padded token, measured on the longest text.
+        record_bytes: bytes of the largest batch's recorded forward pass, estimated from the longest text.
+        padding_pooled: whether the pooling includes padding tokens, as in the published study.
+        cosine: whether the retriever compares vectors by cosine.
+        collection: name of the collection.
+        stages: after how many examples the attribution may stop (see `stability`), in rising order. The last number is
+            that of all examples.
     """
 
     encoder: Encoder
@@ -58,25 +61,25 @@ class AttributionPlan:
 
     @property
     def half(self) -> Int[np.ndarray, "example"]:
-        """Assign every example to a random half, 0 or 1. Examples of one text are in one half: they agree anyway."""
+        """Assign every example to a random half, 0 or 1. Examples with the same text are in the same half."""
         text = numbered(np.array([folded(example.texts[0]) for example in self.examples], dtype=object))
         n = int(text.max(initial=-1)) + 1
         order = np.arange(n) if len(self.stages) > 1 else np.random.default_rng(self.settings.seed).permutation(n)
         return np.asarray((order % 2)[text])
 
     def until(self, examples: int) -> "AttributionPlan":
-        """Return the plan cut to its first stages, which end after the given number of examples."""
+        """Return the plan of the first `examples` examples, where that number is the end of a stage."""
         batches = tuple(batch for batch in self.batches if max(batch) < examples)
         return replace(self, examples=self.examples[:examples], tokens=self.tokens[:examples], batches=batches)
 
     @property
     def bytes(self) -> int:
-        """Estimate the bytes that passes of the scaled network and the recorded pass take, without the weights."""
+        """Return the estimated bytes of the scaled network and of the recorded forward pass, without the weights."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
     def origin(self) -> CacheOrigin:
-        """Return encoder, collection and versions on which saved states depend, for the record in the cache."""
+        """Return the record with which the cache lists saved sums: encoder, collection and versions of software."""
         return CacheOrigin(
             models=(self.encoder.name,),
             collection=self.collection,
@@ -87,29 +90,36 @@ class AttributionPlan:
 
     @property
     def key(self) -> str:
-        """Return the SHA-256 of everything that determines the sums: encoder, examples, settings, batches.
+        """Return the SHA-256 of what determines the sums: encoder, examples, settings, batches and versions.
 
-        It does not include the number of examples, so that plans with more examples share the states of their first
-        stages.
+        The settings `limit` and `agreement` are not part of it. A plan cut to its first stages therefore has the same
+        key as a plan for fewer examples, and both share the saved sums.
         """
         digest = hashlib.sha256(self.encoder.fingerprint.encode())
-        told = {
+        determinants = {
             **asdict(replace(self.settings, memory=None, limit=0, agreement=None)),
             "padding_pooled": self.padding_pooled,
         }
-        told["format"] = FORMAT
-        told["versions"] = dict(versions(SOFTWARE))
+        determinants["format"] = FORMAT
+        determinants["versions"] = dict(versions(SOFTWARE))
         batches = [list(batch) for batch in self.batches]
-        digest.update(json.dumps([told, batches, self.half.tolist(), self.cosine, str(self.encoder.device)]).encode())
+        digest.update(
+            json.dumps([determinants, batches, self.half.tolist(), self.cosine, str(self.encoder.device)]).encode()
+        )
         for example in self.examples:
             digest.update(json.dumps([example.id, example.texts, example.signs]).encode())
-            for other in example.others:
-                digest.update(other.cpu().numpy().tobytes())
+            for vector in example.others:
+                digest.update(vector.cpu().numpy().tobytes())
         return digest.hexdigest()
 
 
 def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Work:
-    """Return the inputs of an attribution method for one batch, with at most `row_tokens` padded tokens at once."""
+    """Return the input of an attribution method for one batch.
+
+    Args:
+        batch: indices of the examples.
+        row_tokens: how many padded tokens of the scaled network may run at once.
+    """
     examples = [plan.examples[i] for i in batch]
     padded = _padded(plan, batch)
     return Work(
@@ -131,12 +141,13 @@ def _padded(plan: AttributionPlan, batch: Sequence[int]) -> Batch:
 def make_batches(
     encoder: Encoder, tokens: Sequence[Sequence[TokenIds]], settings: AttributionSettings, first: int = 0
 ) -> list[tuple[int, ...]]:
-    """Divide the examples into batches: in their order if a size is set, else by length, longest first.
+    """Divide examples into batches of indices: in their order if a batch size is set, else by length, longest first.
 
     The batches do not depend on the free memory, so an interrupted run continues with the same batches.
 
     Args:
-        first: number of the first of these examples.
+        tokens: the token ids of each example's texts.
+        first: index of the first of these examples in the plan.
     """
     numbers = range(first, first + len(tokens))
     if settings.batch_size:
@@ -156,7 +167,7 @@ def make_batches(
 
 
 def facts(plan: AttributionPlan) -> AttributionCounts:
-    """Return the numbers of a plan as JSON-like values."""
+    """Return the counts of a plan as JSON-like values: examples, texts, tokens, batches and bytes."""
     return {
         "examples": len(plan.examples),
         "texts": sum(len(example.texts) for example in plan.examples),

@@ -19,18 +19,18 @@ WRAPPING = {"query": "query: ", "passage": "passage: "}
 
 
 def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
-    """Return the encoder with the same weights under the published recipe of a tower.
+    """Return the encoder with the same weights and the recipe that the published study used for a tower.
 
-    CLS is the output of the model's own pooler if it has one (BERT: tanh of a dense layer; DPR: none). EOS texts are
-    wrapped as "query: TEXT</s>" on the query tower (the published target `question`) and as "passage: TEXT</s>" on the
-    passage tower (`positive_context`), padded on the left, and read in the last column. Batches are padded to their
-    longest text, at most 256 tokens. A maximum length and a prompt that the user gave are kept. Modules that a
-    sentence-transformers folder applies after the pooling are left out, since the published code loads the backbone
-    alone; DPR's projection is part of its backbone.
+    With `cls` pooling, the vector is the output of the model's own pooler if it has one (BERT: tanh of a dense layer;
+    DPR: none). With last-token pooling, texts become "query: TEXT</s>" on the query tower (the published target
+    `question`) and "passage: TEXT</s>" on the passage tower (`positive_context`). They are padded on the left, and the
+    vector is that of the last column. Batches are padded to their longest text, at most 256 tokens. A maximum length or
+    a prompt that the user set is not changed. Modules that a sentence-transformers folder applies after the pooling are
+    left out, because the published code loads only the backbone. DPR's projection is part of its backbone.
 
     Args:
-        tower: "query" or "passage", by default "query" for an encoder whose recipe already begins texts with "query: ",
-            as `load_encoder(..., tower="query")` makes it under this protocol, else "passage".
+        tower: "query" or "passage". If None, it is "query" if the recipe's prompt is "query: ", as after
+            `load_encoder(..., tower="query")` under this protocol, else "passage".
 
     Raises:
         SettingsError: if there is no such tower.
@@ -47,15 +47,18 @@ def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
     if recipe.pooling in ("last_token", "last_column"):
         recipe = recipe.but(PROTOCOL, pooling="last_column", padding_side="left", suffix="</s>", append_eos=False)
         recipe = recipe if _by_user(recipe, "prompt") else recipe.but(PROTOCOL, prompt=WRAPPING[tower])
-    kept = [module for module in encoder.head.children() if isinstance(module, (nn.Linear, Normalize))]
-    if len(kept) < len(list(encoder.head.children())):
-        names = tuple("dense" if isinstance(module, nn.Linear) else "normalize" for module in kept)
-        return replace(encoder, recipe=recipe.but(PROTOCOL, head=names), head=nn.Sequential(*kept))
+    modules = [module for module in encoder.head.children() if isinstance(module, (nn.Linear, Normalize))]
+    if len(modules) < len(list(encoder.head.children())):
+        names = tuple("dense" if isinstance(module, nn.Linear) else "normalize" for module in modules)
+        return replace(encoder, recipe=recipe.but(PROTOCOL, head=names), head=nn.Sequential(*modules))
     return replace(encoder, recipe=recipe)
 
 
 def published_doubts(encoder: Encoder) -> list[str]:
-    """Return a warning if the published counts of this encoder depend on weights that its checkpoint lacks."""
+    """Return a warning if the published neuron counts use a pooler whose weights this encoder's checkpoint lacks.
+
+    The list is empty if there is no reason to warn.
+    """
     family = type(encoder.backbone)
     has_pooler = "pooler" in dict(encoder.backbone.named_children())
     builds_pooler = "add_pooling_layer" in signature(family).parameters and encoder.backbone.config.model_type != "dpr"
@@ -63,7 +66,7 @@ def published_doubts(encoder: Encoder) -> list[str]:
         return []
     return [
         "the checkpoint has no weights of the pooler: neurons are counted with the vector of the first token; the "
-        "published code draws a pooler at random, so that its counts differ from run to run"
+        "published code uses a pooler with random weights, so its counts differ from run to run"
     ]
 
 
@@ -72,10 +75,10 @@ def _by_user(recipe: Recipe, field: str) -> bool:
 
 
 def with_padding_read(encoder: Encoder, batch: Batch) -> Batch:
-    """Return the batch as published, where vectors depend on the padding, and so on the batch.
+    """Return the batch as the published code pools it: vectors depend on the padding, and so on the other texts.
 
-    Padding enters the mean. CLS is the first column, and positions are counted by column: where a tokenizer pads on the
-    left, CLS is padding in all but the longest texts, and padding shifts the positions of BERT.
+    Padding tokens are part of the mean. CLS is the first column of the batch, and positions are counted by column. If a
+    tokenizer pads on the left, the first column is padding in all but the longest texts, and positions are shifted.
     """
     reads = encoder.recipe.pooling in ("mean", "cls", "pooler")
     return replace(batch, pooled=torch.ones_like(batch.pooled) if reads else batch.pooled, padding_counts=True)

@@ -1,4 +1,7 @@
-"""Result of an attribution: a row of statistics for each example, and a row of aggregates for each neuron. No torch."""
+"""Result of an attribution: statistics of each example, and means of each neuron over examples.
+
+This module does not import torch.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,12 +32,15 @@ AGGREGATES = ("mean", "signed", "share", "count", "half_signed", "half_share", "
 
 
 def active(threshold: float) -> str:
-    """Return the name of the statistic "share of a site's neurons that are active at this threshold"."""
+    """Return the name of the statistic that counts active neurons, e.g. "active@0.1".
+
+    It is the share of an FFN matrix's neurons whose magnitude is at least `threshold` times the example's largest.
+    """
     return f"{ACTIVE}{threshold:g}"
 
 
 class AttributionCounts(TypedDict):
-    """Numbers of a planned attribution: examples, texts, tokens, batches and bytes."""
+    """How many examples, texts, tokens and batches an attribution has, and how many bytes of memory it needs."""
 
     examples: int
     texts: int
@@ -45,11 +51,12 @@ class AttributionCounts(TypedDict):
 
 
 class AttributionRecipe(TypedDict, total=False):
-    """Protocol of an attribution as JSON-like values: model, texts, settings, and numerical error.
+    """How an attribution was computed, as JSON-like values: model, texts, settings, and numerical error.
 
-    "row_tokens" padded tokens run at once. The keys "f_..." are about the attributed scalar. "gap_..." and
-    "completeness" are about the error of its integral (None for a method without completeness). The result of
-    `attribute_neurons` has every key except "negative", which says how a study shared the negatives of two models.
+    "row_tokens" is how many padded tokens ran at once. The keys "f_..." describe the attributed scalar F. The keys
+    "gap_..." and "completeness" describe the error of the path integral (None for a method without completeness). The
+    result of `attribute_neurons` has every key except "negative". A study adds that key. It tells how the negatives
+    that both models share were chosen.
     """
 
     model: str
@@ -89,20 +96,21 @@ class NeuronAttribution:
     """Attribution of every neuron of one retriever's tower.
 
     Attributes:
-        scores: array with the dimensions (query, statistic, part, layer). Layer 1..L is the output of the site's block.
-            With the target `norm`, a `query` is a text. Gaps, shares and concentration are NaN for examples that are
-            noise; for examples with values that are not finite, everything is NaN. The coordinate `positive` (targets
-            `score` and `margin`) names the relevant passage that each query was attributed with, `negative` (`margin`)
-            its hardest negative. `Scores.passages` has both.
-        neurons: part -> data set over (layer, neuron):
-            `mean` magnitude, `signed` mean, `share` (mean of magnitude / the example's largest over all sites),
-            `count` over `threshold` (examples in which the share is at least that; integer),
-            `share_quantile` over `quantile`, and `half_signed`, `half_share`: means of the signed value and of the
-            share over `half` (0, 1: two random halves of the examples).
-        examples: number of attributed examples. `noise` of them were not normalised and do not count in shares.
+        scores: statistics of each example, with the dimensions (query, statistic, part, layer). `part` is the FFN
+            matrix, and `layer` the layer of its block, 1..L. For the target `norm`, a `query` is a text. Gaps, shares
+            and concentration are NaN for examples that are noise. All statistics are NaN for examples with a value that
+            is not finite. The coordinates `positive` (`score`, `margin`) and `negative` (`margin`) are the ids of the
+            relevant passage and of the negative that define F of a query. `Scores.passages` has both.
+        neurons: FFN matrix -> data set with the dimensions (layer, neuron). Its variables are means over examples:
+            `mean` (of magnitudes), `signed` (of signed values) and `share` (of shares: magnitude over the example's
+            largest magnitude at any site). `count` is in how many examples the share is at least the `threshold`.
+            `share_quantile` are quantiles of the share over examples. `half_signed` and `half_share` are the means over
+            each of two random halves of the examples (`half` 0 and 1).
+        examples: how many examples were attributed.
+        noise: how many of them have an F that varies only within rounding errors. They have no shares.
         recipe: how the attribution was computed.
-        warnings: reasons not to trust it.
-        noise_warned: whether a warning says how many examples are noise.
+        warnings: reasons to doubt the result.
+        noise_warned: whether one of the warnings is about examples that are noise.
     """
 
     scores: Scores
@@ -128,12 +136,12 @@ class NeuronAttribution:
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the thresholds at which active neurons were counted, in rising order."""
+        """Return the thresholds above which a neuron counts as active, in rising order."""
         return tuple(self.activities)
 
     @property
     def activities(self) -> dict[float, int]:
-        """Map each threshold to the index of its activity among the statistics."""
+        """Return, for each threshold in rising order, the index of its statistic "active@..." in `scores`."""
         names = [str(name) for name in self.scores.values.coords["statistic"].values]
         thresholds: dict[float, int] = {}
         for place, name in enumerate(names):

@@ -1,4 +1,7 @@
-"""Settings of neuron attribution. No torch."""
+"""Settings of neuron attribution.
+
+This module does not import torch.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -32,25 +35,25 @@ class AttributionSettings:
     Attributes:
         method: a name in `METHOD_NAMES`.
         target: the scalar that is attributed: "norm", "score" or "margin".
-        tower: tower whose network is scaled. The vectors of the other tower stay as they are. "both" attributes one
-            tower after the other in a comparison. If None, the query tower in a comparison, since queries are short and
-            its ablation encodes no passage again (both towers under the published protocol); the passage tower for a
-            single retriever.
+        tower: tower whose neurons are attributed. The vectors of the other tower do not change. "both" attributes one
+            tower after the other in a comparison. If None, it is the query tower in a comparison, because queries are
+            short and its ablation encodes no passage again (under the published protocol, both towers). For a single
+            retriever, it is the passage tower.
         quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`. If None, that of the method
             in `RULES`.
         parts: FFN matrices whose output units are the neurons: "intermediate", "output", and "up" in a gated FFN.
         thresholds: a neuron is active in an example if its magnitude is at least this share of the largest magnitude in
             that example.
-        quantiles: quantiles of the neurons' shares over examples.
-        negatives: number of hard negatives. `margin` uses the hardest of them.
+        quantiles: which quantiles of a neuron's share over examples are reported.
+        negatives: how many hard negatives of a query are considered. `margin` uses the hardest of them.
         limit: the largest number of examples, drawn with `seed`. 0 takes all.
-        agreement: no more examples are attributed once the top neurons of two halves of the examples agree this well
-            (mean Jaccard index, see `attribution.stability`). None always attributes up to the limit.
-        seed: seed of the draw of examples and of the halves whose overlap is measured.
-        batch_size: number of texts in a batch, in the order given and padded to the longest, as published. None makes
-            batches of similar length, in which at most a tenth of the tokens is padding.
+        agreement: the attribution stops once the top neurons of two halves of its examples agree this well (mean
+            Jaccard index, see `attribution.top_neurons.stability`). None always attributes up to the limit.
+        seed: seed of the draw of examples, and of the halves whose overlap is measured.
+        batch_size: number of texts in a batch. Texts are in the order of the examples and padded to the longest, as in
+            the published study. If None, texts of similar length form a batch, with at most a tenth of padding tokens.
         memory: bytes of memory that the passes of the scaled network may use. If None, a quarter of the free memory.
-        precision: precision of these passes, a name in `encoders.precision.PRECISION_NAMES`.
+        precision: numerical precision of the scaled network, a name in `encoders.precision.PRECISION_NAMES`.
     """
 
     method: str = "weight_path"
@@ -70,8 +73,8 @@ class AttributionSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        known = {"method": METHOD_NAMES, "target": TARGETS, "precision": PRECISION_NAMES}
-        named = [(field, getattr(self, field), names) for field, names in known.items()]
+        allowed = {"method": METHOD_NAMES, "target": TARGETS, "precision": PRECISION_NAMES}
+        named = [(field, getattr(self, field), names) for field, names in allowed.items()]
         named += [("tower", self.tower, TOWERS)] if self.tower is not None else []
         for field, value, names in [*named, *(("part", part, PARTS) for part in self.parts)]:
             if value not in names:
@@ -81,12 +84,12 @@ class AttributionSettings:
 
     @property
     def towers(self) -> tuple[str, ...]:
-        """Return the towers that a comparison attributes. The first is the main tower."""
+        """Return the towers whose neurons a comparison attributes, in this order. The first is the main tower."""
         return BOTH_TOWERS if self.tower == BOTH else (self.tower or "query",)
 
     @property
     def scaled(self) -> str:
-        """Return the tower that a single attribution covers.
+        """Return the tower whose neurons a single attribution covers.
 
         Raises:
             SettingsError: if the settings name both towers.
@@ -99,7 +102,7 @@ class AttributionSettings:
 
     @property
     def rule(self) -> str:
-        """Return the name of the quadrature."""
+        """Return the name of the quadrature: `quadrature` if it is set, else the default of the method."""
         return self.quadrature or RULES[self.method]
 
     def _check_lists(self) -> None:

@@ -1,9 +1,10 @@
 """Find the FFN matrices (sites) whose output units are the neurons.
 
-Parts, by what they are in an FFN and not by what a family calls them:
-- `intermediate`: the matrix that passes the activation (BERT's intermediate.dense, LLaMA's gate_proj);
-- `up`: the other matrix of a gated FFN (LLaMA's up_proj). Families without a gate have none;
-- `output`: the matrix that narrows again (BERT's output.dense, LLaMA's down_proj).
+The matrices of an FFN have the same names in all model families:
+- `intermediate`: the matrix whose output goes into the activation function (BERT's intermediate.dense, LLaMA's
+  gate_proj);
+- `up`: the other input matrix of a gated FFN (LLaMA's up_proj). FFNs without a gate have none;
+- `output`: the matrix that maps back to the hidden size (BERT's output.dense, LLaMA's down_proj).
 """
 
 from collections.abc import Sequence
@@ -22,11 +23,11 @@ class Site:
     """One FFN matrix of one block, whose outputs are neurons.
 
     Attributes:
-        layer: number of its block's output layer, 1..L.
-        part: a name in `PARTS`.
-        role: its name in `Layout` ("ffn_in", "ffn_gate", "ffn_out").
+        layer: the layer (1..L) of its block.
+        part: "intermediate", "up" or "output".
+        role: name of the matrix's module in the `Layout` of the model family ("ffn_in", "ffn_gate" or "ffn_out").
         path: path of the module, from the backbone.
-        half: 0 or 1 if the module holds two matrices and this is its first or second half, or else None.
+        half: 0 or 1 if the module holds two matrices, of which this is the first or second. None if it holds one.
     """
 
     layer: int
@@ -37,26 +38,29 @@ class Site:
 
     @property
     def block(self) -> int:
-        """Return the index of the block, 0..L-1."""
+        """Return the index of the block to which this matrix belongs, 0..L-1."""
         return self.layer - 1
 
     def units(self, values: Tensor) -> Tensor:
-        """Return the outputs of this FFN matrix, a slice of its module's outputs (last dimension)."""
+        """Return the outputs of this FFN matrix from the outputs of its module, which may hold two matrices."""
         return values if self.half is None else values.chunk(2, dim=-1)[self.half]
 
     def weight(self, encoder: Encoder) -> Float[Tensor, "neuron input"]:
-        """Return the weights of this FFN matrix, one row for each neuron."""
+        """Return the weights of this FFN matrix. Row i belongs to neuron i."""
         weight: Tensor = encoder.backbone.get_submodule(self.path).weight
         stored = weight.T if encoder.anatomy.layout.transposed else weight
         return stored if self.half is None else stored.chunk(2, dim=0)[self.half]
 
 
 def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
-    """Return the FFN matrices of the named parts, block by block.
+    """Return the FFN matrices of every block, block by block.
+
+    Args:
+        parts: names of FFN matrices: "intermediate", "up" or "output".
 
     Raises:
         SettingsError: if a name is unknown.
-        EncoderError: if "up" is asked of a family without a gate.
+        EncoderError: if `parts` has "up", and the FFN of this model has no gate.
     """
     for part in parts:
         if part not in PARTS:
@@ -79,7 +83,10 @@ def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
 
 
 def _roles(encoder: Encoder) -> dict[str, tuple[str, int | None]]:
-    """Map each part to its name in the layout of the family, and to its half of a fused module."""
+    """Return (name of its module in the model family's layout, half of that module) for each FFN matrix.
+
+    The half is None if the module holds only this matrix.
+    """
     layout = encoder.anatomy.layout
     if layout.fused_gate:
         return {"intermediate": ("ffn_in", 0), "up": ("ffn_in", 1), "output": ("ffn_out", None)}

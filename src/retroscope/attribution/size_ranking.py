@@ -1,9 +1,9 @@
-"""Rank neurons by size, without gradients or queries, as a control for an attribution.
+"""Rank neurons by how much they change their block's output: a control for attributions. No gradients, no queries.
 
-A neuron that is fixed at one value changes the output of its block. The size of this change (root mean square over
-tokens) does not depend on what retrieval needs: for a hidden unit, it is the standard deviation of the activation times
-the norm of its column of `ffn_out`. An attribution finds more than large neurons only if retrieval needs its neurons
-more than the largest ones.
+Fixing a neuron at one value changes the output of its block. The root mean square of this change over tokens ranks the
+neurons. For a hidden unit, it is the standard deviation of the activation times the norm of the unit's column of
+`ffn_out`. An attribution is informative only if ablating its top neurons costs more retrieval than ablating the
+largest neurons by this ranking.
 """
 
 import numpy as np
@@ -19,15 +19,15 @@ SIZE = "size"  # what such a ranking is by
 
 
 def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, at_mean: bool) -> Ranking:
-    """Rank the neurons of another ranking by how much fixing each one alone changes the output of its block.
+    """Rank neurons by how much fixing each one alone changes the output of its block.
 
-    The value is sqrt(E (h_i - value)^2) ||W_i||. W_i are the weights that read the unit: the column of `ffn_out` for
-    `intermediate` and `up`, 1 for `output`. The deviation is taken about the mean if neurons are fixed at their mean,
-    else about zero.
+    For neuron i that is fixed at c, this is sqrt(E (h_i - c)^2) ||W_i||. W_i is the unit's column of `ffn_out` for
+    `intermediate` and `up`. For `output`, ||W_i|| is 1.
 
     Args:
-        moments: moments of this encoder's neurons, over the texts that are encoded under ablation.
-        like: ranking whose parts and layers are ranked.
+        moments: mean and standard deviation of this encoder's neurons over the texts that are encoded under ablation.
+        like: ranking that names the FFN matrices and layers whose neurons are ranked.
+        at_mean: whether c is the neuron's mean. If False, c is 0.
     """
     norms = {site.layer: _column_norms(site.weight(encoder)) for site in find_sites(encoder, (OUTPUT,))}
     values = []

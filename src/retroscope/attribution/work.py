@@ -20,13 +20,14 @@ RELATIVE_RATE = 0.8
 
 @dataclass(frozen=True)
 class AttributionSize:
-    """Numbers of a planned attribution: examples, texts per example, and passes per text.
+    """How many examples, texts per example, and passes per text an attribution takes.
 
     Attributes:
-        examples: queries, or texts if the target is `norm`, at most.
-        expected: expected number of attributed examples.
-        texts: number of texts of an example whose network is scaled.
-        passes: number of forward and backward passes of the whole network for each text.
+        examples: largest number of examples (queries, or texts if the target is `norm`).
+        expected: expected number of examples, if the attribution may stop early.
+        texts: how many texts of an example are encoded by the scaled network: 2 for `margin` on the passage tower, else
+            1.
+        passes: how many forward and backward passes of the whole network each text takes.
     """
 
     examples: int
@@ -36,10 +37,10 @@ class AttributionSize:
 
 
 def attribution_size(encoder: Encoder, settings: AttributionSettings, available: int) -> AttributionSize:
-    """Count the examples of an attribution, the texts per example, and the passes per text.
+    """Return how many examples, texts per example, and passes per text an attribution takes.
 
     Args:
-        available: number of examples to draw from.
+        available: how many examples there are to draw from.
     """
     examples = min(settings.limit or available, available)
     pairs = settings.target == "margin" and settings.scaled == "passage"
@@ -48,7 +49,7 @@ def attribution_size(encoder: Encoder, settings: AttributionSettings, available:
 
 
 def _passes(encoder: Encoder, settings: AttributionSettings) -> float:
-    """Count the full passes of the network for one text. A backward pass counts as one."""
+    """Return how many passes of the whole network one text takes. A backward pass counts like a forward pass."""
     rule = quadrature(settings.rule)
     nodes = FIRST_GAUSS * REFINED if rule.tolerance is not None else len(rule.rules[0].nodes)
     if settings.method == "activation_x_gradient":

@@ -37,22 +37,25 @@ def representation_drift(
     Args:
         before: vectors of the backbone.
         after: vectors of the retriever over the same collection.
-        pairs: query and relevant passage, for alignment.
+        pairs: ids of queries and of their relevant passages, whose distance ("alignment") is measured.
         random_weights: vectors of a copy of the backbone with random weights, over the same collection.
         other_trainings: vectors of other trainings of the retriever (other seeds), over the same collection. Their
-            similarity is the ceiling: that of two models which differ by chance alone.
-        text_of: tower -> the text of an id. Identical texts count once (`collection.records.folded`), and of the pairs
-            only the first of every query text counts. If None, all texts are distinct.
-        settings: sample and intervals.
-        progress: called with (layers done, layers in all), or True, False, None: see `display.shown`.
+            similarity to `after` is the ceiling, because these models differ only by chance.
+        text_of: tower -> function that returns the text of an id. Identical texts count once
+            (`collection.records.folded`), and so do queries with the same text in `pairs`. If None, all texts are
+            treated as distinct.
+        settings: how many texts are sampled, and how intervals are computed.
+        progress: function that is called with (how many layers are done, how many there are). True shows a bar, False
+            shows nothing, and None shows a bar in a terminal or a notebook.
 
     Raises:
-        AnalysisError: if texts or depths differ, or if there are too few texts for an interval.
+        AnalysisError: if the models have different texts or numbers of layers, or too few texts for an interval.
     """
     settings_used = settings or DriftSettings()
-    known = text_of or {}
+    text_of_tower = text_of or {}
     sampled = {
-        tower: _sample(_of(before, tower), _of(after, tower), known.get(tower), settings_used) for tower in TOWERS
+        tower: _sample(_of(before, tower), _of(after, tower), text_of_tower.get(tower), settings_used)
+        for tower in TOWERS
     }
     _enough(min(map(len, sampled.values())), settings_used)
     places = [(tower, k) for tower in TOWERS for k in range(before.passage.n_layers)]
@@ -67,14 +70,16 @@ def representation_drift(
         )
     }
     with shown_count(progress, "drift by layer") as report:
-        for done, (tower, k) in enumerate(places, start=1):
+        for layers_done, (tower, k) in enumerate(places, start=1):
             x, y = (layers[:, k] for layers in read[tower])
             controls = {name: [side[tower][:, k] for side in sides] for name, sides in others.items()}
             similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, controls, settings_used)]
             shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, settings_used)]
             if report:
-                report(done, len(places))
-    shapes += _aligned(before, after, _pairs(before, _once(pairs, known.get("query")), settings_used), settings_used)
+                report(layers_done, len(places))
+    shapes += _aligned(
+        before, after, _pairs(before, _once(pairs, text_of_tower.get("query")), settings_used), settings_used
+    )
     cross = [
         {"tower": tower} | row
         for tower in TOWERS
@@ -88,9 +93,9 @@ def _enough(n: int, settings: DriftSettings) -> None:
     needed = fewest_texts(settings.neighbours)
     if n < needed:
         raise AnalysisError(
-            f"{n} distinct texts of a tower are too few for intervals with {settings.neighbours} neighbours",
+            f"{n} distinct queries or passages are too few for intervals with {settings.neighbours} neighbours",
             where="drift",
-            fix=f"give at least {needed} texts, or a smaller representations.neighbours",
+            fix=f"give at least {needed} queries and passages, or a smaller representations.neighbours",
         )
 
 
@@ -99,26 +104,29 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
 
 
 def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
-    """Return a control's vectors of one tower, after checking that they have the same texts and layers."""
+    """Return the vectors of one tower of a control model, after a check that texts and layers are those of `before`."""
     theirs, ours = _of(side, tower), _of(before, tower)
     _same_texts(ours, theirs)
     return theirs
 
 
 def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> VectorsByLayer:
-    """Read all layers of the texts in these rows."""
+    """Return the vectors of all layers for the texts in these rows."""
     return side.texts(rows)
 
 
 def _few(n: int, settings: DriftSettings) -> Int[np.ndarray, "few"]:
-    """Draw a random subset of the sampled texts' rows."""
+    """Return the row indices, in rising order, of `settings.cross_texts` random texts of `n`, or all if fewer."""
     return np.sort(np.random.default_rng([settings.seed, 1]).permutation(n)[: settings.cross_texts])
 
 
 def _sample(
     one: Representations, two: Representations, text_of: Callable[[str], str] | None, settings: DriftSettings
 ) -> Int[np.ndarray, "n"]:
-    """Return the rows of the texts to compare, equal in both models, each distinct text once."""
+    """Return the rows of the texts to compare: at most `settings.texts`, each distinct text once.
+
+    The rows are the same in both models.
+    """
     _same_texts(one, two)
     rows = np.arange(len(one.ids))
     if text_of is not None:
@@ -128,7 +136,7 @@ def _sample(
 
 
 def _once(pairs: Sequence[tuple[str, str]], text_of: Callable[[str], str] | None) -> Sequence[tuple[str, str]]:
-    """Return the first pair of every query text, because pairs of one query are not independent."""
+    """Return the first pair of every distinct query text, because several pairs of one query are not independent."""
     return pairs if text_of is None else [pairs[i] for i in first_of_each(text_of(query) for query, _ in pairs)]
 
 
@@ -145,7 +153,11 @@ def _same_texts(one: Representations, two: Representations) -> None:
 def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], settings: DriftSettings
 ) -> Iterator[dict[str, object]]:
-    """Yield every similarity at one layer, and its controls: random weights, and other trainings."""
+    """Yield a table row for every similarity of the two models at one layer.
+
+    A row also has chance, the similarity of halves of one model, and that of the controls (random weights, other
+    trainings).
+    """
     every = np.arange(len(x))
     for name, (prepare, chance) in similarity_measures(
         x, y, neighbours=settings.neighbours, seed=settings.seed
@@ -160,21 +172,27 @@ def _similar(
             "chance": chance,
             "halves": float(np.sqrt(max(own[0], 0.0) * max(own[1], 0.0))),
             **{
-                other: float(np.mean([prepare(mine, v)(every) for v in controls[other]])) if controls[other] else np.nan
-                for other, mine in (("other_training", y), ("random_weights", x))
+                control: float(np.mean([prepare(mine, v)(every) for v in controls[control]]))
+                if controls[control]
+                else np.nan
+                for control, mine in (("other_training", y), ("random_weights", x))
             },
         }
 
 
 def _estimate(statistic: Callable[..., float], *arrays: Vectors, settings: DriftSettings) -> tuple[float, float, float]:
-    """Return the value of a statistic over texts (rows of the arrays), with its interval."""
+    """Return (value, low, high) of a statistic: its value over all texts, and the ends of its jackknife interval.
+
+    Args:
+        arrays: arrays with a row for each text, which are the arguments of the statistic.
+    """
     return jackknife(
         lambda rows: statistic(*(v[rows] for v in arrays)), len(arrays[0]), level=settings.level, seed=settings.seed
     )
 
 
 def _halves(prepare: Prepare, x: Vectors, seed: int) -> float:
-    """Return the statistic between two random halves of one model's vector dimensions."""
+    """Return the similarity of a model's vectors to themselves: one random half of their dimensions with the other."""
     order = np.random.default_rng(seed).permutation(x.shape[1])
     middle = len(order) // 2
     return prepare(x[:, order[:middle]], x[:, order[middle:]])(np.arange(len(x)))
@@ -190,12 +208,15 @@ def _shapes(x: Vectors, y: Vectors, settings: DriftSettings) -> Iterator[dict[st
 def _pairs(
     before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], settings: DriftSettings
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None:
-    """Return rows of queries and of their relevant passages, or None if there are too few for an interval."""
+    """Return the rows of queries and of their relevant passages, for at most `settings.texts` random pairs.
+
+    Return None if there are too few pairs for an interval.
+    """
     if len(pairs) < 2 * GROUPS:
         return None
     drawn = np.sort(np.random.default_rng(settings.seed).permutation(len(pairs))[: settings.texts])
-    kept = [pairs[i] for i in drawn]
-    return before.query.rows([q for q, _ in kept]), before.passage.rows([p for _, p in kept])
+    sampled = [pairs[i] for i in drawn]
+    return before.query.rows([q for q, _ in sampled]), before.passage.rows([p for _, p in sampled])
 
 
 def _aligned(

@@ -1,10 +1,10 @@
 """Effective number of dimensions of an embedding space, estimated for the population from a sample of texts.
 
-The effective rank of n texts themselves is too low: their covariance has a wider spectrum than the population's, the
-more so the nearer the number of dimensions comes to n (132 for 152 with 768 dimensions and 1,000 texts), and the more
-the vectors differ in length. The population's spectrum is therefore estimated by inverting the law of Marchenko and
-Pastur (El Karoui 2008, Annals of Statistics 36) in its form for vectors of different lengths (El Karoui 2009, Annals of
-Applied Probability 19), and its effective rank is reported.
+The effective rank of a sample of n texts is too low, because the sample's covariance has a wider spectrum than the
+population's. The bias is larger if the number of dimensions is near n (132 instead of 152 with 768 dimensions and 1,000
+texts), and if the vectors differ in length. The population's spectrum is therefore estimated by inverting the law of
+Marchenko and Pastur (El Karoui 2008, Annals of Statistics 36), in its form for vectors of different lengths (El Karoui
+2009, Annals of Applied Probability 19). The effective rank of this spectrum is reported.
 """
 
 import numpy as np
@@ -26,8 +26,8 @@ Eigenvalues = Float[np.ndarray, "value"]
 def effective_rank(x: Vectors) -> float:
     """Return the effective rank of the population from which the texts are sampled.
 
-    It is exp of the entropy of the shares of its standard deviations (Roy and Vetterli 2007), or 1 if all texts are
-    equal.
+    It is exp of the entropy of the normalised standard deviations along the principal directions (Roy and Vetterli
+    2007). It is 1 if all texts have the same vector.
     """
     variances, counts = population_spectrum(x)
     sd = np.sqrt(variances)
@@ -38,16 +38,18 @@ def effective_rank(x: Vectors) -> float:
 
 
 def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
-    """Estimate the variances of the population, and the number of directions with each (not a whole number).
+    """Estimate the population's variances, and how many directions have each of them (not a whole number).
 
-    A text's centred vector is taken as sqrt(w) times a vector with population variances t of counts c, w of mean 1. At
-    z < 0, with n - 1 degrees of freedom and the sample's eigenvalues l, there are e and v with
+    Model: the centred vector of a text is sqrt(w) times a random vector. w has mean 1. The random vector has variance t
+    in c directions, for several t. At each z < 0, with n - 1 degrees of freedom and the sample's eigenvalues l, there
+    are e and v with
 
         mean of w e / (1 + w e) = sum of l / (l - z) / (n - 1) = -z e v,
         -z e = sum of c t / (1 + t v) / (n - 1).
 
-    The first line gives e and v, and the second at many z is a linear system in c >= 0, solved by least squares. The
-    sum of c is at most the dimensions that vary. With w = 1, v is the sample's companion Stieltjes transform.
+    The first line determines e and v. The second line, at many z, is a linear system for c >= 0, which is solved by
+    least squares. The sum of c is at most the number of dimensions that vary. With w = 1, v is the sample's companion
+    Stieltjes transform.
     """
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     free = len(x) - 1
@@ -69,13 +71,14 @@ def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
 
 
 def squared_lengths(centred: Float[np.ndarray, "text dim"], energies: Eigenvalues) -> Float[np.ndarray, "text"]:
-    """Estimate the factor w of mean 1 by which the squared length of each text differs from that of other texts.
+    """Estimate the factor w (see `population_spectrum`) of every text, from the squared length of its vector.
 
-    Squared lengths r of mean 1 vary without it, too: by 2 p if the vectors are normal, p the mean squared cosine of two
-    texts. As 1 + var r = (1 + var w)(1 + 2 p), r is shrunk towards 1 until its variance is that of w.
+    Let r be the squared lengths, divided by their mean. They vary even if all w are 1: for normal vectors, the variance
+    is 2 p, where p is the mean squared cosine of two texts. Since 1 + var r = (1 + var w)(1 + 2 p), r is shrunk
+    towards 1 until its variance is var w.
 
     Args:
-        energies: eigenvalues of the matrix of all dot products of texts, whose squares sum to that of its entries.
+        energies: eigenvalues of the matrix of the dot products of all pairs of texts.
     """
     lengths = np.vecdot(centred, centred)
     r, n = lengths / lengths.mean(), len(lengths)
@@ -86,10 +89,10 @@ def squared_lengths(centred: Float[np.ndarray, "text dim"], energies: Eigenvalue
 
 
 def _shared_out(share: Float[np.ndarray, "equation"], w: Float[np.ndarray, "text"]) -> Float[np.ndarray, "equation"]:
-    """Return the e whose mean of w e / (1 + w e) is the share.
+    """Solve mean of w e / (1 + w e) = share for e, at every equation, and return e.
 
-    Newton's method from the e of equal w, which is at most the solution (Jensen): the mean is concave in e, so that no
-    step goes beyond it.
+    Newton's method starts at the solution for w = 1, which is not above the solution (Jensen). The mean is concave in
+    e, so no step goes beyond the solution.
     """
     e = np.asarray(share / (1 - share))
     for _ in range(STEPS):
@@ -104,10 +107,10 @@ def _shared_out(share: Float[np.ndarray, "equation"], w: Float[np.ndarray, "text
 def nonnegative_least_squares(
     system: Float[np.ndarray, "equation unknown"], target: Float[np.ndarray, "equation"]
 ) -> Float[np.ndarray, "unknown"]:
-    """Return the c >= 0 whose product with a matrix is nearest to the target values.
+    """Return the c >= 0 for which `system` @ c is nearest to `target` in least squares.
 
     Because of rounding, the active-set method of Lawson and Hanson may cycle (this happened once in some thousand
-    layers of real models). A slower interior-point method then solves the same problem.
+    layers of real models). In this case, a slower interior-point method solves the same problem.
     """
     try:
         counts: Float[np.ndarray, "unknown"] = optimize.nnls(system, target)[0]

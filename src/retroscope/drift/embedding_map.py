@@ -1,4 +1,4 @@
-"""Project two models' embedding spaces into one plane by principal components, and measure the loss."""
+"""Project two models' embedding spaces into one plane by principal components, and measure what the plane loses."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ class EmbeddingMap:
     """Two models' vectors of the same texts, projected into one plane.
 
     Attributes:
-        before, after: positions of the texts.
-        variance_before, variance_after: share of each side's variance that the plane keeps.
-        distances_before, distances_after: correlation (Pearson) of the distances of all pairs of texts in the plane
-            with those in the embedding space.
-        shift: distance between the two means, which are subtracted from both sides, as a multiple of the mean distance
-            of a text from its mean before, or NaN if that distance is 0.
+        before, after: positions of the texts in the plane, by the backbone and by the retriever.
+        variance_before, variance_after: share of each model's variance that lies in the plane.
+        distances_before, distances_after: for each model, Pearson's correlation between distances of texts in the plane
+            and in the embedding space, over all pairs of texts.
+        shift: distance between the mean vectors of the two models. It is not visible in the plane, because each model's
+            mean is subtracted. The unit is the backbone's mean distance of a text from its mean; NaN if that is 0.
     """
 
     before: Plane
@@ -36,14 +36,14 @@ class EmbeddingMap:
 def embedding_map(before: Vectors, after: Vectors, *, cosine: bool) -> EmbeddingMap:
     """Project the vectors of the same texts by two models into one plane.
 
-    Both sides are centred on their own mean, so the position of a text is relative to the others. The plane is spanned
-    by the two largest principal components of both sides together. Neither side is rotated, because fine-tuning starts
-    from the backbone and both models share their axes.
+    Each model's vectors are centred on their own mean. The plane is spanned by the two largest principal components of
+    the vectors of both models together. No rotation aligns the models, because the retriever was fine-tuned from the
+    backbone, so both have the same axes.
 
     Args:
-        before, after: (text, dim), the same texts in the same order.
-        cosine: whether vectors are compared by cosine, so that their lengths do not count. Otherwise each side is
-            divided by the root mean square of its lengths.
+        before, after: vectors (text, dim) of the two models, the same texts in the same order.
+        cosine: whether vectors are compared by cosine. If so, all are scaled to length 1. Otherwise the vectors of a
+            model are divided by the root mean square of their lengths.
     """
     sides = [_scaled(vectors.astype(np.float64), cosine=cosine) for vectors in (before, after)]
     centred = [vectors - vectors.mean(axis=0) for vectors in sides]
@@ -55,8 +55,8 @@ def embedding_map(before: Vectors, after: Vectors, *, cosine: bool) -> Embedding
     return EmbeddingMap(
         before=places[0],
         after=places[1],
-        variance_before=_kept(places[0], centred[0]),
-        variance_after=_kept(places[1], centred[1]),
+        variance_before=_variance_kept(places[0], centred[0]),
+        variance_after=_variance_kept(places[1], centred[1]),
         distances_before=_correlation(places[0], centred[0]),
         distances_after=_correlation(places[1], centred[1]),
         shift=shift / spread if spread else float("nan"),
@@ -69,9 +69,9 @@ def _scaled(vectors: Float[np.ndarray, "text dim"], *, cosine: bool) -> Float[np
     return np.asarray(vectors / np.where(scale > 0, scale, 1))
 
 
-def _kept(place: Plane, vectors: Float[np.ndarray, "text dim"]) -> float:
-    whole = float((vectors**2).sum())
-    return float((place**2).sum()) / whole if whole else float("nan")
+def _variance_kept(place: Plane, vectors: Float[np.ndarray, "text dim"]) -> float:
+    total = float((vectors**2).sum())
+    return float((place**2).sum()) / total if total else float("nan")
 
 
 def _correlation(place: Plane, vectors: Float[np.ndarray, "text dim"]) -> float:

@@ -15,8 +15,7 @@ MOST_WHITENED = 2**28  # numbers of the passages' vectors, of which whitening ho
 def anisotropy(x: Vectors) -> float:
     """Return the mean cosine of two different texts (Ethayarajh 2019).
 
-    It is 0 in an even embedding space, and 1 if all vectors point one way. The mean is over all pairs, computed by |sum
-    of unit vectors|^2 = n + the sum over pairs.
+    It is 0 if the directions of the vectors are even, and 1 if all vectors point one way. The mean is over all pairs.
     """
     n = len(x)
     total = np.square(unit(x).sum(axis=0)).sum()
@@ -24,10 +23,10 @@ def anisotropy(x: Vectors) -> float:
 
 
 def uniformity(x: Vectors) -> float:
-    """Return the log of the mean of exp(-2 |u - v|^2) over different texts, u and v of length 1.
+    """Return the log of the mean of exp(-2 |u - v|^2) over pairs of different texts, with u and v of length 1.
 
-    Wang and Isola (2020), eq. 3. It is 0 if all vectors are equal. The lower it is, the more evenly they fill the
-    sphere (down to -4 in many dimensions).
+    Wang and Isola (2020), eq. 3. It is 0 if all vectors are equal, and lower if they are spread more evenly over the
+    sphere (about -4 in many dimensions).
     """
     u, total, n = unit(x), 0.0, len(x)
     for start in range(0, n, PAIRS_AT_ONCE):
@@ -37,9 +36,9 @@ def uniformity(x: Vectors) -> float:
 
 
 def alignment(query: Vectors, passage: Vectors) -> float:
-    """Return the mean |u - v|^2 of queries and their relevant passages, of length 1. 0 is the minimum.
+    """Return the mean |u - v|^2 over pairs of a query u and its relevant passage v, both scaled to length 1.
 
-    Wang and Isola (2020), eq. 2.
+    Wang and Isola (2020), eq. 2. It is 0 if each query has the direction of its passage.
     """
     if len(query) != len(passage):
         raise AnalysisError(
@@ -53,21 +52,23 @@ def alignment(query: Vectors, passage: Vectors) -> float:
 def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"], Float[np.ndarray, "dim dim"]]:
     """Return the mean and the matrix that whiten vectors: (x - mean) @ matrix has the identity as covariance.
 
-    Su et al. (2021), arXiv 2103.15316. It uses no query, so a gain of retrieval by whitening is due to geometry alone.
+    Su et al. (2021), arXiv 2103.15316. Both are computed without queries or judgments, so a gain of retrieval by
+    whitening is due to geometry alone.
 
     Args:
-        share: directions with less than this share of the largest variance are noise, and are left out.
+        x: the vectors (of passages) whose covariance becomes the identity.
+        share: directions whose variance is below this share of the largest variance are treated as noise and removed.
     """
     mean = x.mean(axis=0, dtype=np.float64)
     variance, directions = np.linalg.eigh(np.atleast_2d(np.cov(x - mean, rowvar=False, dtype=np.float64)))
-    kept = variance > share * variance.max()
+    varying = variance > share * variance.max()
     scale = np.zeros_like(variance)
-    scale[kept] = variance[kept] ** -0.5
+    scale[varying] = variance[varying] ** -0.5
     return mean, directions * scale
 
 
 def can_be_whitened(passages: int, dim: int) -> bool:
-    """Return whether this many passage vectors of size `dim` can be whitened in memory."""
+    """Return whether memory suffices to whiten the vectors of so many passages, with `dim` dimensions each."""
     return passages * dim <= MOST_WHITENED
 
 

@@ -21,13 +21,13 @@ ZERO = 1e-7  # of the largest singular value: what is below is rounding of the s
 
 @dataclass(frozen=True)
 class Intruders:
-    """Numbers of intruder dimensions of one matrix, after fine-tuning and after a random change.
+    """How many intruder dimensions one matrix has after fine-tuning, and after a random change.
 
     Attributes:
-        intruders: number of singular vectors after that resemble no singular vector before.
-        intruders_random: this number after a Gaussian change of the same size: the control.
-        examined: number of the largest singular vectors after that were examined.
-        below: absolute cosine with every vector before, below which a vector counts.
+        intruders: how many of the examined singular vectors after fine-tuning resemble no singular vector before it.
+        intruders_random: the control: the same number after a Gaussian change with the norm of the real change.
+        examined: how many singular vectors are examined, those with the largest singular values.
+        below: a singular vector is an intruder if its absolute cosine with every vector before is below this.
     """
 
     intruders: int
@@ -37,32 +37,34 @@ class Intruders:
 
 
 def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], name: str) -> Intruders:
-    """Count the intruder dimensions that a change of a matrix brings, and those of a random change of equal size.
+    """Count the intruder dimensions of a changed matrix, and those after a random change of equal norm.
 
     Args:
-        before: the matrix, one row for each output.
-        change: the matrix that was added to it.
-        name: name of the tensor, which seeds the random change.
+        before: the matrix before fine-tuning, one row for each output.
+        change: the matrix after fine-tuning minus `before`.
+        name: name of the tensor. It is the seed of the random change.
     """
     w, d = before.double(), change.double()
-    known = _vectors(w, min(w.shape))
+    directions_before = _vectors(w, min(w.shape))
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     noise = torch.randn(d.shape, generator=generator, dtype=torch.float64)
     noise *= d.norm() / noise.norm()
     examined = min(TOP, *w.shape)
-    own, random = (int((_nearest(known, _vectors(w + added, examined)) < COSINE).sum()) for added in (d, noise))
+    own, random = (
+        int((_nearest(directions_before, _vectors(w + added, examined)) < COSINE).sum()) for added in (d, noise)
+    )
     return Intruders(own, random, examined, COSINE)
 
 
-def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out other"]) -> Float[Tensor, "other"]:
-    """Return the largest absolute cosine of each vector with any known vector, or 0 if none is known."""
-    return (others.T @ known).abs().amax(dim=1) if known.shape[1] else torch.zeros(others.shape[1])
+def _nearest(before: Float[Tensor, "out vector"], after: Float[Tensor, "out other"]) -> Float[Tensor, "other"]:
+    """Return the largest absolute cosine of each vector in `after` with any in `before`, or 0 if `before` is empty."""
+    return (after.T @ before).abs().amax(dim=1) if before.shape[1] else torch.zeros(after.shape[1])
 
 
 def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out vector"]:
-    """Return the `count` left singular vectors with the largest singular values; directions of size 0 are left out.
+    """Return the `count` left singular vectors with the largest singular values.
 
-    Vectors of size 0 are an arbitrary basis, which a new direction may resemble by chance.
+    Vectors with the singular value 0 are left out. They are arbitrary, so a new direction may resemble them by chance.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
@@ -71,5 +73,5 @@ def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out 
         torch.from_numpy(part) for part in linalg.eigh(gram.numpy(), subset_by_index=[n - count, n - 1])
     )
     size = squares.clamp(min=0).sqrt()
-    kept = size > ZERO * size.max()
-    return vectors[:, kept] if wide else (matrix @ vectors[:, kept]) / size[kept]
+    nonzero = size > ZERO * size.max()
+    return vectors[:, nonzero] if wide else (matrix @ vectors[:, nonzero]) / size[nonzero]

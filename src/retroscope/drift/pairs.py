@@ -1,6 +1,7 @@
-"""Similarity of two models by the cosines of all pairs of texts: RSA and common neighbours (1: equal).
+"""Similarity of two models by the cosines of all pairs of texts: RSA and common neighbours. Equal models have 1.
 
-Both are prepared once for all texts, and then computed for any rows of them: an interval needs many.
+The cosines are computed (and for RSA sorted) once for all texts. Both statistics are then computed for many subsets of
+the texts, as a jackknife interval needs them.
 """
 
 from collections.abc import Callable
@@ -18,34 +19,33 @@ OfRows = Callable[[KeptRows], float]
 
 
 def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Return the Spearman correlation of the cosines of all pairs: RSA (Kriegeskorte et al., 2008)."""
+    """Return RSA (Kriegeskorte et al., 2008): Spearman's correlation of two models' cosines over all pairs of texts."""
     return rsa_of_rows(x, y)(np.arange(len(x)))
 
 
 def rsa_of_rows(x: Vectors, y: Float[np.ndarray, "text other"]) -> OfRows:
-    """Return RSA as a function of the rows of some texts. All pairs are sorted once."""
+    """Return a function that computes RSA for a subset of the texts, given their rows. Pairs are sorted only once."""
     sides = [_SortedPairs.of(cosines(v)) for v in (x, y)]
 
     def of(rows: KeptRows) -> float:
-        kept = np.zeros(len(x), dtype=bool)
-        kept[rows] = True
-        one, two = (side.ranks(kept) for side in sides)
-        one, two = one - one.mean(), two - two.mean()
-        size = np.sqrt((one @ one) * (two @ two))
-        return float(one @ two / size) if size > 0 else float("nan")
+        is_kept = np.zeros(len(x), dtype=bool)
+        is_kept[rows] = True
+        ranks_x, ranks_y = (side.ranks(is_kept) for side in sides)
+        ranks_x, ranks_y = ranks_x - ranks_x.mean(), ranks_y - ranks_y.mean()
+        size = np.sqrt((ranks_x @ ranks_x) * (ranks_y @ ranks_y))
+        return float(ranks_x @ ranks_y / size) if size > 0 else float("nan")
 
     return of
 
 
 @dataclass(frozen=True, eq=False)
 class _SortedPairs:
-    """All pairs of texts by ascending cosine.
+    """All pairs of texts, in the order of rising cosine.
 
     Attributes:
-        first: text of each pair, in that order.
-        second: the other text of each pair.
-        level: a number that rises wherever the cosine does.
-        order: the number of each pair among those of the upper triangle, row by row.
+        first, second: rows of the two texts of each pair.
+        level: rank of the pair's cosine among the distinct cosines. Pairs with equal cosines have equal levels.
+        order: index of each pair in the upper triangle of the matrix of cosines, counted row by row.
     """
 
     first: Int[np.ndarray, "pair"]
@@ -54,62 +54,72 @@ class _SortedPairs:
     order: Int[np.ndarray, "pair"]
 
     @classmethod
-    def of(cls, found: Float[np.ndarray, "text text"]) -> "_SortedPairs":
-        first, second = (rows.astype(np.int32) for rows in np.triu_indices(len(found), 1))
-        values = found[first, second]
+    def of(cls, cosine: Float[np.ndarray, "text text"]) -> "_SortedPairs":
+        first, second = (rows.astype(np.int32) for rows in np.triu_indices(len(cosine), 1))
+        values = cosine[first, second]
         order = np.argsort(values).astype(np.int32)
         level = np.cumsum(np.diff(values[order], prepend=-np.inf) > 0, dtype=np.int32)
         return cls(first[order], second[order], level, order)
 
     def ranks(self, kept: Bool[np.ndarray, "text"]) -> Float[np.ndarray, "some"]:
-        """Return the ranks of the pairs of the kept texts among themselves, ties at their mean, row by row."""
-        some = kept[self.first] & kept[self.second]
-        ranks = np.zeros(len(some))  # a rank is at least 1
-        ranks[self.order[some]] = _mean_ranks(self.level[some])
+        """Return the ranks of the pairs of some texts among these pairs. Ties have their mean rank.
+
+        Args:
+            kept: True for the texts whose pairs are ranked. The result has one rank per pair, in the order of the upper
+                triangle, row by row.
+        """
+        both_kept = kept[self.first] & kept[self.second]
+        ranks = np.zeros(len(both_kept))  # a rank is at least 1
+        ranks[self.order[both_kept]] = _mean_ranks(self.level[both_kept])
         return ranks[ranks > 0]
 
 
 def _mean_ranks(level: Int[np.ndarray, "some"]) -> Float[np.ndarray, "some"]:
-    """Return the ranks of ascending whole numbers, equal ones at their mean rank."""
+    """Return the ranks of whole numbers that are in rising order. Equal numbers have their mean rank."""
     starts = np.flatnonzero(np.diff(level, prepend=-1))
     sizes = np.diff(starts, append=len(level))
     return np.repeat(starts + (sizes + 1) / 2, sizes)
 
 
 def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
-    """Return the mean share of a text's `k` nearest neighbours by cosine that are equal in both models.
+    """Return how many of a text's `k` nearest neighbours by cosine are the same in both models.
 
-    By chance it is k / (texts - 1).
-
-    A text whose k-th and next neighbour are equally near is left out, because its k nearest are undefined. The result
-    is NaN if no text is left (a layer at which all texts have the same vector).
+    It is a share of `k`, as a mean over texts. By chance, it is k / (number of texts - 1). A text whose k-th and next
+    neighbour are equally near is left out, because its k nearest neighbours are undefined. The result is NaN if no text
+    is left, e.g. at a layer at which all texts have the same vector.
     """
     return neighbour_overlap_of_rows(x, y, k)(np.arange(len(x)))
 
 
 def neighbour_overlap_of_rows(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> OfRows:
-    """Return the overlap of neighbours as a function of the rows of some texts. Cosines are computed once."""
+    """Return a function that computes `neighbour_overlap` for a subset of the texts, given their rows.
+
+    Cosines are computed only once.
+    """
     sides = [cosines(v) for v in (x, y)]
 
     def of(rows: KeptRows) -> float:
-        (one, clear), (two, clear_too) = (_neighbours(found[np.ix_(rows, rows)], k) for found in sides)
-        common = (one & two).sum(axis=1)[clear & clear_too]
+        (near_x, defined_x), (near_y, defined_y) = (_neighbours(cosine[np.ix_(rows, rows)], k) for cosine in sides)
+        common = (near_x & near_y).sum(axis=1)[defined_x & defined_y]
         return float(np.mean(common / k)) if len(common) else float("nan")
 
     return of
 
 
 def _neighbours(
-    found: Float[np.ndarray, "text text"], k: int
+    cosine: Float[np.ndarray, "text text"], k: int
 ) -> tuple[Bool[np.ndarray, "text text"], Bool[np.ndarray, "text"]]:
-    """Return which texts are the nearest of each, and whether each is nearer than the next by more than rounding."""
-    n = len(found)
-    np.fill_diagonal(found, -np.inf)
+    """Return two masks: whether text j is among the k nearest of text i, and whether the k nearest of i are defined.
+
+    They are defined if the k-th neighbour is nearer than the next one by more than rounding.
+    """
+    n = len(cosine)
+    np.fill_diagonal(cosine, -np.inf)
     if k + 1 >= n:
         return ~np.eye(n, dtype=bool), np.ones(n, dtype=bool)
-    ends = np.partition(found, (n - k - 1, n - k), axis=1)
+    ends = np.partition(cosine, (n - k - 1, n - k), axis=1)
     near, beyond = ends[:, n - k], ends[:, n - k - 1]
-    return found >= near[:, None], near - beyond > TIE
+    return cosine >= near[:, None], near - beyond > TIE
 
 
 def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
@@ -119,6 +129,6 @@ def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
 
 
 def unit(x: Vectors) -> Vectors:
-    """Scale vectors to length 1. A vector of length 0 stays."""
+    """Scale vectors to length 1. A vector of length 0 is returned as it is."""
     length = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(x / np.where(length > 0, length, 1))

@@ -1,4 +1,4 @@
-"""Results of comparing weights and representations, as frozen values without torch."""
+"""The types of the results of comparing weights and representations. This module does not import torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,14 +24,16 @@ class WeightDrift:
     """Comparison of two checkpoints, or of one tower of two models, tensor by tensor.
 
     Attributes:
-        tensors: a row for each tensor: name, layer (0 the embeddings, k block k; L includes final norm and pooler),
-            part, rows, columns, parameters, status, norm (|W|_F before), change (|D|_F), relative (change / norm),
-            largest (largest |D| of a number), equal (share of its numbers that are the same). Changed matrices also
-            have the fields of `drift.spectrum.Spectrum` and `drift.intruders.Intruders`.
-        notes: facts that a reader must know before reading a number, in words.
+        tensors: a row for each tensor, with the columns `name`, `layer` (0: embeddings, k: block k; the last layer
+            includes final norm and pooler), `part` (e.g. "attention"), `rows`, `columns`, `parameters` (how many
+            numbers it has), `status` (e.g. "changed", "identical"), `norm` (Frobenius norm before), `change` (Frobenius
+            norm of the difference), `relative` (change / norm), `largest` (largest absolute difference of a number) and
+            `equal` (share of its numbers that did not change). Changed matrices also have the fields of
+            `drift.spectrum.Spectrum` and `drift.intruders.Intruders`.
+        notes: sentences that a reader needs to interpret the numbers, e.g. about adapters.
         before: name of the backbone.
         after: name of the model fine-tuned from it.
-        n_blocks: number of blocks of both models.
+        n_blocks: how many blocks each of the two models has.
     """
 
     tensors: pd.DataFrame
@@ -42,7 +44,11 @@ class WeightDrift:
 
     @cached_property
     def groups(self) -> pd.DataFrame:
-        """Return a row for each layer and part: numbers of tensors and parameters, norm, change and relative change."""
+        """Return a row for each layer and part, with sums over its tensors.
+
+        Columns: `layer`, `part`, `tensors` (how many), `changed` (how many changed), `parameters`, `norm`, `change` and
+        `relative`. Tensors that only one of the models has are not included.
+        """
         rows = self.tensors[self.tensors["status"].isin(COMPARED)]
         squares = rows.assign(norm=rows["norm"] ** 2, change=rows["change"] ** 2, changed=rows["status"] == CHANGED)
         summed = squares.groupby(["layer", "part"], sort=False).agg(
@@ -58,16 +64,17 @@ class RepresentationDrift:
     """Comparison of two retrievers' vectors of the same texts.
 
     Attributes:
-        similarity: a row for each tower, layer and statistic (cka, procrustes, rsa, neighbours), with value, low, high
-            and chance. `halves` is the statistic between two random halves of one model's vector dimensions (geometric
-            mean of both models; a reference and no bound: two nearly equal models exceed it). `other_training` is the
-            mean statistic between the model after and its other trainings: the ceiling. `random_weights` is the
-            statistic between the model before and its copy with random weights. The last two are NaN if no such model
-            was given.
-        geometry: a row for each side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment):
-            value, low, high. Alignment is that of judged pairs, under the tower "both".
-        layer_map: CKA, with a row for each tower, layer before and layer after.
-        texts: tower -> number of texts compared.
+        similarity: a row for each tower, layer and statistic (cka, procrustes, rsa, neighbours), with the columns
+            `value`, `low` and `high` (interval) and `chance`. `halves` is the same statistic between two random halves
+            of one model's vector dimensions, as a geometric mean over both models. It is a reference, not an upper
+            bound: two nearly equal models exceed it. `other_training` is the ceiling: the statistic between the
+            retriever and its other trainings (mean). `random_weights` is the statistic between the backbone and its
+            copy with random weights. `other_training` and `random_weights` are NaN without such models.
+        geometry: a row for each model (`side`: "before", "after"), tower, layer and statistic (anisotropy, uniformity,
+            effective_rank, alignment), with `value`, `low` and `high`. Alignment is measured on pairs of a query and
+            its relevant passage. Its tower is "both".
+        layer_map: CKA of every layer of the backbone with every layer of the retriever, by tower.
+        texts: tower -> how many texts were compared.
     """
 
     similarity: pd.DataFrame

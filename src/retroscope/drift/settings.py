@@ -14,10 +14,10 @@ class DriftSettings:
     """Settings of the comparison of representations: sampled texts, neighbours and intervals.
 
     Attributes:
-        texts: the largest number of texts of a tower that are compared, drawn at random if there are more, because RSA
-            and neighbours compare all pairs.
-        cross_texts: the largest number of these texts that are used to compare every layer with every other.
-        neighbours: number k of nearest neighbours that are compared.
+        texts: the largest number of texts of a tower that are compared. If there are more, they are drawn at random.
+            RSA and neighbours compare all pairs of these texts.
+        cross_texts: how many of these texts, at most, are used to compare every layer with every other layer.
+        neighbours: how many nearest neighbours of a text are compared.
         level: confidence level of the intervals, which are over texts (delete-a-group jackknife).
         seed: seed of the sample, of the groups of the jackknife and of the halves.
     """
@@ -38,11 +38,12 @@ class DriftSettings:
         if self.texts < few:
             raise SettingsError(
                 f"representations.texts is {self.texts}, too few for intervals with {self.neighbours} neighbours",
-                fix=f"give {few} or more, or a smaller representations.neighbours",
+                fix=f"set it to {few} or more, or set a smaller representations.neighbours",
             )
         if self.cross_texts < 4:
             raise SettingsError(
-                f"representations.cross_texts is {self.cross_texts}, which is too few to compare", fix="give 4 or more"
+                f"representations.cross_texts is {self.cross_texts}, but CKA needs at least 4 texts",
+                fix="set it to 4 or more",
             )
 
 
@@ -51,9 +52,10 @@ class ShiftSettings:
     """Settings of domain shift: sampled passages, neighbours and intervals.
 
     Attributes:
-        texts: the largest number of passages of a collection that are compared, drawn at random if it has more. One
-            half of them is also compared with the other half, to estimate the floor.
-        neighbours: number k of nearest neighbours. Their overlap before and after fine-tuning is measured.
+        texts: the largest number of passages of a collection that are compared. If it has more, they are drawn at
+            random. One half of them is also compared with the other half, to estimate the floor (the distance without
+            any shift).
+        neighbours: how many nearest neighbours of a passage are compared between the models before and after.
         level: confidence level of the intervals, which are over passages (delete-a-group jackknife).
         seed: seed of the samples and of the groups of the jackknife.
     """

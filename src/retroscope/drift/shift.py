@@ -1,10 +1,9 @@
-"""Domain shift: measure how far the passages of one collection are from those of another. Numbers of domain shift
-between random samples of their passages.
+"""Domain shift: measure how far the passages of one collection are from those of another, on random samples.
 
-Distances (words, embeddings) are taken between the collections (value) and between two halves of one collection (floor:
-the mean of both collections). All samples have one size, so the bias of small samples is the same in value and floor.
-Levels (length, fertility, unknown tokens, neighbours) are numbers of each collection, and their difference or ratio is
-reported.
+There are two types of statistics. Distances (words, embeddings) are measured between the collections (`value`), and
+between two halves of the same collection (`floor`, the mean over both collections). All samples have the same size, so
+the bias of small samples is the same in both. Levels (length, fertility, unknown tokens, neighbours) are measured in
+each collection, and their difference or ratio is reported.
 """
 
 from collections import Counter
@@ -42,11 +41,12 @@ class PassageSample:
     """A random sample of a collection's passages: their words, tokens and vectors.
 
     Attributes:
-        words: [passage, word], counts.
-        vocabulary: the word of each column.
-        tokens: number of tokens of each passage by the tokenizer of the model before, without truncation.
-        unknown: number of these tokens that the tokenizer does not know.
-        vectors: final vectors by side. The shift of embeddings needs "before", that of neighbours both sides.
+        words: how often each word occurs in each passage.
+        vocabulary: the word of each column of `words`.
+        tokens: how many tokens each passage has by the backbone's tokenizer, without truncation.
+        unknown: how many of these tokens are the tokenizer's unknown token.
+        vectors: final vectors of the passages by the models "before" and "after". The shift of embeddings needs
+            "before", the overlap of neighbours needs both.
     """
 
     words: "sparse.csr_array"
@@ -59,14 +59,14 @@ class PassageSample:
         return len(self.tokens)
 
     def part(self, start: int, stop: int) -> "PassageSample":
-        """Return the passages from `start` to `stop` of the sample."""
-        kept = slice(start, stop)
-        vectors = {side: v[kept] for side, v in self.vectors.items()}
-        return PassageSample(self.words[kept], self.vocabulary, self.tokens[kept], self.unknown[kept], vectors)
+        """Return the passages `start` to `stop` - 1 of the sample."""
+        rows = slice(start, stop)
+        vectors = {side: v[rows] for side, v in self.vectors.items()}
+        return PassageSample(self.words[rows], self.vocabulary, self.tokens[rows], self.unknown[rows], vectors)
 
 
 def count_words(texts: Iterable[str]) -> tuple["sparse.csr_array", list[str]]:
-    """Count the words of each text: return a matrix [text, word], and the word of each column."""
+    """Return how often each word occurs in each text, as a matrix [text, word], and the word of each column."""
     column: dict[str, int] = {}
     counts = [Counter(words_of(text)) for text in texts]
     cells = [(row, column.setdefault(word, len(column)), n) for row, c in enumerate(counts) for word, n in c.items()]
@@ -75,13 +75,13 @@ def count_words(texts: Iterable[str]) -> tuple["sparse.csr_array", list[str]]:
 
 
 def domain_shift(reference: PassageSample, other: PassageSample | None, settings: ShiftSettings) -> pd.DataFrame:
-    """Return every number of shift between two collections, columns `SHIFT_COLUMNS`.
+    """Return every statistic of domain shift between two collections, one row each, with columns `SHIFT_COLUMNS`.
 
     Args:
-        reference: passages in random order.
+        reference: passages of the reference collection in random order.
         other: passages of the other collection in random order. If None, passages of the reference are compared with
             other passages of the reference. This is the control, in which there is no shift.
-        settings: size of the samples, neighbours and intervals.
+        settings: how many passages and neighbours are used, and how intervals are computed.
 
     Raises:
         AnalysisError: if there are too few passages for the intervals.
@@ -90,27 +90,39 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
     needed = fewest_texts(settings.neighbours)
     if n < needed:
         raise AnalysisError(
-            f"an interval needs samples of at least {needed} passages, but these samples have {n}",
+            f"an interval needs samples of at least {needed} passages, but a sample has only {n}",
             where="domain shift",
             fix="give collections with more passages, or a larger shift.texts",
         )
-    here, start = (reference, 2 * n) if other is None else (other, 0)
-    pair = reference.part(0, 2 * n), here.part(start, start + 2 * n)
+    collection, start = (reference, 2 * n) if other is None else (other, 0)
+    pair = reference.part(0, 2 * n), collection.part(start, start + 2 * n)
     interval = partial(jackknife, level=settings.level, seed=settings.seed)
     rows = [(name, *_distance_row(distance, name, pair, interval)) for name, distance in _distances(*pair).items()]
     rows += [
-        (name, *_level_row(name, one, pair, interval)) for name, one in _levels(pair[0], settings.neighbours).items()
+        (name, *_level_row(name, level, pair, interval))
+        for name, level in _levels(pair[0], settings.neighbours).items()
     ]
     return pd.DataFrame(rows, columns=list(SHIFT_COLUMNS))
 
 
 def sample_size(reference: int, other: int | None, texts: int) -> int:
-    """Return the passages of each half: both halves of both collections, or four parts of the reference alone."""
+    """Return how many passages each sample has. There are four samples: two halves of each of the two collections.
+
+    Args:
+        reference: how many passages of the reference are available.
+        other: how many passages of the other collection are available. If None, all four samples are from the
+            reference.
+        texts: how many passages of a collection may be used (`ShiftSettings.texts`).
+    """
     return min(reference, texts) // 4 if other is None else min(reference, other, texts) // 2
 
 
 def outcome(low: float, high: float) -> str:
-    """Decide from the interval of the divergence of words: `ANOTHER`, `SAME` or `UNDECIDED`."""
+    """Return whether the collection has another domain or language: "another", "same" or "undecided".
+
+    Args:
+        low, high: ends of the interval of the divergence of words.
+    """
     if low > WORDS_THRESHOLD:
         return ANOTHER
     return SAME if high < WORDS_THRESHOLD else UNDECIDED
@@ -130,8 +142,8 @@ def _distances(reference: PassageSample, other: PassageSample) -> dict[str, Dist
 
 def _distance_row(distance: Distance, name: str, pair: TwoSamples, interval: WithLimits) -> tuple[float, ...]:
     n = len(pair[0]) // 2
-    (first, second), (one, two) = ((side.part(0, n), side.part(n, 2 * n)) for side in pair)
-    between, within = distance(first, one), (distance(first, second), distance(one, two))
+    (first, second), (other_first, other_second) = ((side.part(0, n), side.part(n, 2 * n)) for side in pair)
+    between, within = distance(first, other_first), (distance(first, second), distance(other_first, other_second))
 
     def floor(rows: KeptRows) -> float:
         return (within[0](rows) + within[1](rows)) / 2
@@ -163,9 +175,12 @@ def _level_row(name: str, level: Level, pair: TwoSamples, interval: WithLimits) 
 
 
 def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "word"]) -> float:
-    """Return the Jensen-Shannon divergence in bits of two distributions given by counts (Lin 1991, equation 4.1).
+    """Return the Jensen-Shannon divergence of two distributions, in bits (Lin 1991, equation 4.1).
 
-    It is 0 for equal distributions, 1 for distributions that share nothing, and NaN if one has no count.
+    It is 0 for equal distributions, 1 for distributions without a common word, and NaN if all counts of one are 0.
+
+    Args:
+        one, other: how often each word of a common vocabulary occurs.
     """
     if not (one.sum() and other.sum()):
         return float("nan")
@@ -175,7 +190,10 @@ def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "wor
 
 
 def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
-    """Return a function of rows that computes the divergence of two samples' words over their common vocabulary."""
+    """Return a function that computes the divergence of words between the same rows of two samples.
+
+    It covers the words of both samples.
+    """
     column = {word: k for k, word in enumerate(one.vocabulary)}
     places = np.array([column.setdefault(word, len(column)) for word in other.vocabulary], dtype=np.int64)
 
@@ -189,26 +207,30 @@ def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
 
 
 def median_distance(x: Vectors) -> float:
-    """Return the median Euclidean distance between different vectors."""
+    """Return the median Euclidean distance over all pairs of two texts."""
     return float(np.sqrt(np.median(_squares(x, x)[np.triu_indices(len(x), 1)])))
 
 
 def gaussian_kernel(x: Vectors, y: Vectors, width: float) -> Float[np.ndarray, "n m"]:
-    """Return exp(-|x - y|^2 / (2 width^2)) of all pairs."""
+    """Return exp(-|x - y|^2 / (2 width^2)) for every vector x and every vector y."""
     return np.asarray(np.exp(-_squares(x, y) / (2 * width**2)))
 
 
 def _squares(x: Vectors, y: Vectors) -> Float[np.ndarray, "n m"]:
-    one, two = x.astype(np.float64), y.astype(np.float64)
-    lengths = np.square(one).sum(axis=1)[:, None] + np.square(two).sum(axis=1)[None]
-    return np.asarray(np.maximum(lengths - 2 * one @ two.T, 0))
+    wide_x, wide_y = x.astype(np.float64), y.astype(np.float64)
+    lengths = np.square(wide_x).sum(axis=1)[:, None] + np.square(wide_y).sum(axis=1)[None]
+    return np.asarray(np.maximum(lengths - 2 * wide_x @ wide_y.T, 0))
 
 
 def mmd2(x: Float[np.ndarray, "n n"], y: Float[np.ndarray, "n n"], cross: Float[np.ndarray, "n n"]) -> float:
-    """Return the squared maximum mean discrepancy of two samples of equal size, from their kernels.
+    """Return the squared maximum mean discrepancy of two samples with equally many vectors, from their kernels.
 
-    It is the unbiased estimate (Gretton et al. 2012, JMLR 13, eq. 3), which is 0 on average for two samples of one
-    distribution: about half of such estimates are below 0.
+    It is the unbiased estimate (Gretton et al. 2012, JMLR 13, eq. 3). For two samples of the same distribution, it is 0
+    on average, so about half of such estimates are below 0.
+
+    Args:
+        x, y: kernel of each sample's vectors with themselves.
+        cross: kernel of the first sample's vectors with the second's.
     """
     n = len(x)
     within = sum(float(kernel.sum() - np.trace(kernel)) for kernel in (x, y))
@@ -226,7 +248,7 @@ def _mean_words(sample: PassageSample, rows: KeptRows) -> float:
 
 
 def _fertility(sample: PassageSample, rows: KeptRows) -> float:
-    """Return the mean number of tokens per word."""
+    """Return how many tokens a word has on average."""
     return float(sample.tokens[rows].sum() / max(sample.words[rows].sum(), 1))
 
 

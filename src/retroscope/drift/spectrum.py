@@ -1,19 +1,20 @@
-"""Spectrum of a weight change: the number of its directions, and the size of the original matrix in them.
+"""Spectrum of a weight change: how many directions it has, and how large the original matrix is in these directions.
 
-The change D of a matrix W = W_before, with singular values s_1 >= s_2 ...:
+W is the matrix before fine-tuning, with m rows and n columns. D is its change, with singular values s_1 >= s_2 ... and
+first r singular directions U and V. The statistics are:
 
 - stable rank: |D|_F^2 / s_1^2 (Rudelson and Vershynin 2007);
 - effective rank: exp of the entropy of s / sum(s) (Roy and Vetterli 2007);
-- amplification: |U^T D V|_F / |U^T W V|_F, U and V the first r singular directions of D: how large the change is there,
-  beside what was there. Hu et al. (2021, arXiv 2106.09685, section 7.3) have the whole |D|_F above, which is the same
-  where D has rank r (LoRA); where its rank is higher their factor falls as 1 / r whatever the change does;
-- its control, were U and V random directions: |U^T D V|_F / (r |W|_F / sqrt(m n)). Both fall with r, since the first
-  directions are the largest;
-- alignment: the control over the amplification, |U^T W V|_F sqrt(m n) / (r |W|_F), which does not fall with r. 1: W is
-  no larger there than anywhere; above: the change follows W.
+- amplification: |U^T D V|_F / |U^T W V|_F, the norm of the change in these directions over the norm of W in them.
+  Hu et al. (2021, arXiv 2106.09685, section 7.3) use the whole |D|_F as numerator. For a D of rank r (LoRA), this is
+  the same. For a higher rank, their ratio falls as 1 / r for any change;
+- random amplification, its control: |U^T D V|_F / (r |W|_F / sqrt(m n)), as if W had an average norm in these
+  directions. It falls with r like the amplification, because the first directions are the largest;
+- alignment: random amplification over amplification, |U^T W V|_F sqrt(m n) / (r |W|_F). It does not fall with r. It is
+  1 if W is as large in these directions as in random ones, and above 1 if it is larger.
 
-The right directions of a LoRA update are those of its factor A, which begins random and moves little: its alignment
-begins at 1.
+The right directions of a LoRA update are those of its factor A. A is random at first and changes little in training, so
+the alignment of a LoRA update is 1 at first.
 """
 
 import math
@@ -31,14 +32,16 @@ from retroscope.encoders.checkpoints.tensors import LowRank
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Statistics of one matrix's change: ranks, amplification and alignment.
+    """Statistics of one matrix's change, as defined at the top of this module.
 
     Attributes:
+        stable_rank, effective_rank: ranks of the change D.
         random_rank: effective rank of a Gaussian matrix of the same shape, i.e. of a change without structure.
-        held: share of |D|^2 in the first r directions.
-        amplification: |U^T D V| / |U^T W V|.
-        amplification_random: the amplification to expect if W had no preference for these directions.
-        directions: number r of directions of `held`, of both amplifications and of `alignment`.
+        held: share of |D|_F^2 in the first r singular directions.
+        amplification: norm of the change over the norm of the original matrix, both in the first r directions.
+        amplification_random: the amplification if the original matrix were as large in these directions as in others.
+        alignment: `amplification_random` over `amplification`; 1 if change and original matrix are unrelated.
+        directions: how many first directions (r) `held`, both amplifications and `alignment` use.
     """
 
     stable_rank: float
@@ -53,7 +56,7 @@ class Spectrum:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Singular values of a change, largest first, and its first few singular vectors, in float64."""
+    """Singular values of a change, the largest first, and its first r left and right singular vectors, in float64."""
 
     values: Float[Tensor, "rank"]
     left: Float[Tensor, "row r"]
@@ -66,48 +69,48 @@ def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectru
     total, p = float(s.square().sum()), s / s.sum()
     p = p[p > 0]
     r = change.left.shape[1]
-    here = math.sqrt(float(s[:r].square().sum()))
-    there = float((change.left.T @ before.double() @ change.right).norm())
+    norm_of_change = math.sqrt(float(s[:r].square().sum()))
+    norm_of_original = float((change.left.T @ before.double() @ change.right).norm())
     even = r * float(before.double().norm()) / math.sqrt(before.numel())
     return Spectrum(
         stable_rank=total / float(s[0].square()),
         effective_rank=math.exp(-float((p * p.log()).sum())),
         random_rank=gaussian_rank(*before.shape),
-        held=here**2 / total,
-        amplification=here / there if there else math.inf,
-        amplification_random=here / even if even else math.inf,
-        alignment=there / even if even else math.nan,
+        held=norm_of_change**2 / total,
+        amplification=norm_of_change / norm_of_original if norm_of_original else math.inf,
+        amplification_random=norm_of_change / even if even else math.inf,
+        alignment=norm_of_original / even if even else math.nan,
         directions=r,
     )
 
 
 def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
-    """Compute the directions of a change by the smaller Gram matrix, in float64, to 1e-8 of the largest value."""
+    """Compute the singular values of a change and its first `r` singular vectors.
+
+    They are computed from the smaller Gram matrix in float64. The error is about 1e-8 of the largest singular value.
+    """
     wide = change.shape[0] <= change.shape[1]
     d = (change if wide else change.T).double()
     values, vectors = torch.linalg.eigh(d @ d.T)
     s = values.flip(0).clamp(min=0).sqrt()
-    kept = min(r, int((s > 1e-7 * s[0]).sum()))
-    one = vectors.flip(1)[:, :kept]
-    other = (d.T @ one) / s[:kept]
-    return Directions(s, one, other) if wide else Directions(s, other, one)
+    nonzero = min(r, int((s > 1e-7 * s[0]).sum()))
+    short_side = vectors.flip(1)[:, :nonzero]
+    long_side = (d.T @ short_side) / s[:nonzero]
+    return Directions(s, short_side, long_side) if wide else Directions(s, long_side, short_side)
 
 
 def low_rank_directions(change: LowRank, r: int) -> Directions:
-    """Compute the singular directions of an adapter's change from its low-rank factors."""
+    """Compute the singular values of an adapter's change and its first `r` singular vectors from its two factors."""
     q_left, r_left = torch.linalg.qr(change.left.double())
     q_right, r_right = torch.linalg.qr(change.right.double().T)
     u, s, vt = torch.linalg.svd(r_left @ r_right.T)
-    kept = min(r, int((s > 1e-12 * s[0]).sum()))
-    return Directions(s, (q_left @ u)[:, :kept], (q_right @ vt.T)[:, :kept])
+    nonzero = min(r, int((s > 1e-12 * s[0]).sum()))
+    return Directions(s, (q_left @ u)[:, :nonzero], (q_right @ vt.T)[:, :nonzero])
 
 
 @lru_cache(maxsize=256)
 def gaussian_rank(rows: int, columns: int) -> float:
-    """Return the effective rank of a Gaussian matrix of this shape, by the Marchenko-Pastur law (1967).
-
-    It is the limit for large matrices.
-    """
+    """Return the effective rank of a large Gaussian matrix of this shape, by the Marchenko-Pastur law (1967)."""
     small, large = sorted((rows, columns))
     if small < 2:
         return 1.0

@@ -1,9 +1,10 @@
 """The statistics of representation drift, for pairs of models and for the embedding space of one model.
 
-An interval computes a statistic for many subsets of the texts. Statistics of all pairs of texts are therefore prepared
-once.
+An interval needs a statistic for many subsets of the texts. For statistics of all pairs of texts, a `Prepare` function
+therefore computes the pairs once, and returns a function that computes the statistic for a subset.
 
-A new statistic is added to one of the two tables. Figures and tables of `analyses.representations` name what they show.
+To add a statistic, add it to `SHAPES` (one model) or `similarity_measures` (two models), and name it in the figures and
+tables of `analyses.representations` that show it.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +21,12 @@ SHAPES: Mapping[str, OfOne] = {"anisotropy": anisotropy, "uniformity": uniformit
 
 
 def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Prepare, float]]:
-    """Map the name of every similarity to the function that prepares it, and to its chance value for these vectors."""
+    """Return, for every similarity by name, the function that prepares it, and its chance value for these vectors.
+
+    Args:
+        neighbours: how many nearest neighbours of a text are compared.
+        seed: seed of the random pairings from which chance is measured.
+    """
     return {
         "cka": (lambda one, two: lambda rows: cka(one[rows], two[rows]), 0.0),
         "procrustes": (lambda one, two: lambda rows: procrustes(one[rows], two[rows]), procrustes_chance(x, y, seed)),

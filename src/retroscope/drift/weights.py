@@ -1,4 +1,4 @@
-"""Compare two checkpoints tensor by tensor, without data, a forward pass, or a whole model in memory."""
+"""Compare two checkpoints tensor by tensor. This needs no data, no forward pass, and no whole model in memory."""
 
 import math
 import os
@@ -48,13 +48,13 @@ def diff_weights(
 
     Args:
         before: the backbone.
-        after: the model fine-tuned from it. The change of an adapter is measured from its factors.
-        spectra: whether to measure ranks and directions of every changed matrix, which is the slow part.
-        directions: number r of directions for amplification and alignment.
-        progress: receives (tensors done, tensors in all).
+        after: the model fine-tuned from it. The change that an adapter makes is computed from its two factors.
+        spectra: whether to measure ranks and singular directions of every changed matrix. They take most of the time.
+        directions: how many singular directions are used for amplification and alignment.
+        progress: called with (how many tensors are done, how many there are).
 
     Raises:
-        EncoderError: if the models differ in family or depth.
+        EncoderError: if the models are of different families, or have different numbers of blocks.
     """
     _check(before, after)
     names = list(dict.fromkeys([*before.read, *after.read]))
@@ -80,7 +80,7 @@ def _check(before: Weights, after: Weights) -> None:
 
 
 def incomparable(one: Anatomy, two: Anatomy) -> str:
-    """Return the reason why the tensors of two architectures cannot be compared, or "" if there is none."""
+    """Return the reason why the tensors of two architectures cannot be compared, or "" if they can."""
     families = [FAMILY.get(anatomy.family, anatomy.family) for anatomy in (one, two)]
     if families[0] != families[1] or one.n_blocks != two.n_blocks:
         return f"one is a {families[0]} of {one.n_blocks} blocks, the other a {families[1]} of {two.n_blocks}"
@@ -88,14 +88,14 @@ def incomparable(one: Anatomy, two: Anatomy) -> str:
 
 
 def incomparable_towers(before: Retriever, after: Retriever) -> str:
-    """Return the reason why the weights and layers of two retrievers cannot be compared, or "" if there is none."""
+    """Return the reason why the weights and layers of two retrievers cannot be compared, or "" if they can."""
     reasons = (incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy) for tower in ("query", "passage"))
     return next((reason for reason in reasons if reason), "")
 
 
 @contextmanager
 def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of single-threaded workers, one per thread of torch, to compare tensors in parallel."""
+    """Yield a pool with as many workers as torch has threads, each of which runs torch on a single thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -111,56 +111,62 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
     last = present.anatomy.n_blocks
     layer = block + 1 if block is not None else 0 if part == "embedding" else last
     place = {"name": name, "layer": layer, "part": part}
-    asked = _Asked(
+    request = _Request(
         directions, name, part != "embedding" and not (present.anatomy.layout.transposed and block is not None)
     )
     if name not in before.read or name not in after.read:
         only = present.read[name]()
         return {**place, **_shape(only), "status": ONLY_BEFORE if present is before else ONLY_AFTER}
     if name in before.updates:  # an adapter upon an adapter, or an adapter beside its base
-        return {**place, **_both_whole(before, after, asked)}
+        return {**place, **_both_whole(before, after, request)}
     w, v, low = before.read[name](), _base_of(name, before, after), after.updates.get(name)
     if v is not None and w.shape != v.shape:
         return {**place, **_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
     same = v is None or (w.dtype == v.dtype and torch.equal(w, v))
     if same and low is not None:
-        return {**place, **_shape(w), **_low_rank(w, low, asked)}
+        return {**place, **_shape(w), **_low_rank(w, low, request)}
     if v is None or (same and low is None):
         return {**place, **_shape(w), **_unchanged(w)}
     v = v if low is None else v.float() + low.left @ low.right
-    return {**place, **_shape(w), **_dense(w, v, asked)}
+    return {**place, **_shape(w), **_dense(w, v, request)}
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """The statistics to compute for one matrix in addition to its size. With `by_row`, each row is an output."""
+class _Request:
+    """Which statistics of a tensor's change are computed in addition to its norm.
+
+    Attributes:
+        directions: how many singular directions are used. With 0, no such statistic is computed.
+        name: name of the tensor.
+        by_row: whether the rows of the stored matrix are its outputs. If not, its columns are.
+    """
 
     directions: int
     name: str
     by_row: bool
 
-    def of(self, w: Tensor, change: Tensor, found: Directions) -> dict[str, Any]:
-        """Compute ranks, directions and intruder dimensions of a change."""
+    def of(self, w: Tensor, change: Tensor, singular: Directions) -> dict[str, Any]:
+        """Return ranks, amplification, alignment and intruder dimensions of the change of a matrix `w`."""
         turned = (w.float(), change) if self.by_row else (w.float().T, change.T)
-        return asdict(spectrum(w.float(), found)) | asdict(intruders(*turned, self.name))
+        return asdict(spectrum(w.float(), singular)) | asdict(intruders(*turned, self.name))
 
 
-def _both_whole(before: Weights, after: Weights, asked: _Asked) -> dict[str, Any]:
-    """Compare one whole tensor of both checkpoints, including what adapters add to it."""
-    w, v = whole_tensor(before, asked.name), whole_tensor(after, asked.name)
+def _both_whole(before: Weights, after: Weights, request: _Request) -> dict[str, Any]:
+    """Compare a tensor of both checkpoints, after adding the changes of their adapters to it."""
+    w, v = whole_tensor(before, request.name), whole_tensor(after, request.name)
     if w.shape != v.shape:
         return {**_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
-    return {**_shape(w), **(_unchanged(w) if torch.equal(w, v) else _dense(w, v, asked))}
+    return {**_shape(w), **(_unchanged(w) if torch.equal(w, v) else _dense(w, v, request))}
 
 
 def whole_tensor(weights: Weights, name: str) -> Tensor:
-    """Return a tensor of a checkpoint, including what an adapter adds."""
+    """Return a tensor of a checkpoint with the change of its adapter, if any, added."""
     tensor, low = weights.read[name](), weights.updates.get(name)
     return tensor if low is None else tensor.float() + low.left @ low.right
 
 
 def _base_of(name: str, before: Weights, after: Weights) -> Tensor | None:
-    """Return the second checkpoint's tensor without adapters, or None if it has the same bytes in the same file."""
+    """Return the tensor of `after` without its adapter, or None if both checkpoints read it from the same bytes."""
     place = after.places.get(name)
     return None if place is not None and place == before.places.get(name) else after.read[name]()
 
@@ -174,11 +180,11 @@ def _unchanged(w: Tensor) -> dict[str, Any]:
     return {"status": IDENTICAL, "norm": _norm(w), "change": 0.0, "relative": 0.0, "largest": 0.0, "equal": 1.0}
 
 
-def _low_rank(w: Tensor, low: LowRank, asked: _Asked) -> dict[str, Any]:
+def _low_rank(w: Tensor, low: LowRank, request: _Request) -> dict[str, Any]:
     delta = low.left @ low.right
     if not bool(torch.isfinite(delta).all()):
-        return _dense(w, w.float() + delta, replace(asked, directions=0))
-    directions = low_rank_directions(low, max(asked.directions, 1))
+        return _dense(w, w.float() + delta, replace(request, directions=0))
+    directions = low_rank_directions(low, max(request.directions, 1))
     change, norm = float(directions.values.norm()), _norm(w)
     row = {
         "status": CHANGED if change else IDENTICAL,
@@ -188,14 +194,14 @@ def _low_rank(w: Tensor, low: LowRank, asked: _Asked) -> dict[str, Any]:
         "largest": float(delta.abs().max()),
         "equal": float((delta == 0).float().mean()),
     }
-    return row | (asked.of(w, delta.float(), directions) if asked.directions and change else {})
+    return row | (request.of(w, delta.float(), directions) if request.directions and change else {})
 
 
-def _dense(w: Tensor, v: Tensor, asked: _Asked) -> dict[str, Any]:
+def _dense(w: Tensor, v: Tensor, request: _Request) -> dict[str, Any]:
     square, moved, largest, equal = 0.0, 0.0, 0.0, 0
     held = torch.empty(2, min(PIECE, w.numel()))  # one room for all pieces: asking for it anew takes most of the time
-    for one, two in zip(_pieces(w), _pieces(v), strict=True):
-        a, d = held[0, : len(one)].copy_(one), held[1, : len(one)].copy_(two)
+    for piece_before, piece_after in zip(_pieces(w), _pieces(v), strict=True):
+        a, d = held[0, : len(piece_before)].copy_(piece_before), held[1, : len(piece_before)].copy_(piece_after)
         d.sub_(a)
         low, high = torch.aminmax(d)
         square += float(torch.dot(a, a))
@@ -211,14 +217,17 @@ def _dense(w: Tensor, v: Tensor, asked: _Asked) -> dict[str, Any]:
         "largest": largest,
         "equal": equal / w.numel(),
     }
-    if asked.directions and w.ndim == 2 and min(w.shape) > 1 and row["status"] == CHANGED and math.isfinite(change):
+    if request.directions and w.ndim == 2 and min(w.shape) > 1 and row["status"] == CHANGED and math.isfinite(change):
         moved_by = v.float() - w.float()
-        row |= asked.of(w, moved_by, dense_directions(moved_by, asked.directions))
+        row |= request.of(w, moved_by, dense_directions(moved_by, request.directions))
     return row
 
 
 def _status(w: Tensor, v: Tensor, change: float) -> str:
-    """Return the status of a tensor, such as "changed", or "rounded" if equal in the coarser of two number formats."""
+    """Return the status of a tensor: "identical", "changed", or "rounded".
+
+    "rounded" means that the two tensors have different number formats, and are equal after rounding to the coarser one.
+    """
     if not change > 0:
         return CHANGED if math.isnan(change) else IDENTICAL
     if w.dtype != v.dtype:

@@ -1,4 +1,4 @@
-"""Estimate the time of comparing weights and representations from their sizes alone."""
+"""Estimate how long it takes to compare weights and representations, from their shapes, before they are read."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,7 +15,12 @@ GRAM = 500.0  # operations for each pair of texts and number of their vectors: s
 
 
 def weights_seconds(shapes: Iterable[Sequence[int]], product_rate: float, *, spectra: bool) -> float:
-    """Estimate the seconds of comparing tensors of these shapes."""
+    """Estimate how many seconds the comparison of tensors of these shapes takes.
+
+    Args:
+        product_rate: operations per second of matrix products on this machine.
+        spectra: whether ranks and singular directions of the changes are measured.
+    """
     seconds = 0.0
     for shape in shapes:
         numbers = 1
@@ -31,15 +36,18 @@ def weights_seconds(shapes: Iterable[Sequence[int]], product_rate: float, *, spe
 def representations_seconds(
     texts: Sequence[int], layers: int, width: int, settings: DriftSettings, product_rate: float
 ) -> float:
-    """Estimate the seconds of comparing every layer's vectors of two models.
+    """Estimate how many seconds the comparison of two models' vectors takes, over all layers.
 
     Args:
-        texts: number of texts of each tower. Texts beyond the settings' sample are not compared.
+        texts: how many texts each tower has. At most `settings.texts` of them are compared.
+        layers: how many layers each model has.
+        width: how many dimensions the vectors have.
+        product_rate: operations per second of matrix products on this machine.
     """
     pairs = sum(min(number, settings.texts) ** 2 for number in texts)
     return layers * (LAYER * len(texts) + pairs * (PAIR + GRAM * width / product_rate))
 
 
 def whitening_seconds(passages: int, width: int, product_rate: float) -> float:
-    """Estimate the seconds of whitening passages and queries by the passages' covariance."""
+    """Estimate how many seconds it takes to whiten passages and queries by the covariance of the passages."""
     return (2.0 * passages * width**2 + WHITENING * width**3) / product_rate

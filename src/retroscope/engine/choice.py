@@ -1,4 +1,4 @@
-"""Choose an engine: `local`, or `ray` with the address of a cluster."""
+"""Choose where shards are computed: engine `local` (this process), or `ray` with the address of a cluster."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from retroscope.engine.local import run_here
 from retroscope.engine.shards import Job, RunTally
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.numbers import count
 from retroscope.progress import Count
 
 ENGINES = ("local", "ray")
@@ -13,13 +14,13 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class Engine:
-    """The engine that computes the shards: this process, or a Ray cluster.
+    """The engine that computes shards (pieces of a job, e.g. some texts to encode): this process, or a Ray cluster.
 
     Attributes:
         name: "local" (this process) or "ray" (actors of a Ray cluster).
-        address: address of the cluster. If None, one is started on this machine for the run.
-        workers: number of actors. If None, as many as fit into the cluster.
-        told: called with sentences about the run: shards that were computed again, workers that were lost.
+        address: address of the Ray cluster. If None, a cluster is started on this machine.
+        workers: how many actors compute shards. If None, as many as fit into the cluster.
+        told: function that is called with sentences about the run, e.g. "worker lost: ...", for the user.
     """
 
     name: str = "local"
@@ -32,7 +33,7 @@ class Engine:
             raise unknown_name("engine", self.name, ENGINES)
         if self.name == "local" and (self.address or self.workers is not None):
             raise SettingsError(
-                "the engine 'local' runs in this process and takes no address and no number of workers",
+                "the engine 'local' runs in this process, so it takes no cluster address and no number of workers",
                 fix="leave out the address and `workers` (--workers), or use the engine 'ray' (--engine ray)",
             )
         if self.workers is not None and self.workers < 1:
@@ -42,12 +43,12 @@ class Engine:
             )
 
     def run(self, job: Job, progress: Count | None = None) -> RunTally:
-        """Compute all unfinished shards of a job by the chosen engine.
+        """Compute all shards of a job that are not done yet. Return how many items were computed, where, and how fast.
 
-        A job that only this process can compute runs here with either engine.
+        A job that only this process can compute runs in this process, whichever engine is set.
 
         Raises:
-            EngineError: if some are missing after all attempts. All others are done.
+            EngineError: if some shards failed in every attempt. All other shards are done.
         """
         if self.name == "local" or job.recruit is None:
             tally = run_here(job, progress)
@@ -65,23 +66,29 @@ LOCAL = Engine()
 
 
 def engine_of(text: str, workers: int | None = None, told: Callable[[str], None] | None = None) -> Engine:
-    """Return the engine for an option's text: `local`, `ray`, or `ray:ADDRESS`.
+    """Return the engine that the option `--engine` names: `local`, `ray`, or `ray:ADDRESS`.
 
     Raises:
-        SettingsError: for an unknown name, or a number of workers that the engine cannot have.
+        SettingsError: if the name is unknown, if `workers` is below 1, or if the engine `local` has an address or a
+            number of workers.
     """
     name, _, address = text.partition(":")
     return Engine(name, address or None, workers, told)
 
 
 def news(tally: RunTally) -> list[str]:
-    """Return lines with information about a finished run, e.g. lost workers."""
-    again = tally.again.items()
-    lines = [f"{count} shards were {standing.value}: they were computed again" for standing, count in again]
+    """Return sentences about a finished run for the user, e.g. on lost workers or on shards computed again."""
+    lines = [
+        f"{count(n, 'shard')} {'was' if n == 1 else 'were'} {standing.value}, so {'it was' if n == 1 else 'they were'} "
+        "computed again"
+        for standing, n in tally.again.items()
+    ]
     lines += [f"worker lost: {reason}" for reason in tally.lost]
-    lines += [f"shard {name} failed, and was done at another attempt: {error}" for name, error in tally.retried.items()]
+    lines += [
+        f"shard {name} failed, and was computed at another attempt: {error}" for name, error in tally.retried.items()
+    ]
     if len(tally.by_worker) > 1 or tally.lost:
         rate = tally.done / tally.seconds if tally.seconds else 0.0
-        shares = ", ".join(f"{worker} {count:,}" for worker, count in sorted(tally.by_worker.items()))
+        shares = ", ".join(f"{worker} {n:,}" for worker, n in sorted(tally.by_worker.items()))
         lines.append(f"{tally.done:,} items by {len(tally.by_worker)} workers, {rate:,.1f} a second: {shares}")
     return lines

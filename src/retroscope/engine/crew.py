@@ -1,4 +1,4 @@
-"""The workers of a run on Ray: actors that are starting, working or lost, and their open calls."""
+"""The workers of a run on Ray: start actors, send shards to them, wait for their answers, replace lost ones."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,15 @@ POLL = 1.0  # seconds
 
 @dataclass(eq=False)
 class Member:
-    """One worker: a Ray actor with its open calls.
+    """One worker: a Ray actor with the calls that it has not answered yet.
 
     Attributes:
-        calls: open calls: reference -> (shard, or None for the start of the worker; time of the call).
-        attempt: number of starts in this place after which no worker arrived.
+        name: name of the worker, e.g. "worker 3".
+        actor: handle of the Ray actor.
+        attempt: how often Retroscope has tried to start this worker, including this attempt; 0 once it is ready.
+        host: host name, empty until the worker is ready.
+        ready: whether the worker has loaded what it needs.
+        calls: unanswered calls: Ray's reference -> (shard, or None for the start of the worker; time of the call).
     """
 
     name: str
@@ -32,13 +36,13 @@ class Member:
 
     @property
     def label(self) -> str:
-        """Return the worker's name and host."""
+        """Return the worker's name and host, e.g. "worker 3 on node7"."""
         return f"{self.name} on {self.host}" if self.host else self.name
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event of a worker: its start, the report of a shard, or its loss (`lost` is the reason)."""
+    """An event of a worker: it has answered with the report of a shard, or it was lost (`lost` is the reason)."""
 
     member: Member
     shard: Shard | None = None
@@ -50,12 +54,12 @@ class Crew:
     """All workers of one run on Ray.
 
     Attributes:
-        members: members by name.
-        dismissed: reasons why places of the crew stay empty.
+        members: the workers by name.
+        dismissed: for each worker that is not replaced, its name and the reason why it could not start.
     """
 
     def __init__(self, ray: Any, job: Job, size: int) -> None:
-        """Start the actors. They become ready one after another."""
+        """Start `size` actors. They load their models at the same time, and become ready one after another."""
         self._ray, self._job = ray, job
         self._started = 0
         self._equipment: Mapping[str, str] | None = None
@@ -65,7 +69,7 @@ class Crew:
             self._start(1)
 
     def give(self, member: Member, shard: Shard) -> None:
-        """Send a shard to a worker."""
+        """Send a shard to a worker without waiting for its answer."""
         member.calls[member.actor.do.remote(shard)] = shard, time.monotonic()
 
     def free(self) -> list[Member]:
@@ -75,11 +79,11 @@ class Crew:
 
     @property
     def at_work(self) -> int:
-        """Return the number of workers that are ready."""
+        """Return how many workers are ready, i.e. have loaded their models."""
         return sum(member.ready for member in self.members.values())
 
     def events(self) -> Iterator[Event]:
-        """Wait briefly, and yield the events. Lost workers are replaced."""
+        """Wait at most a second for an answer, and yield events. Lost workers are replaced."""
         holders = {reference: member for member in self.members.values() for reference in member.calls}
         answered, _ = self._ray.wait(list(holders), num_returns=1, timeout=POLL) if holders else ([], [])
         for reference in answered:
@@ -92,7 +96,7 @@ class Crew:
                 yield self._lost(member, f"it did not respond for {STALLED:.0f} seconds")
 
     def dismiss(self) -> None:
-        """Stop all actors."""
+        """Stop the actors of all workers at once."""
         for member in self.members.values():
             self._ray.kill(member.actor)
         self.members.clear()
@@ -112,10 +116,11 @@ class Crew:
             yield Event(member, shard, answer)
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
-        """Accept a started worker if its device and libraries match those of the others.
+        """Mark a worker as ready, or remove it if it could not start.
 
         Raises:
-            EngineError: if it does not, or if no member is left.
+            EngineError: if its kind of device or library versions differ from those of the other workers, or if no
+                worker is left.
         """
         member.host = arrival.host
         if arrival.error:
@@ -131,10 +136,12 @@ class Crew:
         self._equipment = self._equipment or {"device": arrival.equipment.get("device", ""), **planned}
         differing = [name for name, value in self._equipment.items() if arrival.equipment.get(name) != value]
         if differing:
-            said = ", ".join(f"{n} {arrival.equipment.get(n)!r} instead of {self._equipment[n]!r}" for n in differing)
+            differences = ", ".join(
+                f"{n} {arrival.equipment.get(n)!r} instead of {self._equipment[n]!r}" for n in differing
+            )
             raise EngineError(
-                f"the nodes of the cluster differ: {member.label} has {said}, so vectors of {member.label} would "
-                f"differ in their last bits",
+                f"the nodes of the cluster differ: {member.label} has {differences}, so its vectors would differ "
+                "in their last bits",
                 fix="use nodes with the same kind of device and the same library versions",
             )
         member.ready, member.attempt = True, 0

@@ -1,4 +1,4 @@
-"""The completion records of a job: one file per shard, with the checksums of the files that it wrote."""
+"""The completion records of a job's shards: one file per shard, with the checksums of the shard's files."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ RECORDS = ".shards"  # folder of the records; removed when the whole is finished
 
 
 class Standing(Enum):
-    """State of a shard. A shard is computed unless its state is `DONE`."""
+    """State of a shard in storage, from an earlier run. A shard is computed unless its state is `DONE`."""
 
     DONE = "done"
     ABSENT = "not done yet"
@@ -24,17 +24,21 @@ class Standing(Enum):
 
 @dataclass(frozen=True)
 class Ledger:
-    """Completion records of shards: key, device and versions, and the SHA-256 of every file.
+    """The completion records of a job's shards: key, kind of device, library versions, and SHA-256 of every file.
 
     Attributes:
-        equipment: kind of device and versions of libraries of this worker.
+        storage: folder or object store with the records and the files of the shards.
+        equipment: kind of device and library versions with which new shards are computed.
     """
 
     storage: Storage
     equipment: Mapping[str, str] = field(default_factory=dict)
 
     def standing(self, name: str, key: str) -> Standing:
-        """Return the state of a shard: done if its record matches the key and all named files match their checksums."""
+        """Return the state of a shard in storage.
+
+        It is done if its record has this key and this equipment, and all files match their checksums in the record.
+        """
         content = self.storage.read(_record(name))
         if content is None:
             return Standing.ABSENT
@@ -43,11 +47,15 @@ class Ledger:
             return Standing.DAMAGED
         if record["equipment"] != dict(self.equipment):
             return Standing.FOREIGN
-        whole = all(self._digest(str(file)) == digest for file, digest in record["files"].items())
-        return Standing.DONE if whole else Standing.DAMAGED
+        intact = all(self._digest(str(file)) == digest for file, digest in record["files"].items())
+        return Standing.DONE if intact else Standing.DAMAGED
 
     def complete(self, name: str, key: str, files: Sequence[str]) -> None:
-        """Record that a shard is done, with the checksums of its files on storage."""
+        """Record that a shard is done, with the checksums of its files, which are read back from storage.
+
+        Raises:
+            EngineError: if one of the files is missing.
+        """
         digests = {file: self._digest(file) for file in files}
         lost = [file for file, digest in digests.items() if digest is None]
         if lost:
@@ -60,11 +68,11 @@ class Ledger:
         self.storage.write(_record(name), json.dumps(record, sort_keys=True).encode())
 
     def records(self) -> int:
-        """Count the completion records."""
+        """Return how many shards have a completion record."""
         return len(self.storage.names(RECORDS))
 
     def clear(self) -> None:
-        """Remove all records, because the whole job is finished or starts again."""
+        """Remove all records. Call it when the job is finished, or when it must start again."""
         self.storage.remove(RECORDS)
 
     def _digest(self, file: str) -> str | None:
@@ -77,7 +85,7 @@ def _record(name: str) -> str:
 
 
 def _read(content: bytes, key: str) -> dict[str, Any] | None:
-    """Parse a record, or None if it is damaged or has another key."""
+    """Parse a completion record. Return None if it is damaged or has another key."""
     try:
         record = json.loads(content)
     except ValueError:

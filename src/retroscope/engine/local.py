@@ -13,11 +13,11 @@ Written = Future[tuple[Shard, Standing]]
 
 
 def run_here(job: Job, progress: Count | None = None) -> RunTally:
-    """Compute all unfinished shards in order. An error ends the run but keeps finished shards.
+    """Compute all shards of a job that are not done yet, in order. An error ends the run, but finished shards stay.
 
     Args:
-        progress: called with (items done, items in all) after every computed shard. The shards of an earlier run are
-            reported together, before the first.
+        progress: called after every computed shard with (how many items are done, how many there are). The items of an
+            earlier run are reported together, before the first computed shard.
     """
     report = progress or (lambda done, total: None)
     tally, started = RunTally(), time.perf_counter()
@@ -49,7 +49,7 @@ def _write(job: Job, shard: Shard, standing: Standing, content: Any) -> tuple[Sh
 
 
 def _count(written: Written | None, tally: RunTally, report: Count, total: int) -> None:
-    """Wait until the last shard is written, and count it."""
+    """Wait until the shard that is being written (if any) is complete, and add it to the tally."""
     if written is not None:
         tally.count(*written.result(), HERE)
         report(tally.done + tally.kept, total)

@@ -1,6 +1,6 @@
-"""The queue of shards: decides which worker computes which shard next, and which shards are retried or given up.
+"""The queue of shards: decides which shard a worker computes next, and which shards are retried or given up.
 
-The queue itself runs nothing.
+The queue computes nothing itself.
 """
 
 from collections.abc import Iterable
@@ -12,47 +12,53 @@ LOOKAHEAD = 256  # shards that may wait for others, before no more are read
 
 
 class Queue:
-    """Queue of a job's shards, each waiting, with a worker, done, or missing.
+    """Queue of a job's shards. A shard is waiting, at a worker, done, or missing.
 
     Attributes:
-        missing: shard that was given up -> its last error, or the missing shard that it needs.
-        failures: shard -> errors of its earlier attempts.
+        missing: reasons by name of the shard: its last error, or the missing shard that it needs.
+        failures: errors of all failed attempts, by name of the shard.
     """
 
     def __init__(self, shards: Iterable[Shard], attempts: int = ATTEMPTS, lookahead: int = LOOKAHEAD) -> None:
-        """Start with the shards in an order in which each follows the shards that it needs."""
+        """Make a queue of shards, of which none is done.
+
+        Args:
+            shards: the shards. Each comes after the shards that it needs. They are read one by one.
+            attempts: how many attempts a shard has.
+            lookahead: how many shards may wait for others before no more shards are read.
+        """
         self._stream = iter(shards)
         self._attempts, self._lookahead = attempts, lookahead
         self._exhausted = False
         self._waiting: dict[str, Shard] = {}  # in the order in which they came
-        self._given: dict[str, tuple[Shard, str]] = {}
+        self._assigned: dict[str, tuple[Shard, str]] = {}
         self._done: set[str] = set()
         self.missing: dict[str, str] = {}
         self.failures: dict[str, list[str]] = {}
 
     @property
     def is_finished(self) -> bool:
-        """Return whether every shard is done or missing."""
-        return self._exhausted and not self._waiting and not self._given
+        """Return whether every shard is done or given up."""
+        return self._exhausted and not self._waiting and not self._assigned
 
     def take(self, worker: str) -> Shard | None:
-        """Assign the first available shard to a worker, or None if there is none at present."""
-        ready = next((shard for shard in self._waiting.values() if self._is_ready(shard)), None)
-        while ready is None and not self._exhausted and len(self._waiting) < self._lookahead:
-            ready = self._read()
-        if ready is not None:
-            del self._waiting[ready.name]
-            self._given[ready.name] = ready, worker
-        return ready
+        """Assign to a worker the first shard that needs no unfinished shard, and return it, or None without one."""
+        shard = next((shard for shard in self._waiting.values() if self._is_ready(shard)), None)
+        while shard is None and not self._exhausted and len(self._waiting) < self._lookahead:
+            shard = self._read()
+        if shard is not None:
+            del self._waiting[shard.name]
+            self._assigned[shard.name] = shard, worker
+        return shard
 
     def done(self, name: str) -> None:
         """Mark a shard as done."""
-        self._given.pop(name, None)
+        self._assigned.pop(name, None)
         self._done.add(name)
 
     def failed(self, name: str, error: str) -> None:
-        """Take a failed shard back: it waits for another attempt, or is given up with all shards that need it."""
-        shard, _ = self._given.pop(name)
+        """Record a failed attempt. The shard waits for another one, or is given up with all shards that need it."""
+        shard, _ = self._assigned.pop(name)
         errors = self.failures.setdefault(name, [])
         errors.append(error)
         if len(errors) < self._attempts:
@@ -61,12 +67,15 @@ class Queue:
             self._give_up(shard, f"{len(errors)} attempts, the last: {error}")
 
     def lost(self, worker: str, error: str) -> None:
-        """Take back all shards of a lost worker. Each counts as an attempt, because a shard may be the cause."""
-        for name in [name for name, (_, holder) in self._given.items() if holder == worker]:
+        """Record a failed attempt for every shard at a lost worker, because one of them may have caused the loss."""
+        for name in [name for name, (_, holder) in self._assigned.items() if holder == worker]:
             self.failed(name, error)
 
     def _read(self) -> Shard | None:
-        """Read the next shard of the job and return it if it is ready. Otherwise let it wait or mark it missing."""
+        """Read the next shard of the job. Return it if no unfinished shard is needed, else None.
+
+        In the second case, the shard waits, or is missing if a shard that it needs is missing.
+        """
         shard = next(self._stream, None)
         if shard is None:
             self._exhausted = True

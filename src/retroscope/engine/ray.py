@@ -1,7 +1,7 @@
-"""The engine of many machines: actors on a Ray cluster compute the shards of our queue and write them to storage.
+"""The engine for many machines: actors on a Ray cluster compute the shards of a job and write them to storage.
 
-Ray starts processes, places them and notices when one is lost. Retroscope decides which shard is next, which shard is
-tried again and which shards are done. No vector passes through Ray's object store.
+Ray starts processes on nodes, and reports lost ones. The queue of Retroscope decides which shard is next, which is
+tried again and which is done. No vector passes through Ray's object store.
 """
 
 import atexit
@@ -35,15 +35,16 @@ PATIENCE = 1800.0  # seconds without any worker, after which a run gives up
 
 
 def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Count | None = None) -> RunTally:
-    """Compute all unfinished shards on a Ray cluster.
+    """Compute all shards of a job that are not done yet on a Ray cluster.
 
     Args:
-        address: address of the cluster. If None, one is started on this machine, and ends with the process.
-        workers: number of actors. If None, as many as fit into the cluster.
-        progress: called with (items done, items in all) after every shard.
+        address: address of the cluster. If None, a cluster is started on this machine. It stops with this process.
+        workers: how many actors compute shards. If None, as many as fit into the cluster.
+        progress: called after every shard with (how many items are done, how many there are).
 
     Raises:
-        EngineError: if the cluster is mixed, has no room, or if shards are missing after all attempts.
+        EngineError: if nodes have different devices or library versions, if no node has room for a worker, or if shards
+            failed in every attempt.
         MissingExtraError: if Ray is not installed.
     """
     ray = _ray()
@@ -85,15 +86,18 @@ def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Co
 
 
 def _give_out(crew: Crew, queue: Queue) -> None:
-    """Give the shards that are ready to workers with free capacity, one at a time."""
+    """Send shards to workers until no shard is available, or all workers have enough.
+
+    In each round, every worker gets at most one shard.
+    """
     while free := crew.free():
-        given = 0
+        sent = 0
         for member in free:
             shard = queue.take(member.name)
             if shard is not None:
                 crew.give(member, shard)
-                given += 1
-        if not given:
+                sent += 1
+        if not sent:
             return
 
 
@@ -125,7 +129,7 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     """Connect to a cluster while the context is open. Without an address, start one on this machine.
 
     Raises:
-        EngineError: if the process is connected to another cluster, or none answers.
+        EngineError: if this process is connected to another cluster already, or no cluster responds at the address.
     """
     if ray.is_initialized():
         _refuse_another(ray, address)
@@ -152,7 +156,7 @@ def _refuse_another(ray: Any, address: str | None) -> None:
 
 
 def _start(ray: Any) -> None:
-    """Start a cluster for all jobs of this process, which is removed when the process ends."""
+    """Start a cluster on this machine for all jobs of this process. It stops when the process ends."""
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
     _remove_left_behind()
     folder = tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-")
@@ -181,7 +185,7 @@ def _start(ray: Any) -> None:
 
 @contextmanager
 def _handler_kept() -> Iterator[None]:
-    """Restore the process's SIGTERM handler after Ray has replaced it."""
+    """Restore the process's SIGTERM handler when the context closes, because Ray replaces it."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -192,7 +196,7 @@ def _handler_kept() -> Iterator[None]:
 
 
 def _remove_left_behind() -> None:
-    """Remove the folders of clusters whose process was killed."""
+    """Remove the temporary folders of clusters that a killed process of Retroscope started."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*-*"):
         owner = folder.name.removeprefix(FOLDERS).partition("-")[0]
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):
@@ -212,7 +216,11 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _room(ray: Any, job: Job) -> int:
-    """Return the number of workers for which the cluster has resources."""
+    """Return how many workers the cluster's nodes have CPUs or GPUs for.
+
+    Raises:
+        EngineError: if no node has enough for one worker.
+    """
     kind, need = ("GPU", job.accelerators) if job.accelerators else ("CPU", job.threads)
     nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
     room = sum(int(has // need) for has in nodes)

@@ -1,4 +1,4 @@
-"""The types of sharded work: a shard, its worker, and the state of its completion. No scheduler is named here."""
+"""The types of sharded work: a shard, a worker, a job, and the tally of a run. They do not depend on any engine."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from retroscope.engine.ledger import Ledger, Standing
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One piece of work: done completely or not at all, by any worker, always with the same bytes.
+    """One piece of work, e.g. some texts to encode. Every worker computes the same bytes from it.
 
     Attributes:
-        name: name, unique in its job. Its completion record has the same name.
-        key: SHA-256 of everything that determines its content.
-        size: number of its items, for the progress.
-        payload: data that a worker needs to compute it. It is sent to the worker, so it is small.
-        needs: names of earlier shards of the job whose files it reads.
+        name: name of the shard, unique in its job. Its completion record has the same name.
+        key: SHA-256 of everything that determines the shard's content.
+        size: how many items (e.g. texts) the shard has, for the progress.
+        payload: data from which a worker computes the shard. It is sent to the worker, so it should be small.
+        needs: names of earlier shards of the job whose files a worker reads to compute this one.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Shard:
 
 
 class Worker(Protocol):
-    """Interface of a worker, which computes shards one after another."""
+    """Interface of a worker, which computes shards one after another in one process."""
 
     def compute(self, payload: Any) -> Any:
         """Compute the content of a shard without writing it."""
@@ -37,17 +37,17 @@ class Worker(Protocol):
 
 
 class Recruit(Protocol):
-    """Interface of a factory that makes a worker in another process. It holds names and settings, but no model."""
+    """Interface of a factory that is sent to another process, and makes a worker there. It holds names, no model."""
 
     def hire(self) -> Worker:
-        """Load what a worker needs, and return the worker.
+        """Load the models and data of a worker in this process, and return the worker.
 
         Raises:
-            RetroscopeError: if the loaded worker would not make the same bytes.
+            RetroscopeError: if they differ from those of the job, so that the worker would compute other bytes.
         """
 
     def equipment(self) -> Mapping[str, str]:
-        """Return what else determines the bytes on this machine: the kind of device and the library versions."""
+        """Return the kind of device and the library versions of this machine, which also determine the bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +55,14 @@ class Job:
     """A list of shards with the worker, or the factory of workers, that computes them.
 
     Attributes:
-        ledger: ledger in which completion is recorded.
-        shards: the shards, each after the shards that it needs. They are read once.
-        total: number of items of all shards.
-        count: number of shards.
+        ledger: the completion records of the shards.
+        shards: the shards. Each comes after the shards that it needs. They are read once.
+        total: how many items (e.g. texts) all shards have together.
+        count: how many shards there are.
         worker: the worker of this process.
-        recruit: makes a worker in another process. If None, only this process can do the work.
-        accelerators: number of GPUs that a worker takes.
-        threads: number of threads of a worker on a CPU.
+        recruit: factory of workers in other processes. If None, only this process can compute the job.
+        accelerators: how many GPUs a worker takes.
+        threads: how many threads a worker on a CPU takes.
     """
 
     ledger: Ledger
@@ -77,18 +77,18 @@ class Job:
 
 @dataclass
 class RunTally:
-    """Tally of a run: items computed and items kept, times, workers and failures.
+    """Tally of a run: how many items were computed, how long it took, and what failed.
 
     Attributes:
-        done: number of items in computed shards.
-        kept: number of items in shards of an earlier run.
+        done: how many items (e.g. texts) this run computed.
+        kept: how many items an earlier run had computed.
         seconds: seconds of the whole run.
         arrived: seconds until the first worker was ready.
-        computing, writing: seconds of all workers together.
-        by_worker: worker -> number of items that it computed.
-        again: reason why the record of a shard could not be trusted -> number of shards computed again.
-        lost: workers that vanished, and why.
-        retried: shards that failed at first and were computed later -> their last error.
+        computing, writing: seconds that all workers together spent computing and writing.
+        by_worker: how many items each worker computed, by the worker's name.
+        again: how many shards of an earlier run were computed again, by the state in which they were found.
+        lost: name of each lost worker, with the reason.
+        retried: last error of each shard that failed at first and was computed later, by the shard's name.
     """
 
     done: int = 0
@@ -103,7 +103,7 @@ class RunTally:
     retried: dict[str, str] = field(default_factory=dict)
 
     def count(self, shard: Shard, standing: Standing, worker: str) -> None:
-        """Count a finished shard by its previous state and its worker."""
+        """Count a finished shard. `standing` is its state before this run computed it, `DONE` if it was not needed."""
         if standing is Standing.DONE:
             self.kept += shard.size
             return

@@ -1,4 +1,4 @@
-"""The Ray actor of one worker: it loads one model in its own process and computes the shards that it receives."""
+"""The Ray actor of one worker: it loads the models in its own process, and computes the shards that it receives."""
 
 import socket
 import threading
@@ -16,11 +16,12 @@ AT_ONCE = 2  # shards at a station: one is written while the next is computed
 
 @dataclass(frozen=True)
 class Arrival:
-    """Answer of a starting worker: it is ready, or the reason why it is not.
+    """Answer of a starting worker: it is ready, or it could not start because of an error.
 
     Attributes:
-        equipment: kind of device and versions of libraries.
-        error: error of the start, empty if the worker is ready.
+        host: host name of its node.
+        equipment: kind of device and library versions of its node.
+        error: the error, empty if the worker is ready.
     """
 
     host: str
@@ -30,12 +31,12 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """Outcome of one shard: its previous state, its error, and its times.
+    """Answer of a worker that has finished a shard, or failed.
 
     Attributes:
-        standing: state of the shard before.
-        error: error of the computation, empty if the shard is computed.
-        computing, writing: seconds of computing and of writing.
+        standing: state of the shard in storage before the worker computed it.
+        error: the error, empty if the shard is done.
+        computing, writing: how many seconds the worker computed and wrote.
     """
 
     standing: Standing
@@ -45,17 +46,17 @@ class ShardReport:
 
 
 class Station:
-    """The actor class of a worker. It returns errors instead of raising them."""
+    """The class of a worker's Ray actor. Its methods return errors instead of raising them."""
 
     def __init__(self, recruit: Recruit, ledger: Ledger) -> None:
-        """Keep the arguments for `prepare`, without loading anything."""
+        """Store the arguments, from which `prepare` loads the worker."""
         self._recruit, self._ledger = recruit, ledger
         self._worker: Worker | None = None
         self._computing = threading.Lock()
         self._writer = ThreadPoolExecutor(1, "shards")  # one: what a shard needs of the one before is written first
 
     def prepare(self) -> Arrival:
-        """Load what the work needs, and return whether that succeeded."""
+        """Load the models and data of the worker, and return whether that succeeded."""
         try:
             equipment = self._recruit.equipment()
             self._ledger = replace(self._ledger, equipment=equipment)
@@ -65,7 +66,7 @@ class Station:
         return Arrival(socket.gethostname(), equipment)
 
     def do(self, shard: Shard) -> ShardReport:
-        """Compute a shard unless it is already done."""
+        """Compute and write a shard unless storage has it already, and return the outcome."""
         try:
             with self._computing:
                 standing = self._ledger.standing(shard.name, shard.key)
@@ -80,12 +81,12 @@ class Station:
             return ShardReport(Standing.ABSENT, described(error))
 
     def _write(self, worker: Worker, shard: Shard, content: Any) -> float:
-        """Write the files of a shard, then its record, and return the seconds taken."""
+        """Write the files of a shard, then its completion record, and return how many seconds that took."""
         started = time.perf_counter()
         self._ledger.complete(shard.name, shard.key, worker.write(shard.payload, content))
         return time.perf_counter() - started
 
 
 def described(error: BaseException) -> str:
-    """Describe an error in one line."""
+    """Return an error's class and message in one line of at most 400 characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400]

@@ -20,16 +20,16 @@ Location = str | Path  # of a store: a folder, or a URL such as s3://bucket/pref
 
 
 def is_url(place: Location) -> bool:
-    """Return whether a place is an object store's URL."""
+    """Return whether a location is the URL of an object store, and not a folder."""
     return isinstance(place, str) and "://" in place
 
 
 def zarr_store(place: Location, *, read_only: bool = False) -> Store:
-    """Return the zarr store of a folder or a URL.
+    """Return the zarr store of a folder or an object store's URL.
 
     Raises:
-        EngineError: if the URL names no object store.
-        MissingExtraError: for a URL, if obstore is not installed.
+        EngineError: if the URL is not that of an object store.
+        MissingExtraError: if a URL is given, and the package obstore is not installed.
     """
     if not is_url(place):
         return LocalStore(place, read_only=read_only)
@@ -58,7 +58,7 @@ def _bucket(url: str) -> "Bucket":
 
 @contextmanager
 def failures_named(place: Location) -> Iterator[None]:
-    """Turn errors of an object store (no bucket, permission or connection) into a Retroscope error."""
+    """Convert errors of an object store (no bucket, permission or connection) to `EngineError`, but not of a folder."""
     if not is_url(place):
         yield
         return
@@ -84,12 +84,12 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """The files below a folder or URL, with names that are paths with slashes."""
+    """The files below a folder, or below the URL of an object store. Names are relative paths with slashes."""
 
     place: Location
 
     def read(self, name: str) -> bytes | None:
-        """Return the content of a file, or None if there is none."""
+        """Return the content of a file, or None if the file does not exist."""
         if self._is_absent():
             return None
         with failures_named(self.place):
@@ -97,7 +97,7 @@ class Storage:
         return None if content is None else content.to_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file so that neither a reader nor a crash ever sees a part of it."""
+        """Write a file completely or not at all, so that no reader sees a part of it."""
         store, buffer = zarr_store(self.place), default_buffer_prototype().buffer
         try:
             with failures_named(self.place):
@@ -106,7 +106,7 @@ class Storage:
             raise _unanswered(self.place, error) from error
 
     def names(self, folder: str) -> tuple[str, ...]:
-        """Return the names of all files below a folder; for "", of all files."""
+        """Return the names of all files below a folder, in order. The folder "" is the whole storage."""
         if self._is_absent():
             return ()
         prefix = f"{folder}/" if folder else ""

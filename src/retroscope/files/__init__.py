@@ -1,1 +1,1 @@
-"""Files on disk: write them completely, locked and with checksums, and read others' files within limits."""
+"""Files on disk: write own files completely and with checksums, lock folders, and read foreign files within limits."""

@@ -1,7 +1,8 @@
-"""Record, for each entry of a cache, what made it and when a run last used it.
+"""Record, for each entry of the cache, which models and collection it belongs to, and when it was last used.
 
-A record lies beside its entry, `NAME.about.json`. Its time is that of the last use. An entry is valid without it: the
-record is for people, and for choosing what to remove.
+The record of the entry NAME is the file `NAME.about.json` in the same folder. The time of the last use is the file's
+modification time. An entry is valid without its record. The record serves to list the cache, and to choose what to
+remove.
 """
 
 import os
@@ -22,14 +23,14 @@ RECORD = ".about.json"  # end of the name of a record; it begins with the name o
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOrigin:
-    """What an entry of a cache was made from: models, collection, analysis and software.
+    """What an entry of the cache was computed from: models, collection, analysis and software.
 
     Attributes:
         models: names of the models.
         collection: name of the collection.
-        analysis: name of its analysis, or "" if several share it.
-        software: library -> version, for the libraries whose change makes the entry useless.
-        form: number of its format. Entries of an earlier one are useless.
+        analysis: name of the analysis that uses the entry, or "" if several analyses use it.
+        software: (library, version) pairs. With another version of one of these libraries, the entry is not used.
+        form: version of the entry's format. Entries in an older format are not used.
     """
 
     models: tuple[str, ...] = ()
@@ -41,14 +42,14 @@ class CacheOrigin:
 
 @dataclass(frozen=True)
 class EntryKind:
-    """One kind of cache entry, and the function that finds damage to it.
+    """One kind of cache entry, e.g. representations, with the function that checks its files for damage.
 
     Attributes:
-        name: name that is printed.
-        pattern: pattern of the paths of its entries below the cache.
-        form: number of the format that this version writes.
-        recorded: whether every entry of today's format has a record of its origin.
-        damages: function that lists the damaged files of an entry.
+        name: name of the kind, as it is printed.
+        pattern: glob pattern of the paths of such entries below the cache folder.
+        form: version of the format that this version of Retroscope writes.
+        recorded: whether every entry in this format has a record of its origin.
+        damages: function that returns the damaged files of an entry.
     """
 
     name: str
@@ -59,7 +60,7 @@ class EntryKind:
 
 
 def damaged_file(file: Path) -> list[Path]:
-    """Return [file] if the checksum at the end of a file shows damage, else []."""
+    """Return [file] if the file is missing or does not match the checksum in its last line, else []."""
     try:
         read_checked(file, "")
     except DamageError:
@@ -68,18 +69,18 @@ def damaged_file(file: Path) -> list[Path]:
 
 
 def damaged_windows(folder: Path) -> list[Path]:
-    """Return the damaged arrays of a folder."""
+    """Return the files `*.npy` of a folder that do not match their checksums."""
     return [damaged for file in sorted(folder.glob("*.npy")) for damaged in damaged_file(file)]
 
 
 @cache
 def versions(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the installed version of each library."""
+    """Return (library, installed version) for each of these libraries, which must be installed."""
     return tuple((name, version(name)) for name in names)
 
 
 def installed(name: str) -> str:
-    """Return the installed version of a library, or "" where it is not installed."""
+    """Return the installed version of a library, or "" if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -87,7 +88,7 @@ def installed(name: str) -> str:
 
 
 def used(entry: Path, origin: CacheOrigin) -> None:
-    """Record that a run uses a cache entry. The first use also records the origin."""
+    """Record that a cache entry is in use now. The first use also records its origin."""
     record = record_of(entry)
     with suppress(OSError):  # a read-only cache can be used, too
         if record.exists():
@@ -101,12 +102,12 @@ def _as_values(origin: CacheOrigin) -> dict[str, Any]:
 
 
 def record_of(entry: Path) -> Path:
-    """Return the file that records the origin of a cache entry."""
+    """Return the path of the file that records the origin of a cache entry."""
     return entry.with_name(f"{entry.name}{RECORD}")
 
 
 def origin_of(entry: Path) -> CacheOrigin | None:
-    """Return the origin of a cache entry, or None if it is not recorded."""
+    """Return the recorded origin of a cache entry, or None if it has no intact record."""
     try:
         values = read_document(record_of(entry))
     except (DamageError, AnalysisError):
@@ -121,6 +122,6 @@ def origin_of(entry: Path) -> CacheOrigin | None:
 
 
 def last_used(entry: Path) -> float:
-    """Return the time of a cache entry's last use (without a record: of its last change), in seconds since 1970."""
+    """Return when a cache entry was last used, in seconds since 1970. Without a record, return when it was changed."""
     record = record_of(entry)
     return (record if record.exists() else entry).stat().st_mtime

@@ -1,8 +1,8 @@
 """Checksums of stored files: they are written with the files, and verified when the files are read.
 
-A folder that is written as a whole lists those of its files in `.retroscope`. A file that is kept by itself ends in a
-line with its own. A JSON document has its own in the field `checksum` (`documents.py`). Vectors have one a chunk, which
-zarr checks (`representations/store.py`).
+A folder that is written as a whole has the checksums of its files in its file `.retroscope`. A single file has its
+checksum in its last line. A JSON document has it in the field `checksum` (`documents.py`). Vectors have one checksum
+per zarr chunk, which zarr verifies (`representations/store.py`).
 """
 
 import errno
@@ -33,27 +33,31 @@ def checksum(content: bytes) -> str:
 
 
 def checksum_line(digest: str) -> bytes:
-    """Return the line with the checksum that ends a file."""
+    """Return the last line of a checked file, which holds the checksum `digest` of the content above it."""
     return LINE.format(digest).encode()
 
 
 def read_checked(path: Path, fix: str) -> bytes:
-    """Read a file that ends in its checksum, verify it, and return the content.
+    """Read a file whose last line is its checksum, verify it, and return the content without that line.
+
+    Args:
+        fix: what a user should do if the file is damaged.
 
     Raises:
         DamageError: if the file is missing or damaged.
     """
-    whole = _content(path, fix)
-    content, line = whole[:-LINE_BYTES], whole[-LINE_BYTES:]
+    checked = _content(path, fix)
+    content, line = checked[:-LINE_BYTES], checked[-LINE_BYTES:]
     if line != checksum_line(checksum(content)):
         raise damaged(path, fix)
     return content
 
 
 def read_if_sound(path: Path) -> bytes | None:
-    """Read a file that ends in its checksum, or None if it does not exist or is damaged.
+    """Read a file whose last line is its checksum, and return the content without that line.
 
-    A damaged file is noted and removed, so that it is made again.
+    Return None if the file does not exist or is damaged. A damaged file is reported to the user and removed, so that
+    the caller computes it again.
     """
     if not path.exists():
         return None
@@ -67,13 +71,13 @@ def read_if_sound(path: Path) -> bytes | None:
 
 
 def damaged(path: Path | str, fix: str) -> DamageError:
-    """Return the error for a file whose checksum does not match."""
+    """Return the error for a file whose content does not match its checksum. `fix` is what a user should do."""
     return DamageError("this file is damaged: its content does not match its checksum", where=str(path), fix=fix)
 
 
 def note_remade(damage: RetroscopeError) -> None:
     """Tell the user that damaged or unusable data will be computed again."""
-    log.warning("note: %s: %s; it is made again", damage.where, damage.what)
+    log.warning("note: %s: %s; it is computed again", damage.where, damage.what)
 
 
 def seal(folder: Path) -> None:
@@ -83,18 +87,18 @@ def seal(folder: Path) -> None:
 
 
 def checksums_of(folder: Path) -> dict[str, str]:
-    """Map every file below a folder to its checksum, in the order of their paths."""
+    """Return the checksum of every file below a folder, by relative path, in the order of the paths."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
     return {path.relative_to(folder).as_posix(): checksum(path.read_bytes()) for path in paths}
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A folder with a list of checksums. Each file is verified when it is read. Make one with `open_sealed`.
+    """A folder with a list of its files' checksums, as `open_sealed` returns it. Files are verified when they are read.
 
     Attributes:
-        checksums: name of a file -> its checksum.
-        fix: what a user should do if one is damaged.
+        checksums: checksum of every file, by relative path.
+        fix: what a user should do if a file is damaged.
     """
 
     folder: Path
@@ -113,26 +117,29 @@ class Sealed:
         return content
 
     def below(self, name: str) -> dict[str, bytes]:
-        """Map each relative path below a subfolder to the verified content of the file."""
+        """Return the verified content of every file below a subfolder, by its path relative to that subfolder."""
         inside = f"{name}/"
         return {path.removeprefix(inside): self.read(path) for path in self.checksums if path.startswith(inside)}
 
     def damages(self) -> list[DamageError]:
         """Return an error for each file that is missing or damaged."""
-        found = []
+        errors = []
         for name in self.checksums:
             try:
                 self.read(name)
             except DamageError as damage:
-                found.append(damage)
-        return found
+                errors.append(damage)
+        return errors
 
 
 def open_sealed(folder: Path, fix: str) -> Sealed:
-    """Read a folder's list of checksums, and return the folder for verified reading.
+    """Read the list of checksums of a folder (its file `.retroscope`), so that its files are verified when read.
+
+    Args:
+        fix: what a user should do if a file is damaged.
 
     Raises:
-        DamageError: if it has none, or they are damaged themselves.
+        DamageError: if the list is missing or damaged.
     """
     lines = [line.partition("  ") for line in read_checked(folder / MARK, fix).decode().splitlines()]
     return Sealed(folder, {name: digest for digest, _, name in lines}, fix)
@@ -146,7 +153,10 @@ def _content(path: Path, fix: str) -> bytes:
 
 
 def unreadable(error: OSError, path: Path, fix: str) -> Exception:
-    """Return the damage error for an operating system's error, or the error itself if the file may be intact."""
+    """Return a `DamageError` if an operating system's error means that the file is missing or broken.
+
+    Otherwise, e.g. without permission, the file may be intact, and the error itself is returned.
+    """
     if error.errno not in UNREADABLE:
         return error
     if error.errno == errno.ENOENT:

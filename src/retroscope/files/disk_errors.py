@@ -1,4 +1,4 @@
-"""Recognise errors of any library that were caused by a full or read-only disk."""
+"""Recognise errors, raised by any library, that were caused by a full or read-only disk."""
 
 import errno
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ TEXTS = (
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether an error was caused by a full disk."""
+    """Return whether an error, or one of the errors that caused it, reports a full disk."""
     return any(
         cause.errno in FULL if isinstance(cause, OSError) else any(text in str(cause) for text in TEXTS)
         for cause in _chain(error)
@@ -26,7 +26,10 @@ def is_full(error: BaseException) -> bool:
 
 
 def refused_by_system(error: BaseException) -> SettingsError | None:
-    """Return the error for a full or read-only disk, or for missing permission, or None for other errors."""
+    """Return the error to show to the user if `error` was caused by a full or read-only disk or missing permission.
+
+    Return None for any other cause.
+    """
     refusals = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.errno in (*FULL, *CLOSED)]
     where = str(refusals[0].filename or "") if refusals else ""
     if is_full(error):
@@ -41,17 +44,17 @@ def refused_by_system(error: BaseException) -> SettingsError | None:
 
 
 def disk_full(where: str) -> SettingsError:
-    """Return the error that reports a full disk."""
+    """Return the error that reports a full disk to the user. `where` is the file that was written, or ""."""
     return SettingsError(
         "the disk is full", where=where, fix="free some space and repeat the command, which continues where it stopped"
     )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and the errors that caused it."""
-    known: list[BaseException] = []
+    """Yield an error, then the error that caused it, then that error's cause, and so on."""
+    visited: list[BaseException] = []
     current: BaseException | None = error
-    while current is not None and current not in known:
-        known.append(current)
+    while current is not None and current not in visited:
+        visited.append(current)
         yield current
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)

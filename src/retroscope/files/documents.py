@@ -1,4 +1,4 @@
-"""JSON documents: convert values, write, read and hash them. Schemas in docs/reference/json.md."""
+"""JSON documents: convert values, and write, read and hash documents. docs/reference/json.md has the schemas."""
 
 import base64
 import gzip
@@ -23,7 +23,7 @@ CHECKSUM = "checksum"  # field of a stored document: of its text without that fi
 
 
 def clean(value: Any) -> Any:
-    """Convert a value to what JSON can hold: numpy scalars to numbers, NaN and infinity to null."""
+    """Convert a value so that JSON can hold it: numpy scalars become numbers, NaN and infinity become None."""
     if isinstance(value, dict):
         return {str(k): clean(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -34,9 +34,9 @@ def clean(value: Any) -> Any:
 
 
 def impersonal(value: Any) -> Any:
-    """Return JSON-like values with `~` for the user's home folder, and without secrets.
+    """Return JSON-like values with the user's home folder replaced by `~`, and tokens and passwords by `***`.
 
-    Use it for paths and commands, not for ids and texts, which are data.
+    Use it for paths and commands, but not for ids and texts, which are data and must not change.
     """
     if isinstance(value, dict):
         return {k: impersonal(v) for k, v in value.items()}
@@ -45,17 +45,21 @@ def impersonal(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     home = os.path.expanduser("~")
-    known = SECRETS.sub("***", value)
-    return re.sub(rf"(?<![\w.~/-]){re.escape(home)}(?![\w.-])", "~", known) if home.strip("/~") else known
+    without_secrets = SECRETS.sub("***", value)
+    return (
+        re.sub(rf"(?<![\w.~/-]){re.escape(home)}(?![\w.-])", "~", without_secrets)
+        if home.strip("/~")
+        else without_secrets
+    )
 
 
 def ordered(value: Any) -> Any:
-    """Return the cleaned value with the names of every mapping sorted, so that storing does not change it."""
+    """Return a value as it is after writing it to JSON and reading it back: cleaned, with sorted keys."""
     return json.loads(json.dumps(clean(value), sort_keys=True))
 
 
 def as_json(document: Any) -> str:
-    """Return a cleaned document as indented text."""
+    """Return the JSON of a document (already converted by `clean`), with an indent of 1."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
@@ -65,7 +69,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def fingerprint(value: Any) -> str:
-    """Return the SHA-256 of a value's JSON in hexadecimal. The order of names has no effect.
+    """Return the SHA-256 of a value's JSON in hexadecimal digits. The order of keys has no effect.
 
     Raises:
         TypeError: if JSON cannot hold the value.
@@ -74,19 +78,19 @@ def fingerprint(value: Any) -> str:
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a cleaned document, completely or not at all, with its checksum in the field `checksum`."""
+    """Write a document (already converted by `clean`), completely or not at all, with a field `checksum`."""
     write_text(path, as_json({**document, CHECKSUM: _checksum(document)}))
 
 
 def read_document(path: Path, fix: str = "run the command again that made it") -> dict[str, Any]:
-    """Read a document that `write_document` wrote, verify checksum and schema, and return it.
+    """Read a document that `write_document` wrote, verify its checksum and schema number, and return it.
 
     Args:
-        fix: what a user should do if it is damaged.
+        fix: what a user should do if the file is damaged.
 
     Raises:
-        DamageError: if the file is damaged.
-        AnalysisError: if it is of another schema.
+        DamageError: if the file is missing or damaged.
+        AnalysisError: if the document has another schema number.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -112,10 +116,13 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 
 def parse_document(content: bytes, path: Path) -> dict[str, Any]:
-    """Parse a document whose content was verified.
+    """Parse a document whose content has been verified by its checksum.
+
+    Args:
+        path: file of the document, for the error.
 
     Raises:
-        AnalysisError: if it is of another schema.
+        AnalysisError: if the document has another schema number.
     """
     document: dict[str, Any] = json.loads(content)
     if document.get("schema") != SCHEMA:
@@ -124,7 +131,7 @@ def parse_document(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
-    """Return the error for a document with another schema number, with the version that wrote it, if recorded."""
+    """Return the error for a document with another schema number. It names the version that wrote it, if recorded."""
     versions = document.get("versions")
     version = versions.get("retroscope") if isinstance(versions, Mapping) else None
     written = f", written by retroscope {version}" if version else ""
@@ -137,12 +144,12 @@ def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
 
 
 def packed(text: str) -> str:
-    """Compress a text to gzip in base64 for embedding in a page, always to the same bytes."""
+    """Return a text as gzip in base64, for embedding in a page. The same text always gives the same result."""
     return base64.b64encode(gzip.compress(text.encode(), PACKING, mtime=0)).decode("ascii")
 
 
 def packed_json(value: object) -> str:
-    """Compress JSON-like values to gzip in base64, for embedding in a page.
+    """Return the JSON of a value as gzip in base64, for embedding in a page.
 
     Raises:
         ValueError: if a number is not finite, which JSON cannot hold.

@@ -1,4 +1,4 @@
-"""Recognise a Git LFS pointer: a small text in place of a large file that was not downloaded."""
+"""Recognise a Git LFS pointer: a small text file that replaces a large file which was not downloaded."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def refuse_pointer(path: Path, kind: type[RetroscopeError]) -> None:
-    """Refuse a file that is a Git LFS pointer.
+    """Check that a file is not a Git LFS pointer.
 
     Raises:
-        RetroscopeError: an error of the given kind, if the file is such a pointer.
+        RetroscopeError: an error of the class `kind`, if the file is a pointer.
     """
     with path.open("rb") as file:
         is_pointer = file.read(len(POINTER)) == POINTER

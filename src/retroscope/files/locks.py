@@ -13,12 +13,13 @@ LOCK = ".retroscope.lock"  # in the folder, as long as a run writes to it
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Lock a folder for this process until the block ends. Nested blocks may lock it again.
+    """Lock a folder for this process while the context is open. Nested contexts may lock it again.
 
-    The system releases the lock of a process that has ended, so the lock file of a killed run blocks nobody.
+    The operating system releases the lock when the process ends, so the lock file of a killed run does not block
+    another run.
 
     Raises:
-        SettingsError: if another process writes to it.
+        SettingsError: if another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0, is_singleton=True)

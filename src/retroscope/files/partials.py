@@ -1,7 +1,8 @@
-"""Partial files and folders: they are written beside their final place, and removed after killed runs.
+"""Partial files and folders: files that are being written, and remains of killed runs, which are removed.
 
-A writer holds a lock on its partial file as long as it lives, so that another run of the same folder can tell what is
-in use from what a killed run left. The system releases the lock of a process that is gone, whatever ended it.
+A file is written under a temporary name in its folder, and renamed when it is complete. Its writer holds a lock on it.
+The operating system releases the lock when the writer's process ends. A partial file without a lock was therefore left
+by a killed run, and another run may remove it.
 """
 
 import shutil
@@ -20,14 +21,14 @@ REMOVED = "removed"  # folder in it that is to go
 
 @contextmanager
 def in_use(file: BinaryIO) -> Iterator[None]:
-    """Hold a lock on an open file while the context is open, if the system supports it."""
+    """Lock an open file, if the system supports it. The lock is released when the file is closed."""
     _lock(file)
     yield  # closing the file releases it
 
 
 @contextmanager
 def new_beside(path: Path) -> Iterator[Path]:
-    """Make a folder beside `path` to prepare its replacement. The folder is removed at the end."""
+    """Make a temporary folder in the folder of `path`, and yield it. It is removed when the context closes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
     try:
@@ -38,15 +39,16 @@ def new_beside(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(*folders: Path, name: str = "*") -> list[Path]:
-    """Remove and return partial files and folders that killed runs left in these folders, except those in use.
+    """Remove partial files and folders that killed runs left in these folders, and return their paths.
 
-    If such a run had moved a folder away to replace it, the folder is moved back.
+    Those that a running process still writes are not removed. If a killed run had moved a folder away to replace it,
+    that folder is moved back.
 
     Args:
-        name: pattern of the files or folders beside which partial ones are looked for.
+        name: glob pattern of the final name of the partial files or folders to remove.
     """
     removed = []
-    for partial in (found for folder in folders for found in folder.glob(f".{name}.????????{PARTIAL}")):
+    for partial in (path for folder in folders for path in folder.glob(f".{name}.????????{PARTIAL}")):
         with suppress(OSError):  # what cannot be removed, or is gone by now, harms nobody
             _remove_one(partial)
             if not partial.exists():
@@ -70,7 +72,7 @@ def _remove_one(partial: Path) -> None:
 
 
 def _put_back(partial: Path) -> None:
-    """Move a folder back that was about to be replaced, if its place is still empty."""
+    """Move a folder back that a killed run was replacing, if no new folder has its place yet."""
     place = partial.with_name(partial.name[1 : -len(f".????????{PARTIAL}")])
     if (partial / REPLACED).exists() and not place.exists():
         (partial / REPLACED).rename(place)
@@ -79,14 +81,14 @@ def _put_back(partial: Path) -> None:
 if sys.platform == "win32":
 
     def _lock(file: BinaryIO) -> bool:
-        """Return False, because this system has no such locks, so that nothing counts as abandoned."""
+        """Return False, because this system has no such locks. Therefore no partial file is removed as abandoned."""
         return False
 
 else:
     import fcntl
 
     def _lock(file: BinaryIO) -> bool:
-        """Lock an open file until it is closed, and return whether nobody else holds the lock."""
+        """Lock an open file until it is closed. Return False if another process holds the lock."""
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # locked, or on a file system without locks: then nothing is taken for abandoned

@@ -1,7 +1,7 @@
-"""Read files of others: only regular files, within limits, and with libraries' errors converted to our own.
+"""Read foreign files (of users or from the web): only regular files, within limits, with errors as `RetroscopeError`.
 
-A file may be a pipe that never ends, a device, a folder, a loop of links, or 10 KB that unpack to 10 GB. Who
-made it may be careless, or hostile.
+A path may lead to a pipe that never ends, a device, a folder, a loop of links, or 10 KB that unpack to 10 GB, by
+mistake or on purpose.
 """
 
 import codecs
@@ -46,12 +46,13 @@ KINDS: dict[Callable[[int], bool], str] = {
 
 @contextmanager
 def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAIN) -> Iterator[None]:
-    """Convert any error that a library raises while it reads a file to a Retroscope error.
+    """Convert any error that a library raises while it reads a file to a `RetroscopeError`.
 
     Args:
-        kind: class of the error.
-        what: the task that failed, e.g. "cannot load the tokenizer". The first line of the library's message follows.
-        where: file or folder that is read. An error of Retroscope without a place also gets it.
+        kind: class of the new error.
+        what: the task that failed, e.g. "cannot load the tokenizer". The first line of the library's message is added.
+        where: file or folder that is read. It is also added to a `RetroscopeError` that names no file.
+        fix: what a user should do.
     """
     try:
         yield
@@ -70,7 +71,7 @@ def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAI
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's type and the first line of its message."""
+    """Return an error's class and the first line of its message. For an operating system's error, only the message."""
     if isinstance(error, OSError) and error.strerror:
         return cut(error.strerror, LONGEST_REASON)
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
@@ -78,15 +79,16 @@ def reason(error: BaseException) -> str:
 
 
 def path_or_name(given: PathLike) -> str | Path:
-    """Return text (a path or a hub name) unchanged, and anything else as a `Path`."""
+    """Return a string unchanged, because it may be a model's name on the hub. Return anything else as a `Path`."""
     return given if isinstance(given, str) else Path(given)
 
 
 def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
-    """Return the path that a user or file names, with `~` expanded. It need not exist.
+    """Return the path that a user or a file names, with `~` expanded. It need not exist.
 
     Raises:
-        RetroscopeError: an error of the given kind, if the name cannot be a path: too long, `~nobody`, a NUL inside.
+        RetroscopeError: an error of the class `kind`, if the text cannot be a path, e.g. because it is too long, names
+            an unknown user (`~nobody`) or contains NUL.
     """
     try:
         path = Path(given).expanduser()
@@ -98,31 +100,32 @@ def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
 
 
 def check_file(path: Path, kind: ErrorClass) -> None:
-    """Refuse anything but a readable regular file, e.g. a folder, a pipe, a device or a loop of links.
+    """Check that a path is a regular file with permission to read, and not e.g. a folder, a pipe or a loop of links.
 
     Raises:
-        RetroscopeError: an error of the given kind, if the file cannot be read.
+        RetroscopeError: an error of the class `kind`, if it is not.
     """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
-        known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise kind("no such file", where=str(path), fix=did_you_mean(path.name, known)) from error
+        names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise kind("no such file", where=str(path), fix=did_you_mean(path.name, names)) from error
     except (OSError, ValueError) as error:
         raise kind(f"this cannot be read: {reason(error)}", where=str(path), fix="check the path") from error
-    other = next((name for is_so, name in KINDS.items() if is_so(mode)), "")
-    if other:
-        raise kind(f"this is {other}, not a file", where=str(path), fix="give a regular file")
+    wrong_kind = next((name for is_so, name in KINDS.items() if is_so(mode)), "")
+    if wrong_kind:
+        raise kind(f"this is {wrong_kind}, not a file", where=str(path), fix="give a regular file")
     if not os.access(path, os.R_OK):
         raise kind("there is no permission to read this file", where=str(path), fix="change its permissions")
 
 
 @contextmanager
 def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
-    """Open a regular file, and unpack it if its first two bytes show that it is gzipped.
+    """Open a regular file for reading, and unpack it if its first two bytes are those of gzip.
 
     Raises:
-        RetroscopeError: an error of the given kind, if this is no regular file, or a gzip is damaged or swells too far.
+        RetroscopeError: an error of the class `kind`, if this is no regular file, or if a gzip file is damaged or
+            unpacks to far more than its size.
     """
     check_file(path, kind)
     try:
@@ -145,7 +148,7 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file; for a large one, progress is reported as it is read."""
+    """Open a file for reading. For a file of at least 10 MB, reading reports progress."""
     report = listens()
     if report is None or path.stat().st_size < REPORTED:
         return path.open("rb")
@@ -153,7 +156,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 class _Reported(io.FileIO):
-    """A file that reports the megabytes read as progress."""
+    """A file that reports as progress how many megabytes have been read."""
 
     def __init__(self, path: Path, report: Progress) -> None:
         super().__init__(path)
@@ -161,7 +164,7 @@ class _Reported(io.FileIO):
         self._size = path.stat().st_size
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from the file, and return the number of bytes."""
+        """Fill the buffer from the file, and return how many bytes were read."""
         count = super().readinto(buffer) or 0
         before, self._read = self._read // MEGABYTE, min(self._size, self._read + count)
         if self._read // MEGABYTE > before:
@@ -170,7 +173,7 @@ class _Reported(io.FileIO):
 
 
 class _Unpacked(io.RawIOBase):
-    """Unpacked content of a gzip file. Content that is far larger than any text is refused."""
+    """The unpacked content of a gzip file. Reading fails if it is far larger than the file, as with no real text."""
 
     def __init__(self, file: gzip.GzipFile, path: Path, kind: ErrorClass) -> None:
         self._file, self._path, self._kind = file, path, kind
@@ -193,22 +196,25 @@ class _Unpacked(io.RawIOBase):
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with unpacked content, and return the number of bytes."""
+        """Fill the buffer with unpacked content, and return how many bytes were read."""
         size = self._file.readinto(buffer)
         if self._file.tell() > self._limit:
             raise self._kind(
                 f"this gzip file unpacks to more than {RATIO} times its size",
                 where=str(self._path),
-                fix="if you trust it, unpack it yourself, and give the unpacked file",
+                fix="if you trust it, unpack it yourself, and use the unpacked file",
             )
         return size
 
 
 def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
-    """Yield the number (from 1) and the text of every line. UTF-8 with or without byte-order mark, gzipped or not.
+    """Yield (line number from 1, text) for every line of a text file in UTF-8, gzipped or not.
+
+    A byte-order mark is removed.
 
     Raises:
-        RetroscopeError: an error of the given kind, for another encoding, or a line of more than `LONGEST_LINE` bytes.
+        RetroscopeError: an error of the class `kind`, if the file has another encoding, a line of more than 32 MiB, or
+            more than 100,000 empty lines in a row.
     """
     offset, empty = 0, 0
     with open_bytes(path, kind) as file:
@@ -237,10 +243,11 @@ def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
 
 
 def read_whole(path: Path, kind: ErrorClass, largest: int = LARGEST_DOCUMENT) -> str:
-    """Return the text of a regular file in UTF-8.
+    """Return the text of a file in UTF-8.
 
     Raises:
-        RetroscopeError: an error of the given kind, for anything else, and for more than `largest` bytes.
+        RetroscopeError: an error of the class `kind`, if the path is no regular file, if the file is not UTF-8, or if
+            it has more than `largest` bytes.
     """
     check_file(path, kind)
     with foreign(kind, "this cannot be read", path):

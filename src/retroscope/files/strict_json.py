@@ -1,4 +1,4 @@
-"""Parse the JSON of others: what is not JSON, is ambiguous or was built to break a parser gives one kind of error."""
+"""Parse foreign JSON. Text that is invalid, ambiguous or built to break a parser always raises `BrokenJsonError`."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from retroscope.files.reading import LONGEST_REASON
 
 
 class BrokenJsonError(Exception):
-    """Error of JSON that is invalid or ambiguous: `what` is wrong, and the `fix`."""
+    """The error for JSON that is invalid or ambiguous. `what` says what is wrong, and `fix` what to do."""
 
     def __init__(self, what: str, fix: str = "") -> None:
         super().__init__(what)
@@ -23,7 +23,7 @@ def parse_json(text: str) -> Any:
     """Parse a JSON text and return its value.
 
     Raises:
-        BrokenJsonError: for anything but JSON, and for repeated keys, numbers of thousands of digits and deep nesting.
+        BrokenJsonError: if the text is not JSON, or has repeated keys, numbers of thousands of digits or deep nesting.
     """
     with broken_json():
         return json.loads(text, object_pairs_hook=each_once)
@@ -31,7 +31,7 @@ def parse_json(text: str) -> Any:
 
 @contextmanager
 def broken_json() -> Iterator[None]:
-    """Convert a JSON parser's errors to a BrokenJsonError, except the JSONDecodeError of an incomplete text."""
+    """Convert all errors of Python's JSON parser to `BrokenJsonError` while the context is open."""
     try:
         yield
     except json.JSONDecodeError as error:
@@ -43,7 +43,11 @@ def broken_json() -> Iterator[None]:
 
 
 def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a JSON object from pairs, and refuse a key that occurs twice."""
+    """Return a JSON object's (key, value) pairs as a dictionary.
+
+    Raises:
+        BrokenJsonError: if a key occurs more than once.
+    """
     values = dict(pairs)
     if len(values) != len(pairs):
         names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))

@@ -1,7 +1,7 @@
-"""Write files and folders completely or not at all: first beside their place, then moved to it.
+"""Write files and folders completely or not at all: under a temporary name first, then renamed.
 
-What is being written has a name of its own (`partials`) and is locked by its writer. A killed run leaves it there, and
-the next run that writes into the folder removes it (`remove_abandoned`).
+A file that is being written is locked by its writer (see `partials`). If the writer is killed, the temporary file
+remains. The next run that writes into the folder removes it (`remove_abandoned`).
 """
 
 import errno
@@ -21,7 +21,7 @@ from retroscope.files.partials import PARTIAL, REMOVED, REPLACED, in_use, new_be
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file, and its folder if needed, so that neither a reader nor a crash ever sees a part of it."""
+    """Write a file completely or not at all. Its folder is created if needed. Return the path."""
     with whole_file(path) as file:
         file.write(content)
     return path
@@ -29,10 +29,10 @@ def write_whole(path: Path, content: bytes) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing. It replaces `path` if the block ends without an error.
+    """Open a new file for writing. It replaces `path` if the context closes without an error.
 
-    The file gets the usual permissions of a new file (umask). On an error the old file stays unchanged. The content is
-    on the disk before the file is renamed, so a loss of power leaves no empty file.
+    The file has the usual permissions of a new file (umask). After an error, the old file at `path` is unchanged. The
+    content is on the disk before the file is renamed, so a power failure does not leave an empty file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
@@ -53,7 +53,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def checked_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing, as `whole_file` does, and append its checksum for `read_checked`."""
+    """Open a new file for writing, as `whole_file` does. A last line with its checksum is added for `read_checked`."""
     with whole_file(path) as file:
         yield file
         file.seek(0)
@@ -64,10 +64,10 @@ def checked_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse to replace a folder that Retroscope did not write.
+    """Check that `path` may be replaced: it does not exist, is an empty folder, or Retroscope wrote it.
 
     Raises:
-        SettingsError: if `path` holds files and lacks the mark of a report.
+        SettingsError: if it is a file, or a folder with files but without the file `.retroscope`.
     """
     if path.exists() and not (path / MARK).exists() and (not path.is_dir() or any(path.iterdir())):
         raise SettingsError(
@@ -78,15 +78,15 @@ def refuse_foreign(path: Path) -> None:
 
 
 def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = ()) -> None:
-    """Refuse to replace a report that belongs to another document, or folders that Retroscope did not write.
+    """Check that a report may be written to a folder without overwriting foreign files.
 
     Args:
-        document: the document that such a report has beside its page.
-        replaced: folders below `folder` that the report replaces as a whole.
+        document: name of the JSON document that this kind of report has in addition to report.html.
+        replaced: names of subfolders that the report replaces as a whole.
 
     Raises:
-        SettingsError: if `folder` holds a page but no `document`, or if such a folder holds files that Retroscope did
-            not write.
+        SettingsError: if `folder` has a report.html but no `document`, or if one of the subfolders has files that
+            Retroscope did not write.
     """
     if (folder / "report.html").exists() and not (folder / document).exists():
         raise SettingsError(
@@ -100,22 +100,22 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
 
 
 def refuse_closed(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written to, without making it. `prove_writable` also tries to write.
+    """Check by its permissions that a folder can be created or written to. `prove_writable` also tries to write.
 
     Raises:
-        SettingsError: if it, or the nearest folder above it that exists, is no folder or may not be written to.
+        SettingsError: if `folder`, or the nearest parent that exists, is not a folder or has no permission to write.
     """
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        why = os.strerror(errno.EACCES) if there.is_dir() else f"{there} is not a folder"
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        why = os.strerror(errno.EACCES) if existing.is_dir() else f"{existing} is not a folder"
         raise SettingsError(f"this folder cannot be written to: {why}", where=str(folder), fix="give another folder")
 
 
 def prove_writable(folder: Path) -> None:
-    """Make a folder if it does not exist, and check that a file can be written to it.
+    """Create a folder if it does not exist, and check that a file can be written to it.
 
     Raises:
-        SettingsError: if it cannot be made or written to.
+        SettingsError: if the folder cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,20 +128,20 @@ def prove_writable(folder: Path) -> None:
 
 
 def file_digest(file: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
+    """Return the SHA-256 of a file in hexadecimal digits. The file is read in pieces, so it may exceed memory."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill. It replaces `path` if the block ends without an error.
+    """Create an empty folder, and yield it. It replaces the folder `path` if the context closes without an error.
 
-    The new folder has no files of an earlier report. On an error the old folder stays unchanged. The file `.retroscope`
-    in the folder lists the checksums of its files, which `open_sealed` reads.
+    After an error, the old folder is unchanged. The file `.retroscope` in the new folder has the checksums of its
+    files, for `open_sealed`.
 
     Raises:
-        SettingsError: if `path` holds files that no report wrote.
+        SettingsError: if `path` has files that Retroscope did not write.
     """
     refuse_foreign(path)
     with new_beside(path) as beside:
@@ -154,7 +154,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(path: Path, new: Path, old: Path) -> None:
-    """Replace the folder `path` by the folder `new`. The old one is moved to `old`, and back after a failure."""
+    """Replace the folder `path` by the folder `new`. The old folder is moved to `old`, and back after an error."""
     try:
         if path.exists():
             path.rename(old)
@@ -169,10 +169,10 @@ def _exchange(path: Path, new: Path, old: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill. It becomes `path` if the block ends without an error.
+    """Create an empty folder, and yield it. It becomes `path` if the context closes without an error.
 
     Raises:
-        OSError: if there is a folder by then, unless it is empty.
+        OSError: if `path` exists when the context closes, unless it is an empty folder.
     """
     with new_beside(path) as beside:
         new = beside / "new"
@@ -183,14 +183,14 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a folder so that neither a reader nor a crash ever sees a part of it."""
+    """Remove a folder at once, so that no reader sees a part of it: it is renamed first, and deleted then."""
     if path.exists():
         with new_beside(path) as beside:
             path.rename(beside / REMOVED)
 
 
 def sync_folder(folder: Path) -> None:
-    """Write everything in a folder through to the disk."""
+    """Write all files in a folder from the operating system's cache to the disk."""
     for place, _, names in os.walk(folder):
         for name in names:
             with (Path(place) / name).open("rb+") as file:

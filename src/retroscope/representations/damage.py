@@ -1,4 +1,4 @@
-"""Detect damage of stored vectors when they are read, from errors of zarr and from missing files."""
+"""Detect damaged or missing files of stored vectors when they are read."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ FIX = "remove this folder and repeat the command"
 
 @contextmanager
 def damage_named(where: str) -> Iterator[None]:
-    """Turn errors of zarr and its codecs about a damaged file into a RepresentationError."""
+    """Convert errors that zarr raises for a damaged file to `RepresentationError`. `where` is the store."""
     try:
         yield
     except (ValueError, RuntimeError, OSError) as damage:
@@ -30,7 +30,11 @@ def damage_named(where: str) -> Iterator[None]:
 
 
 def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
-    """Refuse rows of NaN, which zarr returns for a missing file."""
+    """Return vectors after a check that none is NaN, because zarr returns NaN for a missing file.
+
+    Raises:
+        RepresentationError: if a vector is NaN.
+    """
     if np.isnan(values[..., 0]).any():
         raise RepresentationError(
             "some stored vectors are missing: a file was removed, or was never written",
@@ -41,10 +45,10 @@ def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
 
 
 def description_checksum(store: Store) -> str:
-    """Return the checksum of a group's description: keys, recipe, layers, shapes, codecs.
+    """Return the checksum of the metadata of a store: its key, recipe, layers, shapes and codecs.
 
     Raises:
-        ValueError, KeyError: if that is no JSON, or not there.
+        ValueError, KeyError: if a metadata file (`zarr.json`) is not JSON, or is missing.
     """
     group, *arrays = (_json(store, name) for name in (GROUP, *(f"{array}/{GROUP}" for array in ARRAYS)))
     attributes = {name: value for name, value in group["attributes"].items() if name not in (CHECKSUM, "done")}
@@ -52,10 +56,13 @@ def description_checksum(store: Store) -> str:
 
 
 def check_description(store: Store, attributes: Mapping[str, Any]) -> None:
-    """Refuse a group whose description does not match its checksum.
+    """Check that the metadata of a store match their checksum. Old stores without a checksum are accepted.
+
+    Args:
+        attributes: attributes of the zarr group, which contain the checksum.
 
     Raises:
-        ValueError: if it is damaged.
+        ValueError: if the metadata are damaged.
     """
     of_arrays = [_json(store, f"{array}/{GROUP}").get("attributes", {}) for array in ARRAYS]
     if CHECKSUM not in attributes and not any(of_arrays):

@@ -1,9 +1,9 @@
 """Compute and store every layer's pooled vector of every text: streaming, resumable, with checksums.
 
-Texts are taken in windows of consecutive texts. Inside a window they are batched by length. A window is one shard of
-the store, written whole and recorded with its checksums, so a stopped run continues with the missing windows and ends
-with the same bytes, whichever worker computes a window. Memory holds two windows, whatever the size of the corpus: one
-is written while the model runs on the next.
+The texts are divided into windows of consecutive texts. Inside a window they are batched by length. A window is one
+shard of the store: it is written completely, and recorded with its checksums. A stopped run therefore continues with
+the missing windows. The stored bytes do not depend on the worker that computes a window. Memory holds two windows for
+any size of the corpus: one is written while the model runs on the next.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -48,23 +48,24 @@ def extract(
     *,
     engine: Engine = LOCAL,
 ) -> Representations:
-    """Compute, resume or only open the vectors of `texts` in the zarr group at `place`.
+    """Return the vectors of `texts`: open the store at `place`, after computing those that it lacks.
 
     Args:
-        plan: made by `plan_extraction` from the same texts.
-        ids: one id a text.
-        texts: the same texts again, in order. They are read once more.
-        place: folder or URL of the group. An existing group must have been made by the same plan.
-        progress: receives (texts done, texts in all) after every window.
-        engine: where windows are computed. The vectors are the same.
+        plan: plan that `plan_extraction` made from the same texts.
+        ids: id of each text.
+        texts: the texts of the plan, in the same order. They are read again.
+        place: folder or URL of the store. An existing store must belong to the same plan.
+        progress: called after every window with (how many texts are done, how many there are).
+        engine: where windows are computed. It does not change the vectors.
 
     Returns:
-        the layers, with the final norm where the plan includes it. `Representations.bare` has them without.
+        the vectors of every layer. If the plan stores the layers below the last with the final norm, these are
+        returned; `Representations.bare` returns them without this norm.
 
     Raises:
-        RepresentationError: if the folder contains something else, is damaged, or is being written, or if the
-            ids or texts are not those of the plan.
-        EngineError: if windows are missing after all attempts.
+        RepresentationError: if the folder has other files or a damaged store, if another run writes to it, or if ids or
+            texts are not those of the plan.
+        EngineError: if some windows failed in every attempt.
     """
     if len(ids) != len(plan.inventory.first):
         raise other_texts(f"{len(ids)} ids for {len(plan.inventory.first)} texts", place)
@@ -82,7 +83,7 @@ def extract(
 
 
 def _remake(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Remake:
-    """Return the object that computes damaged windows of the store again."""
+    """Return the object that computes damaged windows of a plan's store again."""
     first = plan.inventory.first
 
     def sources(start: int) -> list[int]:
@@ -104,7 +105,11 @@ def _form(plan: ExtractionPlan) -> WindowFormat:
 
 @contextmanager
 def _alone(place: Location) -> Iterator[None]:
-    """Lock the store of a folder against other runs. An object store needs no lock."""
+    """Lock a store against other runs while the context is open. An object store is not locked.
+
+    Raises:
+        RepresentationError: if another run holds the lock.
+    """
     if is_url(place):
         yield
         return
@@ -121,7 +126,7 @@ def _alone(place: Location) -> Iterator[None]:
 
 
 def _fill(plan: ExtractionPlan, texts: Iterable[str], place: Location, engine: Engine, progress: Count | None) -> None:
-    """Compute the missing windows, then mark the store as finished and remove the shard records."""
+    """Compute the missing windows of a store, mark the store as finished, and remove its completion records."""
     store = open_own(plan, place, "r+")
     if store.complete:  # another run made it while this one waited for the lock
         return
@@ -140,19 +145,26 @@ def extract_in_one_pass(
     beside: Sequence[tuple[ExtractionPlan, Path]],
     progress: Count | None = None,
 ) -> None:
-    """Compute the vectors of a plan, and those of further plans in the same pass over the texts.
+    """Compute the vectors of a plan and of other plans in one pass over the texts.
 
-    `extract` of each plan opens its store afterwards. If no other plan can share the pass, nothing is done.
+    Call `extract` for each plan afterwards, which opens its store. If no other plan can share the pass, nothing is
+    computed.
 
     Args:
-        beside: other plans that share the pass (`shares_pass`), with the folders of their stores.
+        folder: folder of the plan's store.
+        beside: other plans that share the pass (see `shares_pass`), with the folders of their stores.
+        progress: called after every window with (how many texts are done, how many there are).
     """
     with ExitStack() as locks:
         own, *others = [_locked_store(*each, locks) for each in ((plan, folder), *beside)]
         if own is None:
             return
         store = own.worker.store
-        followers = [one for one in others if one and can_follow(one, window_job(plan, texts, folder, store))]
+        followers = [
+            store_beside
+            for store_beside in others
+            if store_beside and can_follow(store_beside, window_job(plan, texts, folder, store))
+        ]
         if followers:
             job = replace(window_job(plan, texts, folder, store), worker=OnePassWorker(own.worker, followers))
             run_here(job, progress)
@@ -161,7 +173,7 @@ def extract_in_one_pass(
 
 
 def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> StoreBeside | None:
-    """Lock and open (or create) the store of a plan, or None if it is finished or another run writes it."""
+    """Create the store of a plan if needed, lock it and open it. Return None if it is finished or locked already."""
     refuse_other_files(folder)
     if not store_exists(folder):
         create_store(plan, folder)
@@ -177,14 +189,14 @@ def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> Store
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the shard records that a killed run left in a finished store."""
+    """Remove the completion records from a finished store, if a killed run left them."""
     if (folder / RECORDS).exists():
         with suppress(OSError, RepresentationError), _alone(folder):  # a read-only store is as good with them
             Ledger(Storage(folder)).clear()
 
 
 def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, store: VectorStore) -> Job:
-    """Return the windows of a plan as a job for an engine."""
+    """Return the job for an engine that computes the windows of a plan and writes them to its store."""
     encoder, form = plan.encoder, _form(plan)
     threads = torch.get_num_threads()
     recruit = None

@@ -25,14 +25,21 @@ def create_arrays(
 ) -> None:
     """Create a zarr group with the arrays `vectors` (text, layer, dim) and `final` (text, out) at `place`.
 
-    A window of texts is one shard (one file, written atomically). Each layer in it is a separate chunk, so that one
-    layer can be read without the others. Every chunk ends in a CRC-32C. Nothing is compressed, because float32 vectors
-    shrink only by 7 %, and decompressing them takes three times as long as reading them (`benchmarks/search.py`). Older
-    stores, which are compressed, can still be read. Missing values read as NaN, never as a plausible zero.
+    A window of texts is one zarr shard (one file, written atomically). Each layer in it is a separate chunk, so that
+    one layer can be read without the others. Every chunk ends in its checksum (CRC-32C). Nothing is compressed, because
+    compression saves only 7 % of float32 vectors, and decompressing takes three times as long as reading
+    (`benchmarks/search.py`). Older stores, which are compressed, can still be read. Values that were not written are
+    NaN.
+
+    Args:
+        shapes: shapes of `vectors` and of `final`.
+        window: how many texts a shard has.
+        dtype: number format of the vectors.
+        attrs: attributes of the group, e.g. the key and the recipe.
     """
     (n, depth, dim), (_, out) = shapes
-    made: dict[str, Buffer] = {}
-    group = zarr.open_group(MemoryStore(made), mode="w-", attributes=dict(attrs))
+    buffers: dict[str, Buffer] = {}
+    group = zarr.open_group(MemoryStore(buffers), mode="w-", attributes=dict(attrs))
     arrays: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]] = {
         "vectors": ((n, depth, dim), (window, 1, dim), ("text", "layer", "dim")),
         "final": ((n, out), (window, out), ("text", "out")),
@@ -52,5 +59,5 @@ def create_arrays(
         )
     group.attrs[CHECKSUM] = description_checksum(group.store)
     storage = Storage(place)
-    for name in sorted(made, key=lambda name: name == ROOT):  # the root last: without it there is no store
-        storage.write(name, made[name].to_bytes())
+    for name in sorted(buffers, key=lambda name: name == ROOT):  # the root last: without it there is no store
+        storage.write(name, buffers[name].to_bytes())

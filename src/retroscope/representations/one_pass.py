@@ -1,8 +1,8 @@
-"""Compute the vectors of several recipes in one pass, if the recipes differ only in pooling.
+"""Compute the vectors of several recipes in one pass over the texts, if they differ only in pooling and head.
 
-One extraction does the work and fills the stores of the others beside its own. Each of these other stores is finished
-by its own extraction, which finds its windows computed. Every store has the bytes that it would have if it were made
-alone.
+One extraction encodes the texts, and writes to the stores of all recipes. The later extraction of each other recipe
+finds all windows in its store, and only marks the store as finished. Every store has the same bytes as without a shared
+pass.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,17 @@ from retroscope.representations.windows import Window, WindowVectors, WindowWork
 
 
 def shares_pass(one: ExtractionPlan, other: ExtractionPlan) -> bool:
-    """Return whether one pass over the texts can compute the vectors of both plans: same states, same batches."""
+    """Return whether one pass over the texts can compute the vectors of two different plans.
+
+    It can if their encoders compute the same token states, from the same texts in the same batches.
+    """
     batches = ((each.inventory.fingerprint, each.window, each.tokens, each.normed) for each in (one, other))
     first, second = batches
     return one.key != other.key and first == second and _same_states(one.encoder, other.encoder)
 
 
 def _same_states(one: Encoder, other: Encoder) -> bool:
-    """Return whether two encoders compute the same token states for every text."""
+    """Return whether two encoders compute the same token states for every text, and differ only in pooling and head."""
     apart = ("pooling", "head", "normalize_layers", "truncate_dim")
     recipes = ({k: v for k, v in each.recipe.identity().items() if k not in apart} for each in (one, other))
     first, second = recipes
@@ -33,12 +36,12 @@ def _same_states(one: Encoder, other: Encoder) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class StoreBeside:
-    """The store of another plan that is filled in the same pass.
+    """A store that is filled in the pass of another plan.
 
     Attributes:
         plan: plan of this store.
-        worker: worker that writes into this store.
-        ledger: ledger of this store, in which its own extraction looks up finished shards.
+        worker: worker that writes to this store.
+        ledger: completion records of this store.
     """
 
     plan: ExtractionPlan
@@ -46,11 +49,11 @@ class StoreBeside:
     ledger: Ledger
 
     def is_done(self, window: Window) -> bool:
-        """Return whether a window is already stored in this store."""
+        """Return whether this store has a window completely."""
         return self.ledger.standing(self._name(window), window_key(self.plan.key, window)) is Standing.DONE
 
     def write(self, window: Window, content: WindowVectors) -> None:
-        """Write a window and its completion record."""
+        """Write a window and its completion record to this store."""
         files = self.worker.write(window, content)
         self.ledger.complete(self._name(window), window_key(self.plan.key, window), files)
 
@@ -66,29 +69,29 @@ class OnePassWorker:
     beside: Sequence[StoreBeside]
 
     def compute(self, payload: Window) -> list[WindowVectors]:
-        """Return the vectors of one window for every store."""
+        """Return the vectors of one window for every store: first for the worker's own, then for those in `beside`."""
         workers = [self.worker, *(store.worker for store in self.beside)]
         fresh, rows = self.worker.new_rows(payload)
         if not rows:
             return [worker.laid_out(payload, fresh, None) for worker in workers]
         form = self.worker.form
         vectors = encode_rows_by([w.encoder for w in workers], rows, form.tokens, norm_each_layer=form.normed)
-        return [worker.laid_out(payload, fresh, one) for worker, one in zip(workers, vectors, strict=True)]
+        return [worker.laid_out(payload, fresh, part) for worker, part in zip(workers, vectors, strict=True)]
 
     def write(self, payload: Window, content: list[WindowVectors]) -> tuple[str, ...]:
-        """Write a window to every store, to the worker's own last, and return the names of the files in its own.
+        """Write a window to every store, and return the names of its files in the worker's own store.
 
-        So a window that is complete in its own store is complete in the others.
+        The worker's own store is the last. If it has a window, all other stores therefore have it, too.
         """
         own, *others = content
-        for store, one in zip(self.beside, others, strict=True):
-            store.write(payload, one)
+        for store, part in zip(self.beside, others, strict=True):
+            store.write(payload, part)
         return self.worker.write(payload, own)
 
 
 def can_follow(store: StoreBeside, job: Job) -> bool:
-    """Return whether a store has all finished windows of the job, from which later windows may copy."""
+    """Return whether a store has all windows that are finished in the job. Later windows may copy vectors from them."""
     if not job.ledger.records():
         return True
-    done = (shard.payload for shard in job.shards if job.ledger.standing(shard.name, shard.key) is Standing.DONE)
-    return all(store.is_done(window) for window in done)
+    finished = (shard.payload for shard in job.shards if job.ledger.standing(shard.name, shard.key) is Standing.DONE)
+    return all(store.is_done(window) for window in finished)

@@ -18,10 +18,10 @@ from retroscope.representations.store import VectorStore, open_store
 
 
 def create_store(plan: ExtractionPlan, place: Location) -> None:
-    """Create the empty store of a plan atomically.
+    """Create the empty store of a plan, completely or not at all.
 
-    The folder is made under another name and then renamed. If another run was faster, its store is kept (both are the
-    same) and this one is removed.
+    A folder is filled under a temporary name and then renamed. If another run has created the store meanwhile, that
+    store is used, because both are the same.
     """
     if is_url(place):
         _write_empty(plan, place)
@@ -51,7 +51,11 @@ def _write_empty(plan: ExtractionPlan, place: Location) -> None:
 
 
 def own_store(plan: ExtractionPlan, place: Location) -> VectorStore:
-    """Open the store of this plan. Damaged metadata are written again, and the windows are kept."""
+    """Open the store of a plan. If its metadata are damaged, they are written again, and the vectors do not change.
+
+    Raises:
+        RepresentationError: if it is the store of another plan.
+    """
     try:
         return open_own(plan, place)
     except RepresentationError:
@@ -67,10 +71,10 @@ def own_store(plan: ExtractionPlan, place: Location) -> VectorStore:
 
 
 def open_own(plan: ExtractionPlan, place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
-    """Open the store of this plan, and refuse a store of another plan.
+    """Open the store of a plan, after a check of its key.
 
     Raises:
-        RepresentationError: if it is of another plan, or its description is damaged.
+        RepresentationError: if it is the store of another plan, or its metadata are damaged.
     """
     store = open_store(place, mode=mode)
     if store.attributes["key"] != plan.key:

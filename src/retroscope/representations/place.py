@@ -1,4 +1,4 @@
-"""Check the folder of a vector store: it must be empty or contain a vector store."""
+"""Check the folder for a vector store: it must be empty, or have a vector store and no other files."""
 
 import json
 from contextlib import suppress
@@ -15,10 +15,10 @@ def is_free(folder: Path) -> bool:
 
 
 def refuse_other_files(folder: Path) -> None:
-    """Refuse a folder with files that do not belong to a vector store.
+    """Check that a folder is empty, does not exist, or is a vector store.
 
     Raises:
-        RepresentationError: if there are any.
+        RepresentationError: if it has other files.
     """
     if not is_free(folder) and not _is_store(folder):
         raise RepresentationError(
@@ -27,7 +27,7 @@ def refuse_other_files(folder: Path) -> None:
 
 
 def _is_store(folder: Path) -> bool:
-    """Return whether a folder is a vector store, intact or damaged, as shown by its key or its two arrays."""
+    """Return whether a folder is a vector store, intact or damaged: its metadata have a key, or it has both arrays."""
     try:
         return "key" in json.loads((folder / GROUP).read_text(encoding="utf-8"))["attributes"]
     except (OSError, ValueError, LookupError, TypeError):

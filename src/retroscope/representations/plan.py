@@ -1,4 +1,4 @@
-"""Plan an extraction: read the texts once, and decide key, sizes, windows and batches before anything is encoded."""
+"""Plan an extraction (computing and storing vectors): tokenise the texts, and decide key, windows and batch size."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,16 +25,17 @@ ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
 
 @dataclass(frozen=True, eq=False)
 class ExtractionPlan:
-    """Plan of an extraction: its key, size and batches, which are known before it starts.
+    """Plan of an extraction: what is known before any text is encoded.
 
     Attributes:
-        key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
-        n_bytes: size of the vectors on disk, before compression.
-        shape: (layers, dim, out) of one text's stored vectors; layers below the last count twice if they are also
-            stored with the final norm.
-        kept: places of the stored vectors among those that a forward pass gives (`encode.LayerVectors.layers`).
-        window: number of texts in one shard.
-        tokens: number of padded tokens in one forward pass.
+        inventory: lengths and repetitions of the texts.
+        key: SHA-256 of all that determines the vectors: weights, recipe, texts, number format, versions of software.
+        n_bytes: how many bytes the vectors take on disk.
+        shape: of one text's stored vectors: (how many layer vectors, their dimensions, dimensions of the final vector).
+            If layers below the last are also stored with the final norm, these layers count twice.
+        kept: indices of the stored layer vectors among all that a forward pass returns (`encode.LayerVectors.layers`).
+        window: how many texts one shard (file) of the store has.
+        tokens: largest number of padded tokens in one forward pass.
     """
 
     encoder: Encoder
@@ -49,38 +50,38 @@ class ExtractionPlan:
 
     @property
     def normed(self) -> bool:
-        """Return whether the layers below the last are stored with the final norm, too."""
+        """Return whether layers below the last are stored twice: without and with the model's final norm."""
         return _normed(self.encoder, self.settings)
 
     @property
     def operations(self) -> float:
-        """Count the floating point operations of encoding every distinct text."""
+        """Return how many floating point operations it takes to encode every distinct text."""
         return operations(self.encoder, self.inventory.distinct_lengths)
 
     @property
     def operations_each(self) -> float:
-        """Return the mean floating point operations for one text, repeated texts included."""
+        """Return how many floating point operations it takes to encode one text, as a mean over all texts."""
         lengths = self.inventory.lengths
         return operations(self.encoder, lengths) / len(lengths)
 
 
 def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> ExtractionPlan:
-    """Read the texts once, and plan their extraction."""
+    """Read and tokenise the texts once, and return the plan of encoding them. Nothing is encoded yet."""
     return plan_inventory(encoder, take_inventory(encoder, texts), settings)
 
 
 def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionSettings) -> ExtractionPlan:
-    """Plan the extraction of texts that are already tokenised as an inventory."""
+    """Return the plan of encoding texts whose inventory (lengths, repetitions, fingerprint) is known already."""
     normed = _normed(encoder, settings)
-    given, dim, out = _shape(encoder, normed)
-    kept = _kept(encoder, settings, given)
-    shape = depth, dim, out = len(kept), dim, out
+    available, dim, out = _shape(encoder, normed)
+    stored = _kept(encoder, settings, available)
+    shape = depth, dim, out = len(stored), dim, out
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
     n = len(inventory.first)
     tokens = settings.batch_tokens or encoding_budget(encoder.device)
     most = WINDOW_TEXTS[1] * (1 if encoder.device.type == "cpu" else ON_ACCELERATOR)
     window = min(int(np.clip(WINDOW_BYTES // row, WINDOW_TEXTS[0], most)), n)
-    made_of: dict[str, object] = {
+    determinants: dict[str, object] = {
         "encoder": encoder.fingerprint,
         "texts": inventory.fingerprint,
         "dtype": settings.dtype,
@@ -89,18 +90,22 @@ def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionS
         "device": encoder.device.type,
     }
     if normed:  # nothing else changes for models without a final norm: their stores stay what they are
-        made_of["norm_each_layer"] = True
+        determinants["norm_each_layer"] = True
     if settings.layers is not None:
-        made_of["layers"] = list(settings.layers)
-    key = fingerprint(made_of)
-    return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, kept, window, tokens)
+        determinants["layers"] = list(settings.layers)
+    key = fingerprint(determinants)
+    return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, stored, window, tokens)
 
 
 def _kept(encoder: Encoder, settings: ExtractionSettings, given: int) -> tuple[int, ...]:
-    """Return the places of the layers to store among `given` vectors: layers 0..L, then 0..L-1 with the final norm.
+    """Return the indices of the layer vectors to store among all that a forward pass returns.
+
+    Args:
+        given: how many vectors a forward pass returns: those of layers 0..L, then, if the model has a final norm, those
+            of layers 0..L-1 with this norm.
 
     Raises:
-        SettingsError: for a layer that the model does not have.
+        SettingsError: if the settings name a layer that the model does not have.
     """
     if settings.layers is None:
         return tuple(range(given))
@@ -120,6 +125,6 @@ def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
 
 
 def _shape(encoder: Encoder, normed: bool) -> tuple[int, int, int]:
-    """Return (layers, dim, out) of one text's vectors, from one short forward pass."""
+    """Return (how many layer vectors, their dimensions, dimensions of the final vector), from one forward pass."""
     probe = encode_rows(encoder, tokenise(encoder, SENTENCES[:1]), norm_each_layer=normed)
     return probe.layers.shape[1], probe.layers.shape[2], probe.final.shape[1]

@@ -1,9 +1,9 @@
 """Project vectors onto the vocabulary by a language-model head, to get the most probable words of a vector.
 
-After Ram et al., "What are you token about?" (ACL 2023, arXiv 2212.10380): the distribution of a vector v over the
-vocabulary is softmax(head(v)), and the vector decodes to its most probable tokens. Tokens are compared as words:
-without case, word boundaries and continuation marks. Special tokens, and tokens without a letter or digit, are left
-out.
+This follows Ram et al., "What are you token about?" (ACL 2023, arXiv 2212.10380). The distribution of a vector v over
+the vocabulary is softmax(head(v)), and the vector decodes to its most probable tokens. Tokens are compared as
+lower-case words, without the marks of word boundaries ("##", "Ġ"). Special tokens, and tokens without a letter or
+digit, are left out.
 """
 
 from collections.abc import Sequence
@@ -27,30 +27,33 @@ class Lexicon:
     """The vocabulary of a tokenizer as words: the word of every token, and which tokens are words.
 
     Attributes:
-        words: word of every token, folded.
-        says: for every token, whether it counts as a word.
+        words: word of every token, case-folded and without marks of word boundaries.
+        says: for every token, whether it counts as a word (it is not special, and has a letter or digit).
     """
 
     words: tuple[str, ...]
     says: Bool[np.ndarray, "token"]
 
     def of(self, tokens: Sequence[int] | Int[np.ndarray, "n"]) -> list[str]:
-        """Return the distinct words of these token ids, in order. Tokens that are no words are left out."""
+        """Return the distinct words of these token ids, in order. Tokens that do not count as words are left out."""
         return list(dict.fromkeys(self.words[int(token)] for token in tokens if self.says[int(token)]))
 
 
 def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
-    """Make the lexicon of the first `size` tokens. Head rows beyond the tokenizer's tokens are no words."""
-    known = min(size, len(tokenizer))
+    """Return the lexicon of a tokenizer, with `size` entries, one for each row of the language-model head.
+
+    Rows without a token of the tokenizer do not count as words.
+    """
+    n_tokens = min(size, len(tokenizer))
     special = {*tokenizer.all_special_ids}
-    words = [tokenizer.decode([token]).strip().removeprefix(CONTINUES).casefold() for token in range(known)]
+    words = [tokenizer.decode([token]).strip().removeprefix(CONTINUES).casefold() for token in range(n_tokens)]
     says = [token not in special and any(c.isalnum() for c in word) for token, word in enumerate(words)]
-    beyond = size - known
+    beyond = size - n_tokens
     return Lexicon((*words, *[""] * beyond), np.array([*says, *[False] * beyond]))
 
 
 def mean_logits(head: LanguageHead, vectors: Float[np.ndarray, "text dim"]) -> Float[Tensor, "word"]:
-    """Return the mean logits over texts, which are subtracted because all texts share them."""
+    """Return the mean logits over texts. `top_tokens` subtracts them, because words that fit every text say little."""
     total = torch.zeros(head.vocabulary, dtype=torch.float64)
     for part in _parts(head, vectors):
         total += head.logits(part).double().sum(0).cpu()
@@ -67,21 +70,22 @@ def top_tokens(
     """Return the `k` most probable tokens of each vector, best first, among those that are words.
 
     Args:
-        vectors: pooled states of the last layer, or of a lower one after the final norm.
-        centre: logits that are subtracted first, so that a vector decodes to the words that are more probable in it
-            than in others.
+        vectors: pooled vectors of the last layer, or of a lower layer after the final norm.
+        k: how many tokens are returned for each vector.
+        centre: mean logits over texts, which are subtracted first. A vector then decodes to words that are more
+            probable for it than for other vectors.
     """
     silent = torch.from_numpy(~lexicon.says)
-    found = []
+    tokens = []
     for part in _parts(head, vectors):
         logits = head.logits(part).cpu()
         logits = logits if centre is None else logits - centre
-        found.append(logits.masked_fill(silent, -torch.inf).topk(k, dim=1).indices)
-    return np.asarray(torch.cat(found).numpy())
+        tokens.append(logits.masked_fill(silent, -torch.inf).topk(k, dim=1).indices)
+    return np.asarray(torch.cat(tokens).numpy())
 
 
 def own_words(lexicon: Lexicon, rows: Sequence[TokenIds]) -> list[frozenset[str]]:
-    """Return the words of each tokenised text."""
+    """Return the set of words that occur in each tokenised text."""
     return [frozenset(lexicon.of(row)) for row in rows]
 
 

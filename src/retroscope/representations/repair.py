@@ -1,4 +1,4 @@
-"""Repair a vector store: compute damaged windows again, with the same bytes."""
+"""Repair a vector store: find damaged windows of texts, and compute them again with the same bytes."""
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
@@ -16,18 +16,18 @@ from retroscope.representations.store import VectorStore, open_store
 
 
 def lock_of(folder: Path) -> Path:
-    """Return the lock file of a store, which its writers lock."""
+    """Return the path of the file that a run locks while it writes to a store."""
     return folder.with_name(f".{folder.name}.lock")
 
 
 @dataclass(frozen=True, eq=False)
 class Remake:
-    """Repair of a store: computes damaged windows again, given the positions of their first texts.
+    """A callable that computes damaged windows of a store again. A window is named by the position of its first text.
 
     Attributes:
         place: folder or URL of the store.
-        sources: start of a window -> starts of the earlier windows from which repeated texts are copied.
-        write: function that computes and writes the windows with these starts, in order.
+        sources: function that returns the earlier windows from which a window copies vectors of repeated texts.
+        write: function that computes windows and writes them, in the order of the texts.
     """
 
     place: Location
@@ -35,28 +35,28 @@ class Remake:
     write: Callable[[VectorStore, Collection[int]], None]
 
     def __call__(self, starts: Collection[int]) -> None:
-        """Lock the store, compute the windows again that are still damaged, and report this."""
+        """Lock the store, compute those of these windows again that are still damaged, and report them to the user."""
         with nullcontext() if is_url(self.place) else FileLock(lock_of(Path(self.place))):
             store = open_store(self.place, "r+")
-            wanted = self._with_sources(starts, store)
-            for start in sorted(wanted):
+            damaged_starts = self._with_sources(starts, store)
+            for start in sorted(damaged_starts):
                 for file in store.unsound_files(start):
                     note_remade(damaged(f"{self.place}/{file}", ""))
-            self.write(store, wanted)
+            self.write(store, damaged_starts)
 
     def _with_sources(self, starts: Collection[int], store: VectorStore) -> set[int]:
-        """Return the damaged windows among these, and the damaged windows from which they are copied."""
-        wanted, queue = set[int](), list(starts)
+        """Return the damaged windows among `starts`, and the damaged earlier windows from which they copy vectors."""
+        damaged_starts, queue = set[int](), list(starts)
         while queue:
             start = queue.pop()
-            if start not in wanted and store.unsound_files(start):
-                wanted.add(start)
+            if start not in damaged_starts and store.unsound_files(start):
+                damaged_starts.add(start)
                 queue += self.sources(start)
-        return wanted
+        return damaged_starts
 
 
 def is_of_key(folder: Path, key: str) -> bool:
-    """Return whether a damaged store has this key, as shown by its folder's name or its remaining metadata."""
+    """Return whether a damaged store has this key, by the name of its folder or by the metadata that are left."""
     if folder.name == f"{key[:32]}.zarr":
         return True
     files = (folder / GROUP, *(folder / array / GROUP for array in ARRAYS))
@@ -64,7 +64,7 @@ def is_of_key(folder: Path, key: str) -> bool:
 
 
 def renew_description(folder: Path, empty: Path) -> None:
-    """Replace a store's metadata by those of an empty store of the same plan."""
+    """Replace the metadata of the store in `folder` by those of an empty store of the same plan, in `empty`."""
     for name in (*(f"{array}/{GROUP}" for array in ARRAYS), GROUP):
         (empty / name).replace(folder / name)
     store = open_store(folder, "r+")
@@ -72,17 +72,17 @@ def renew_description(folder: Path, empty: Path) -> None:
 
 
 def remake_damaged(store: VectorStore) -> None:
-    """Read every window of a store, and compute damaged ones again."""
+    """Read every window of a store, and compute damaged windows again, if the store can do so."""
     starts = [start for start in store.starts if store.unsound_files(start)]
     if starts and store.remake is not None:
         store.remake(starts)
 
 
 def damaged_files(folder: Path) -> list[Path]:
-    """Return the damaged files of a store, and the missing ones if it is finished.
+    """Return the damaged files of a store and, if the store is finished, the missing ones.
 
-    Every chunk is read and compared with its CRC-32C. If the description of the group or of its arrays is damaged, no
-    chunk can be read. The list then has only the description of the group.
+    Every chunk is read and compared with its checksum (CRC-32C). If the metadata are damaged, no chunk can be read, and
+    the list has only the file `zarr.json` of the store.
     """
     try:
         store = open_store(folder)

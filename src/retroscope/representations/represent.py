@@ -1,4 +1,4 @@
-"""Encode a collection with both towers of a retriever, and keep the vectors in a cache."""
+"""Encode a collection with both towers of a retriever, and store the vectors in a cache."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,11 @@ InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`
 
 @dataclass(frozen=True)
 class StreamedTexts:
-    """Texts that can be iterated over repeatedly. They are generated anew each time."""
+    """Texts that are generated again each time they are iterated over, so that memory does not hold them.
+
+    Attributes:
+        make: function that returns a new iterator over all texts.
+    """
 
     make: Callable[[], Iterator[str]]
 
@@ -39,7 +43,16 @@ class StreamedTexts:
 
 @dataclass(frozen=True, eq=False)
 class TowerPlan:
-    """Plan of one tower: the texts to encode, the encoder, and the folder of its store in the cache."""
+    """Plan of encoding the texts of one tower.
+
+    Attributes:
+        tower: "query" or "passage".
+        plan: plan of the extraction, with the encoder.
+        ids: id of each text.
+        texts: the texts, in the order of the ids.
+        folder: folder of the vector store in the cache.
+        collection: name of the collection.
+    """
 
     tower: str
     plan: ExtractionPlan
@@ -50,12 +63,12 @@ class TowerPlan:
 
     @property
     def is_stored(self) -> bool:
-        """Return whether the vectors are already stored completely."""
+        """Return whether the vectors of all texts are stored already."""
         return is_finished(self.folder)
 
     @property
     def operations(self) -> float:
-        """Count the floating point operations of the forward passes, or 0 when the vectors are stored."""
+        """Return how many floating point operations encoding takes, or 0 if the vectors are stored already."""
         return 0.0 if self.is_stored else self.plan.operations
 
     def shares_pass(self, other: "TowerPlan") -> bool:
@@ -65,18 +78,24 @@ class TowerPlan:
     def extract(
         self, progress: Progress | None = None, engine: Engine = LOCAL, beside: Sequence["TowerPlan"] = ()
     ) -> Representations:
-        """Compute, resume or open the vectors. Towers in `beside` that share the pass are computed, too."""
+        """Return the vectors of this tower, after computing those that are not stored yet.
+
+        Args:
+            progress: called with (tower, how many texts are done, how many there are).
+            engine: where texts are encoded. It does not change the vectors.
+            beside: plans of other towers. Those that can share this pass over the texts are computed in it.
+        """
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
-        others = [one for one in beside if self.shares_pass(one)]
-        for one in (self, *others):
-            one.note_use()
+        others = [tower_plan for tower_plan in beside if self.shares_pass(tower_plan)]
+        for tower_plan in (self, *others):
+            tower_plan.note_use()
         if others and engine.name == "local":
-            places = [(one.plan, one.folder) for one in others]
+            places = [(tower_plan.plan, tower_plan.folder) for tower_plan in others]
             extract_in_one_pass(self.plan, self.texts, self.folder, places, count)
         return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
     def note_use(self) -> None:
-        """Record in the cache the origin of the vectors, and that they are used now."""
+        """Record in the cache from which model and collection the vectors are, and that they are in use now."""
         origin = CacheOrigin(
             models=(self.plan.encoder.name,), collection=self.collection, software=versions(SOFTWARE), form=VERSION
         )
@@ -92,24 +111,25 @@ def plan_towers(
     inventories: dict[InventoryKey, Inventory] | None = None,
     progress: Progress | None = None,
 ) -> tuple[TowerPlan, TowerPlan]:
-    """Plan the query and the passage tower. Every text is read and tokenised once.
+    """Return the plans of encoding a collection with the query and the passage tower. Nothing is encoded yet.
 
     Args:
-        inventories: inventories of this collection's texts, by tower and by everything that determines the token ids of
-            a text. Missing ones are taken and added.
-        progress: called with (tower's texts, texts tokenised, texts in all).
+        cache: folder of the vector stores.
+        inventories: inventories of this collection's texts that are known already, by tower and by all that determines
+            token ids (`Encoder.reading`). A text is tokenised only for an inventory that is missing. It is added here.
+        progress: called with ("query texts" or "passage texts", how many are tokenised, how many there are).
     """
     settings = settings or ExtractionSettings()
-    known = {} if inventories is None else inventories
+    inventory_of = {} if inventories is None else inventories
     separator = collection.title_separator
     queries = StreamedTexts(lambda: (query.text for query in collection.queries.values()))
     passages = StreamedTexts(lambda: (join_title(passage, separator) for passage in collection.passages.values()))
 
     def tower(name: str, encoder: Encoder, ids: Sequence[str], texts: StreamedTexts) -> TowerPlan:
         key = (name, encoder.reading)
-        if key not in known:
-            known[key] = take_inventory(encoder, texts, counted(progress, f"{name} texts", len(ids)))
-        extraction = plan_inventory(encoder, known[key], settings)
+        if key not in inventory_of:
+            inventory_of[key] = take_inventory(encoder, texts, counted(progress, f"{name} texts", len(ids)))
+        extraction = plan_inventory(encoder, inventory_of[key], settings)
         return TowerPlan(name, extraction, ids, texts, cache / f"{extraction.key[:32]}.zarr", collection.name)
 
     return (
@@ -130,12 +150,13 @@ def represent(
     """Return the pooled vectors of every query and passage at every layer. Stored vectors are reused.
 
     Args:
-        retriever: both towers.
-        collection: the texts.
-        cache: folder of the vector stores. A store is named by a hash of all that made it.
-        settings: number format and batch size.
-        progress: receives (tower, texts done, texts in all) (see `display.shown`).
-        engine: where texts are encoded. The vectors are the same.
+        retriever: the retriever that encodes the texts.
+        collection: queries and passages.
+        cache: folder of the vector stores. The name of a store is a hash of all that determines its vectors.
+        settings: which layers are stored, number format and batch size.
+        progress: function that is called with (tower, how many texts are done, how many there are). True shows a bar,
+            False shows nothing, and None shows a bar in a terminal or a notebook.
+        engine: where texts are encoded. It does not change the vectors.
     """
     with shown(progress) as report:
         towers = plan_towers(retriever, collection, path_of(cache), settings)
@@ -150,10 +171,13 @@ def extract_towers(
     engine: Engine = LOCAL,
     beside: Sequence[TowerPlan] = (),
 ) -> RetrieverRepresentations:
-    """Compute, resume or open the vectors that `plan_towers` planned.
+    """Return the vectors of both towers as `plan_towers` planned them, after computing those that are not stored yet.
 
     Args:
-        beside: towers of other retrievers. A tower that shares a pass with one of these is computed in that pass.
+        towers: plans of the query and the passage tower.
+        progress: called with (tower, how many texts are done, how many there are).
+        engine: where texts are encoded. It does not change the vectors.
+        beside: plans of other retrievers' towers. Those that can share a pass over the texts are computed in it.
     """
     query, passage = (tower.extract(progress, engine, beside) for tower in towers)
     recipe: VectorsRecipe = {

@@ -1,4 +1,4 @@
-"""Settings of computing and storing vectors. No torch: settings are checked before it is imported."""
+"""Settings of computing and storing vectors. This module does not import torch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -9,15 +9,15 @@ from retroscope.ranges import AnyNumber, Distinct, Range, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionSettings:
-    """Settings of extracting vectors: number format, batch size, final norm on each layer, and the layers to store.
+    """Settings of extraction (computing and storing vectors): number format, batch size, final norm, stored layers.
 
     Attributes:
         dtype: number format of the stored vectors. They are always computed in the model's own precision.
-        batch_tokens: number of padded tokens in one forward pass. None chooses a number that suits the device.
-        norm_each_layer: if the last layer of a model passes through a final norm, apply this norm to the stored layers
-            below as well: only then can they be compared with the last layer. Other models are not affected.
-        layers: numbers of the layers to store, 0 is the embedding output; None stores all layers, and `()` only the
-            final vectors. The final vectors, with which the retriever searches, are always stored.
+        batch_tokens: largest number of padded tokens in one forward pass. None chooses a number that suits the device.
+        norm_each_layer: for a model with a final norm, whether this norm is also applied to the layers below the last.
+            Only then can these layers be compared with the last one. Other models are not affected.
+        layers: which layers to store, e.g. `[0, 6, 12]`; 0 is the embedding output. None stores all layers, and an
+            empty list none. The final vectors, with which the retriever searches, are always stored.
     """
 
     dtype: Literal["float32", "float16"] = "float32"
@@ -30,5 +30,5 @@ class ExtractionSettings:
         if self.layers is not None and list(self.layers) != sorted(self.layers):
             raise SettingsError(
                 f"extraction.layers is {list(self.layers)}, which is not in ascending order",
-                fix=f"give {sorted(self.layers)}",
+                fix=f"write {sorted(self.layers)}",
             )

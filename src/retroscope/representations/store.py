@@ -1,4 +1,4 @@
-"""Stores of vectors on disk: one zarr group per tower, with checksums and a key of the inputs."""
+"""Stores of vectors on disk: one zarr group per tower, with checksums and a key (a hash of model, recipe and texts)."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -18,14 +18,15 @@ from retroscope.representations.damage import FIX, check_description, damage_nam
 
 @dataclass(frozen=True, eq=False)
 class VectorStore:
-    """An open zarr group and its two arrays.
+    """An open store: a zarr group with two arrays.
 
     Attributes:
-        vectors: (text, layer, dim): the stored layers of 0 .. L; if `normed`, followed by those of 0 .. L-1 with the
-            final norm.
-        final: (text, out): final vectors.
-        remake: function that computes damaged shards again, given by the positions of their first texts. If None,
-            damage is an error.
+        group: the zarr group, whose attributes have the key and the recipe.
+        vectors: (text, layer, dim). The stored layers in rising order. If `normed`, they are followed by the same
+            layers (except the last) with the final norm.
+        final: (text, out). The final vectors, with which the retriever searches.
+        remake: function that computes damaged shards again. Its argument is the position of the first text of each such
+            shard. If None, reading damaged vectors is an error.
     """
 
     group: zarr.Group
@@ -35,17 +36,17 @@ class VectorStore:
 
     @property
     def done(self) -> int:
-        """Return the number of texts whose vectors are written."""
+        """Return how many texts have been marked as stored: 0 until the store is finished, then all."""
         return int(self.attributes["done"])
 
     @property
     def normed(self) -> bool:
-        """Return whether the layers below the last are also stored with the final norm."""
+        """Return whether layers below the last are stored twice: without and with the model's final norm."""
         return bool(self.group.attrs.get("norm_each_layer", False))
 
     @property
     def depth(self) -> int:
-        """Return the number of layers 0 .. L of the model, each counted once, whether stored or not."""
+        """Return how many layers (0..L) the model has, whether they are stored or not: L + 1."""
         if "stored_layers" in self.group.attrs:
             return len(self.attributes["layer_names"])
         stored: int = self.vectors.shape[1]
@@ -53,46 +54,46 @@ class VectorStore:
 
     @property
     def stored_layers(self) -> tuple[int, ...]:
-        """Return the numbers of the layers that are stored, in ascending order."""
+        """Return which layers are stored, e.g. (0, 6, 12), in rising order."""
         return tuple(self.attributes.get("stored_layers", range(self.depth)))
 
     @property
     def complete(self) -> bool:
-        """Return whether the vectors of all texts are written."""
+        """Return whether the store is finished, i.e. has the vectors of all texts."""
         return self.done == self.vectors.shape[0]
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Return the recorded facts about the vectors: key, recipe, layer names, texts done."""
+        """Return what the store records about its vectors: "key", "recipe", "layer_names", "done" ..."""
         return dict(self.group.attrs.asdict())
 
     @property
     def window(self) -> int:
-        """Return the number of texts in a shard."""
+        """Return how many texts a shard (file) has."""
         return int((self.vectors.shards or self.vectors.chunks)[0])
 
     @property
     def starts(self) -> range:
-        """Return the positions of the first texts of all shards."""
+        """Return the position of the first text of every shard."""
         return range(0, self.vectors.shape[0], self.window)
 
     @property
     def place(self) -> str:
-        """Return the location of the vectors, for messages."""
+        """Return the folder or URL of the store, for messages."""
         return str(self.group.store_path)
 
     @property
     def _filled(self) -> "list[zarr.Array[Any]]":
-        """Return the arrays that have files: `vectors` has none if no layer is stored."""
+        """Return the arrays that have files. If no layer is stored, this is only `final`."""
         return [array for array in (self.vectors, self.final) if array.size]
 
     def shard_files(self, start: int) -> tuple[str, ...]:
-        """Return the names of the files of the shard that starts at a text position."""
+        """Return the names of the files (one per array) of the shard whose first text has the position `start`."""
         places = ((array, (start // self.window, *([0] * (array.ndim - 1)))) for array in self._filled)
         return tuple(f"{array.basename}/{array.metadata.encode_chunk_key(place)}" for array, place in places)
 
     def unsound_files(self, start: int) -> list[str]:
-        """Read a shard, and return those of its files that are damaged or missing."""
+        """Read the shard whose first text has the position `start`. Return its files that are damaged or missing."""
         rows, unsound = slice(start, start + self.window), list[str]()
         for array, file in zip(self._filled, self.shard_files(start), strict=True):
             try:
@@ -102,7 +103,12 @@ class VectorStore:
         return unsound
 
     def write_shard(self, start: int, vectors: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
-        """Write all texts of a shard over the stored ones, and return the names of its files."""
+        """Write (or overwrite) the shard whose first text has the position `start`, and return the names of its files.
+
+        Args:
+            vectors: layer vectors of all texts of the shard.
+            final: their final vectors.
+        """
         files = self.shard_files(start)
         for file in files:  # zarr reads a shard before it writes, and so fails on one that is damaged
             sync(self.group.store.delete(file))
@@ -110,16 +116,24 @@ class VectorStore:
         return files
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
-        """Read all layers and the final vectors of some texts, in the stored number format."""
+        """Return all stored layer vectors and the final vectors of some texts, in the stored number format."""
         vectors = self._sound(rows, lambda: self.vectors.oindex[rows])
         return vectors, self._sound(rows, lambda: self.final.oindex[rows])
 
     def column(self, k: int | slice | None, rows: slice) -> np.ndarray:
-        """Read layer k, several layers, or the final vectors (None) of some texts, in the stored number format."""
+        """Return one kind of vectors of some texts, in the stored number format.
+
+        Args:
+            k: index or indices along the layers of `vectors`, or None for the final vectors.
+        """
         return self._sound(rows, lambda: self.final[rows] if k is None else self.vectors[rows, k])
 
     def _sound(self, rows: slice | Int[np.ndarray, "n"], read: Callable[[], Any]) -> np.ndarray:
-        """Read rows; if damage is found, have the damaged shards computed again and read once more."""
+        """Read rows of the store. If they are damaged, compute their shards again, and read once more.
+
+        Raises:
+            RepresentationError: if they are damaged, and the store cannot compute shards again.
+        """
         try:
             return self._checked(read)
         except RepresentationError:
@@ -135,14 +149,18 @@ class VectorStore:
 
 
 def store_exists(place: Location) -> bool:
-    """Return whether a folder is not empty, or a group exists at a URL."""
+    """Return whether there may be a store: the folder is not empty, or the URL has a zarr group."""
     if is_url(place):
         return Storage(place).read("zarr.json") is not None
     return Path(place).is_dir() and any(Path(place).iterdir())
 
 
 def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
-    """Open the store at `place`."""
+    """Open a store after verifying the checksum of its metadata. Mode "r" only reads, "r+" also writes.
+
+    Raises:
+        RepresentationError: if there is no store, or its metadata are damaged.
+    """
     try:
         with failures_named(place):
             group = zarr.open_group(zarr_store(place, read_only=mode == "r"), mode=mode)
@@ -156,8 +174,11 @@ def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
 def store_in(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
     """Return the store in a zarr group.
 
+    Args:
+        needs: names of attributes that the group must have.
+
     Raises:
-        ValueError: if the group lacks one of the attributes that are needed, or an array.
+        KeyError, ValueError: if the group lacks an array or one of these attributes.
     """
     vectors, final = group["vectors"], group["final"]
     lacks = [name for name in needs if name not in group.attrs]
@@ -169,7 +190,7 @@ def store_in(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
 
 
 def is_finished(place: Location) -> bool:
-    """Return whether the store has the vectors of all its texts, or False if it is damaged."""
+    """Return whether there is a store with the vectors of all its texts. It is False if its metadata are damaged."""
     try:
         return store_exists(place) and open_store(place).complete
     except RepresentationError:

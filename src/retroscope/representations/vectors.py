@@ -1,4 +1,4 @@
-"""The vectors of texts, by id and layer, as a search, a probe or a test of drift reads them from a store."""
+"""The stored vectors of a retriever's texts, by id and layer, from which searches, probes and drift are computed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,10 +26,10 @@ class Representations:
     Attributes:
         ids: id of each text, in the order of the rows.
         store: the stored vectors.
-        normed: whether the layers below the last are read with the model's final norm. The store has both versions.
+        normed: whether layers below the last are returned with the model's final norm. The store has them without, too.
 
     Raises:
-        RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.
+        RepresentationError: if the number of ids is not that of the rows, or if the store is damaged (when it is read).
     """
 
     ids: Sequence[str]
@@ -51,20 +51,20 @@ class Representations:
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Return the labels of layers 0..L."""
+        """Return the labels of layers 0..L, as charts and tables show them."""
         return tuple(map(str, range(self.n_layers))) if self.normed else tuple(self.store.attributes["layer_names"])
 
     @property
     def n_layers(self) -> int:
-        """Return the number of layers with a vector: blocks + 1."""
+        """Return how many layers the model has: its blocks, and layer 0."""
         return self.store.depth
 
     def bare(self) -> "Representations":
-        """Return the representations in which the layers below the last are without the final norm."""
+        """Return the same representations, with layers below the last without the final norm."""
         return replace(self, normed=False)
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
-        """Read all layers of the texts in these rows, in float32.
+        """Return the vectors of all layers for the texts in these rows, in float32.
 
         Raises:
             AnalysisError: if some layers are not stored.
@@ -74,7 +74,9 @@ class Representations:
         return np.asarray(vectors, dtype=np.float32)
 
     def _place(self, k: int) -> int:
-        """Return the index of layer k in the store, where layers with the final norm follow the plain ones.
+        """Return the index of layer k along the layers of the store.
+
+        In a store, the layers with the final norm come after those without.
 
         Raises:
             AnalysisError: if the layer is not stored.
@@ -89,20 +91,23 @@ class Representations:
         return stored.index(k) + (len(stored) if self.normed and k < self.n_layers - 1 else 0)
 
     def layer(self, k: int) -> Vectors:
-        """Read every text's pooled vector at layer k of 0 .. n_layers - 1, float32."""
+        """Return the pooled vector of every text at layer k, 0 .. n_layers - 1, in float32."""
         return self._read(k, slice(None))
 
     def final(self) -> Vectors:
-        """Read the final vector of every text (after head and truncation), with which the retriever searches."""
+        """Return the final vector of every text (after head and truncation), with which the retriever searches."""
         return self._read(None, slice(None))
 
     def final_blocks(self) -> Iterator[Vectors]:
-        """Yield the final vectors in consecutive blocks, for corpora larger than memory. Each shard is read once."""
+        """Yield the final vectors of all texts in blocks of consecutive rows, for corpora larger than memory.
+
+        Each file of the store is read once.
+        """
         for rows in self._blocks(self.store.final, self.store.final.shape[-1]):
             yield self._read(None, rows)
 
     def layer_blocks(self) -> Iterator[list[Vectors]]:
-        """Yield the vectors of every layer, one array per layer, in blocks as in `final_blocks`."""
+        """Yield, for each block of consecutive rows, a list with the vectors of every layer (see `final_blocks`)."""
         places = [self._place(k) for k in range(self.n_layers)]
         first = min(places)  # with `normed` the last layer, which stands before the normed ones
         for rows in self._blocks(self.store.vectors, self.n_layers * self.store.vectors.shape[-1]):
@@ -110,7 +115,11 @@ class Representations:
             yield [np.asarray(block[:, place - first], dtype=np.float32) for place in places]
 
     def _blocks(self, array: zarr.Array[Any], row: int) -> Iterator[slice]:
-        """Yield slices of rows for blocks of about `BLOCK_BYTES` that consist of whole shards."""
+        """Yield slices of rows for blocks of about 192 MiB, each of one or more whole shards.
+
+        Args:
+            row: how many numbers one text has in a block.
+        """
         shard = (array.shards or array.chunks)[0]
         size = max(1, BLOCK_BYTES // (4 * row * shard)) * shard
         for start in range(0, len(self.ids), size):
@@ -124,11 +133,15 @@ class Representations:
 
     @cached_property
     def row_of(self) -> dict[str, int]:
-        """Map text ids to their rows."""
+        """Return the row of each text, by its id."""
         return {text_id: row for row, text_id in enumerate(self.ids)}
 
     def rows(self, ids: Sequence[str]) -> Int[np.ndarray, "n"]:
-        """Return the rows of these ids."""
+        """Return the rows of the texts with these ids.
+
+        Raises:
+            RepresentationError: if an id has no vector.
+        """
         unknown = [i for i in ids if i not in self.row_of]
         if unknown:
             what = f"there are no stored vectors for these ids:{listed(unknown)}"
@@ -137,10 +150,10 @@ class Representations:
 
 
 class TowerVectorsRecipe(TypedDict):
-    """How the vectors of one tower were made, as JSON-like values.
+    """How the vectors of one tower were computed, as JSON-like values.
 
-    "vectors" is the key of the stored vectors. "texts" counts ids, "distinct" the texts without repetitions, and
-    "at_max_length" the distinct texts of at least the maximum length.
+    "vectors" is the key of the store. "texts" is how many texts there are, "distinct" how many distinct texts, and
+    "at_max_length" how many texts have the maximum length, i.e. were cut or have exactly this length.
     """
 
     recipe: RecipeFacts
@@ -153,7 +166,7 @@ class TowerVectorsRecipe(TypedDict):
 
 
 class VectorsRecipe(TypedDict, total=False):
-    """How the vectors of a retriever were made, as JSON-like values; empty for vectors made in memory."""
+    """How the vectors of a retriever were computed, as JSON-like values. Empty for vectors from arrays in memory."""
 
     retriever: str
     similarity: str
@@ -168,9 +181,10 @@ class RetrieverRepresentations:
 
     Attributes:
         name: name of the retriever.
-        similarity: "dot" or "cosine".
-        recipe: both towers' recipes and fingerprints.
-        warnings: failed self-tests and the like.
+        query, passage: vectors of the queries and of the passages.
+        similarity: how the retriever compares vectors: "dot" or "cosine".
+        recipe: how the vectors were computed: recipes and fingerprints of both towers.
+        warnings: reasons to doubt the vectors, e.g. a failed self-test of the model.
     """
 
     name: str
@@ -181,21 +195,21 @@ class RetrieverRepresentations:
     warnings: tuple[str, ...] = ()
 
     def bare(self) -> "RetrieverRepresentations | None":
-        """Return both towers' vectors with lower layers without the final norm, or None if none are stored with it."""
+        """Return the same vectors, with layers below the last without the final norm. None if neither tower has it."""
         if not (self.query.normed or self.passage.normed):
             return None
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
 
 
 def _listed(layers: Sequence[int]) -> str:
-    """Name stored layers for a message: "layers 0, 6", or "only the final vectors"."""
+    """Return words for the stored layers in a message: "layers 0, 6", or "only the final vectors"."""
     return f"layers {', '.join(map(str, layers))}" if layers else "only the final vectors"
 
 
 def representations_in_memory(
     ids: Sequence[str], vectors: Float[np.ndarray, "text layer dim"], final: Vectors | None = None
 ) -> Representations:
-    """Make representations from arrays in memory; `final` defaults to the last layer."""
+    """Return representations whose vectors are arrays in memory. Without `final`, final vectors are the last layer."""
     group = zarr.open_group(MemoryStore(), mode="w")
     group.create_array("vectors", data=vectors.astype(np.float32))
     group.create_array("final", data=(vectors[:, -1] if final is None else final).astype(np.float32))

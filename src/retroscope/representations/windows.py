@@ -1,4 +1,4 @@
-"""Windows of consecutive texts as shards of work. Their stored bytes do not depend on the worker."""
+"""Windows of consecutive texts, each of which is a shard of work. Every worker computes the same bytes for a window."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +26,13 @@ WindowVectors = tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "te
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A window of consecutive texts, with their repetitions and lengths.
+    """A window of consecutive texts of a corpus.
 
     Attributes:
-        start: position of the first text in the corpus.
-        first: for each text, the position of the first text of the corpus with the same token ids.
-        lengths: number of tokens of each text.
+        start: position in the corpus of the window's first text.
+        texts: the texts of the window.
+        first: for each text, the position in the corpus of the first text with the same token ids.
+        lengths: how many tokens each text has.
     """
 
     start: int
@@ -41,20 +42,20 @@ class Window:
 
     @property
     def stop(self) -> int:
-        """Return the position after the last text."""
+        """Return the position in the corpus after the window's last text."""
         return self.start + len(self.texts)
 
 
 @dataclass(frozen=True)
 class WindowFormat:
-    """Format of stored vectors: shape, number type, and the batch size of forward passes.
+    """Format of stored vectors, and the batch size of the forward passes that compute them.
 
     Attributes:
-        shape: (layers, dim, out) of one text's stored vectors.
-        kept: places of the stored vectors among those that a forward pass gives.
+        shape: of one text's stored vectors: (how many layer vectors, their dimensions, dimensions of the final vector).
+        kept: indices of the stored layer vectors among all that a forward pass returns.
         dtype: number format of the stored vectors.
-        tokens: number of padded tokens in one forward pass.
-        normed: whether the layers below the last are stored with the final norm, too.
+        tokens: largest number of padded tokens in one forward pass.
+        normed: whether layers below the last are stored twice: without and with the model's final norm.
     """
 
     shape: tuple[int, int, int]
@@ -65,10 +66,12 @@ class WindowFormat:
 
 
 def window_shards(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Iterator[Shard]:
-    """Yield the windows of a corpus as shards. A shard depends on those in which its texts occur first.
+    """Yield the windows of a corpus as shards.
+
+    If a text of a window repeats a text of an earlier window, the shard needs the shard of that window.
 
     Raises:
-        RepresentationError: if there are more or fewer texts than planned.
+        RepresentationError: if there are more or fewer texts than in the plan.
     """
     first, lengths, total, stop = plan.inventory.first, plan.inventory.lengths, len(plan.inventory.first), 0
     for number, part in enumerate(windows(texts, plan.window)):
@@ -84,21 +87,21 @@ def window_shards(plan: ExtractionPlan, texts: Iterable[str], place: Location) -
 
 
 def window_key(plan_key: str, window: Window) -> str:
-    """Return the key of a window's shard, a hash of plan and window."""
+    """Return the key of a window's shard: a hash of the plan's key and of the window's start and end."""
     return fingerprint([plan_key, window.start, window.stop])
 
 
 def window_name(number: int) -> str:
-    """Return the name of a window's shard, by its number."""
+    """Return the name of the shard of the window with this index (0..), e.g. "00000003"."""
     return f"{number:08d}"
 
 
 def other_texts(what: str, place: Location) -> RepresentationError:
-    """Return the error for texts that differ from those of the plan."""
+    """Return the error for texts that differ from those of the plan. `what` says how."""
     return RepresentationError(
         f"the texts differ from those given to `plan_extraction`: {what}",
         where=str(place),
-        fix="give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)",
+        fix="pass the same texts to `plan_extraction` and `extract` (a list, or an iterable that can be read again)",
     )
 
 
@@ -111,22 +114,33 @@ class WindowWorker:
     store: VectorStore
 
     def compute(self, payload: Window) -> WindowVectors:
-        """Encode the texts of one window that did not occur earlier. Rows of repeated texts stay empty."""
+        """Encode those texts of a window that did not occur earlier in the corpus. Other rows are filled by `write`."""
         fresh, rows = self.new_rows(payload)
         vectors = encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed) if rows else None
         return self.laid_out(payload, fresh, vectors)
 
     def new_rows(self, window: Window) -> tuple[Int[np.ndarray, "row"], list[TokenIds]]:
-        """Return the positions and token ids of the window's texts that did not occur earlier."""
+        """Return the texts of a window that did not occur earlier: their indices in the window, and their token ids.
+
+        Raises:
+            RepresentationError: if their lengths differ from those in the plan.
+        """
         fresh = np.flatnonzero(window.first == np.arange(window.start, window.stop))
         rows = tokenise(self.encoder, [window.texts[int(i)] for i in fresh])
         if not np.array_equal(list(map(len, rows)), window.lengths[fresh]):
             place = str(self.store.group.store_path)
-            raise other_texts(f"lengths differ between texts {window.start} and {window.stop}", place)
+            raise other_texts(
+                f"a text at a position from {window.start} to {window.stop - 1} has another length", place
+            )
         return fresh, rows
 
     def laid_out(self, window: Window, fresh: Int[np.ndarray, "row"], vectors: LayerVectors | None) -> WindowVectors:
-        """Return the arrays of a window with the vectors of new texts filled in, in the stored number format."""
+        """Return the arrays of layer and final vectors of a window, in the stored number format.
+
+        Args:
+            fresh: indices in the window of the texts that were encoded. The rows of other texts are not filled yet.
+            vectors: vectors of the texts in `fresh`, or None if there are none.
+        """
         depth, dim, out = self.form.shape
         layers = np.empty((len(window.texts), depth, dim), dtype=self.form.dtype)
         final = np.empty((len(window.texts), out), dtype=self.form.dtype)
@@ -143,17 +157,21 @@ class WindowWorker:
             sources, at = np.unique(first[earlier], return_inverse=True)
             before = self.store.texts(sources)  # each earlier shard is read once
             layers[earlier], final[earlier] = before[0][at], before[1][at]
-        here = np.flatnonzero((first >= start) & (first < position))
-        layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
+        within = np.flatnonzero((first >= start) & (first < position))
+        layers[within], final[within] = layers[first[within] - start], final[first[within] - start]
         return self.store.write_shard(start, layers, final)
 
     def _kept(self, vectors: LayerVectors) -> Tensor:
-        """Return the vectors of the layers to store."""
+        """Return the layer vectors that are stored, in the order of the store."""
         every = vectors.layers.shape[1] == len(self.form.kept)
         return vectors.layers if every else vectors.layers[:, list(self.form.kept)]
 
     def _checked(self, vectors: LayerVectors) -> WindowVectors:
-        """Return vectors in the stored number format, and refuse infinite or undefined values."""
+        """Return vectors in the stored number format, after a check that all values are finite.
+
+        Raises:
+            RepresentationError: if a value is NaN or infinite.
+        """
         dtype = self.form.dtype
         with np.errstate(over="ignore"):
             layers = self._kept(vectors).numpy().astype(dtype, copy=False)
@@ -173,10 +191,11 @@ class WindowRecruit:
     """Factory that makes a `WindowWorker` in another process.
 
     Attributes:
-        source: where the encoder is loaded from.
+        source: name or folder from which the encoder is loaded, and the settings of loading.
         encoder: fingerprint that the loaded encoder must have.
+        form: format of the stored vectors.
         place: folder or URL of the store.
-        threads: number of threads of a forward pass on a CPU.
+        threads: how many threads a forward pass on a CPU uses.
     """
 
     source: EncoderSource
@@ -189,7 +208,7 @@ class WindowRecruit:
         """Load the encoder, open the store, and return the worker.
 
         Raises:
-            RepresentationError: if the encoder is another one than that of the plan.
+            RepresentationError: if the loaded encoder has another fingerprint.
         """
         torch.set_num_threads(self.threads)
         encoder = load_again(self.source)
@@ -203,12 +222,12 @@ class WindowRecruit:
         return WindowWorker(encoder, self.form, open_store(self.place, mode="r+"))
 
     def equipment(self) -> Mapping[str, str]:
-        """Return the kind of device and the library versions on this machine."""
+        """Return the kind of device and the library versions of this machine."""
         return equipment(self.source.settings.device)
 
 
 def equipment(device: str) -> dict[str, str]:
-    """Return what else, beside model and text, determines the bits of a vector: kind of device, library versions."""
+    """Return the kind of device and the library versions, which determine a vector's bits in addition to the model."""
     kind = torch.device(device)
     if kind.type == "cuda":
         name = torch.cuda.get_device_name(kind)

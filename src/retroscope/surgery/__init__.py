@@ -1,8 +1,7 @@
 """Surgery: measure the effect of parts of a model by transplanting, erasing, editing or re-initialising them.
 
-Hybrids of a backbone and its retriever, and backbones with re-initialised parts.
-
-`transplant` names the hybrids that exchange weights, `pairs` says which pairs allow them, `hybrids` runs them.
-`random_changes` makes their controls of equal size. `reinitialise` re-initialises parts of a backbone before it is
-fine-tuned.
+`transplant` defines which weights a hybrid of backbone and retriever takes from the donor. `pairs` checks that two
+models can exchange weights, and `hybrids` encodes texts with hybrids. `random_changes` draws random weight changes of
+equal size as controls. `erasers` fits maps that erase directions from vectors, and `edited` encodes texts with the
+states of one layer edited. `reinitialise` re-initialises parts of a backbone before it is fine-tuned.
 """

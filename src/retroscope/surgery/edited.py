@@ -1,4 +1,4 @@
-"""Encode texts with the states of one layer edited at every token; the layers above run on the edited states."""
+"""Encode texts with the states of one layer edited at every token. The layers above run on the edited states."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True, eq=False)
 class LayerEdit:
-    """One edit: a function that is applied to the states of one layer.
+    """An edit of the states of one layer at every token.
 
     Attributes:
-        layer: layer whose states are edited: 0 is the input of the first block, k the output of block k. The last layer
-            is edited after the final norm, if the model has one.
-        edit: function that edits the states of all tokens.
+        layer: layer whose states are edited: 0 is the input of the first block, k the output of block k. If the model
+            has a final norm, the states of the last layer are edited after this norm.
+        edit: function from the states of a batch to edited states of the same shape.
     """
 
     layer: int
@@ -41,16 +41,19 @@ def edited_vectors(
     tokens: int = DEFAULT_BUDGET,
     on_batch: Callable[[int], None] | None = None,
 ) -> dict[Name, Float[Tensor, "text out"]]:
-    """Return the final vectors of tokenised texts under every edit, in the order given, on the CPU.
+    """Return the final vectors of tokenised texts under every edit, by the edit's name, on the CPU.
 
-    Each batch runs once through the whole model; for each edit, only the blocks above the edited layer run again.
+    Row i of the vectors belongs to text i. Each batch runs once through the whole model. For each edit, only the blocks
+    above the edited layer run again.
 
     Args:
-        tokens: number of padded tokens in a batch.
-        on_batch: called after each batch with its number of texts.
+        rows: token ids of each text.
+        edits: edits by name. They are applied one at a time.
+        tokens: largest number of padded tokens in a batch.
+        on_batch: called after each batch with the number of texts in it.
 
     Raises:
-        SettingsError: for a layer that the model does not have.
+        SettingsError: if an edit is for a layer that the model does not have.
     """
     last = encoder.anatomy.n_blocks
     for edit in edits.values():
@@ -73,7 +76,7 @@ def edited_vectors(
 
 
 class _Recorded:
-    """One recorded batch, from which the layers above an edit are run again."""
+    """The recorded forward pass of one batch, from which only the layers above an edit run again."""
 
     def __init__(self, encoder: Encoder, batch: Batch) -> None:
         self.encoder, self.batch = encoder, batch
@@ -89,7 +92,7 @@ class _Recorded:
         return calls
 
     def final(self, edit: LayerEdit) -> Float[Tensor, "text out"]:
-        """Return the final vectors of the batch under an edit."""
+        """Return the final vectors of the batch with this edit applied."""
         hidden, last = self._states(edit.layer), self.anatomy.n_blocks
         if edit.layer == last:
             hidden = edit.edit(self._normed(hidden))
@@ -103,7 +106,7 @@ class _Recorded:
         return finish(self.encoder, pooled)
 
     def _states(self, layer: int) -> Tensor:
-        """Return a layer's states in the intact model, before the final norm."""
+        """Return the states of a layer (0: input of the first block) in the intact model, before the final norm."""
         return self.calls.only(str(layer)).value if layer else self.calls.only("1").input
 
     def _normed(self, hidden: Tensor) -> Tensor:

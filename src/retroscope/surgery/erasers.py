@@ -1,16 +1,17 @@
-"""Fit erasers: affine maps that remove what a linear map can predict of the partner in a relevant pair.
+"""Fit erasers: affine maps of vectors that remove the directions which queries and relevant passages share.
 
 Vectors of one layer are whitened: y = L^-1/2 V^T (x - mean), where V are the leading m principal components and L their
 variances. C = U S W^T is the covariance of y_q and y_p over pairs of a query and its relevant passage. The mean score
 of a probe q^T M p is larger for relevant pairs than for unrelated pairs by tr(M^T C). If C is 0, this difference is 0
-for every M. To make C zero, all m directions must be erased. Erasing r directions leaves the covariance along the
-others. The concept to erase from a query's vector is W_r^T y_p of its passage. The concept to erase from a passage's
-vector is U_r^T y_q of its query. LEACE (Belrose et al. 2023, arXiv 2306.03819) erases each concept with the smallest
-change:
+for every M. To make C zero, all m directions must be erased. Erasing r directions leaves the covariance along the other
+m - r. From a query's vector, the concept W_r^T y_p is erased, where y_p is its relevant passage. From a passage's
+vector, the concept U_r^T y_q is erased, where y_q is its query. LEACE (Belrose et al. 2023, arXiv 2306.03819) erases a
+concept with the smallest change:
 
     x - V L^1/2 u u^T L^-1/2 V^T (x - mean)
 
-with u an orthonormal basis of the r directions that `concept-erasure` finds. A random subspace differs only in u.
+Here, u is an orthonormal basis of the r directions, from the package `concept-erasure`. The control, a random subspace,
+differs only in u.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,10 +44,10 @@ class Whitened:
 
     Attributes:
         mean: mean of the vectors.
-        axes: principal directions, the columns.
-        variances: variances along the axes, the largest first.
-        total: variance of the vectors along all directions.
-        coordinates: coordinates of the vectors, each of unit variance.
+        axes: principal directions, one per column.
+        variances: variance of the vectors along each axis, the largest first.
+        total: sum of the variances along all directions, including those without an axis here.
+        coordinates: coordinates of the vectors along the axes, scaled to variance 1.
     """
 
     mean: Float[Tensor, "dim"]
@@ -57,23 +58,30 @@ class Whitened:
 
     @classmethod
     def of(cls, vectors: TowerVectors) -> "Whitened":
-        """Compute as many principal components of the vectors as the number of vectors allows."""
+        """Compute the principal components of vectors: at most one for every 10 vectors.
+
+        Components whose variance is within rounding errors are left out.
+        """
         exact = vectors.double()
         mean = exact.mean(0)
         variances, axes = torch.linalg.eigh((exact - mean).T @ (exact - mean) / (len(exact) - 1))
         variances, axes = variances.flip(0), axes.flip(1)
         size = exact.square().sum(1).mean()
-        kept = min(components(len(exact), exact.shape[1]), int((variances > NO_SPREAD**2 * size).sum()))
-        axes, total = axes[:, :kept], float(variances.sum())
-        coordinates = (exact - mean) @ axes / variances[:kept].sqrt()
-        return cls(mean, axes, variances[:kept], total, coordinates)
+        n_components = min(components(len(exact), exact.shape[1]), int((variances > NO_SPREAD**2 * size).sum()))
+        axes, total = axes[:, :n_components], float(variances.sum())
+        coordinates = (exact - mean) @ axes / variances[:n_components].sqrt()
+        return cls(mean, axes, variances[:n_components], total, coordinates)
 
     def project(self, vectors: TowerVectors) -> Float[Tensor, "pair component"]:
-        """Return the whitened coordinates of other vectors."""
+        """Return the whitened coordinates of any vectors, e.g. held-out ones, along these components."""
         return (vectors.double() - self.mean) @ self.axes / self.variances.sqrt()
 
     def eraser(self, basis: Float[Tensor, "component rank"]) -> "LeaceEraser":
-        """Return the eraser of these directions in the whitened space."""
+        """Return the LEACE map that erases some directions.
+
+        Args:
+            basis: orthonormal basis of the directions, in whitened coordinates.
+        """
         scale = self.variances.sqrt()[:, None]
         eraser: LeaceEraser = _package().LeaceEraser(
             self.axes @ (scale * basis), (basis / scale).T @ self.axes.T, self.mean
@@ -81,13 +89,17 @@ class Whitened:
         return eraser
 
     def removed(self, basis: Float[Tensor, "component rank"]) -> float:
-        """Return the share of the variance that erasing these directions removes, tr(u^T L u) / tr(S)."""
+        """Return which share of the vectors' total variance is removed if these directions are erased.
+
+        Args:
+            basis: orthonormal basis of the directions, in whitened coordinates.
+        """
         return float((self.variances[:, None] * basis.square()).sum()) / self.total
 
 
 @dataclass(frozen=True, eq=False)
 class PairVectors:
-    """Pooled vectors of one layer: row i of "query" and row i of "passage" are a relevant pair."""
+    """Pooled vectors of one layer by tower. Row i of "passage" is relevant to the query in row i of "query"."""
 
     towers: Mapping[str, TowerVectors]
 
@@ -96,15 +108,15 @@ class PairVectors:
 
     @cached_property
     def whitened(self) -> Mapping[str, Whitened]:
-        """Return the principal components of both towers."""
+        """Return principal components and whitened coordinates of the vectors of each tower."""
         return {tower: Whitened.of(vectors) for tower, vectors in self.towers.items()}
 
     def allows(self, rank: int) -> bool:
         """Return whether the vectors of both towers vary in at least `rank` directions."""
-        return all(len(one.variances) >= rank for one in self.whitened.values())
+        return all(len(whitened.variances) >= rank for whitened in self.whitened.values())
 
     def shuffled(self, seed: int) -> "PairVectors":
-        """Return the pairs with each query's passage replaced by that of another query."""
+        """Return random pairs in which every query has the relevant passage of another query."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         turned = torch.empty_like(order)
         turned[order] = order.roll(1)  # one cycle, so that no query keeps its passage
@@ -116,8 +128,8 @@ class Erasure:
     """Erasers of r directions of one layer, one for each tower.
 
     Attributes:
-        erasers: tower -> affine map of the states.
-        removed: tower -> share of the variance of its vectors that the map removes.
+        erasers: tower -> function that erases the directions from the states of a layer.
+        removed: tower -> share of the variance of its vectors that is removed.
     """
 
     erasers: Mapping[str, Eraser]
@@ -125,21 +137,21 @@ class Erasure:
 
 
 def components(pairs: int, width: int) -> int:
-    """Return the number of principal components that can be used with this many pairs."""
+    """Return how many principal components are used: one for every 10 pairs, but at most `width` (the dimensions)."""
     return min(width, pairs // PAIRS_A_COMPONENT)
 
 
 def check_erasers_installed() -> None:
-    """Refuse to start if the package that fits erasers is not installed.
+    """Check that the package `concept-erasure` is installed, which fits the erasers.
 
     Raises:
-        MissingExtraError: with the command that installs it.
+        MissingExtraError: if it is not. The message has the command that installs it.
     """
     _package()
 
 
 def pair_erasure(pairs: PairVectors, rank: int) -> Erasure:
-    """Return the erasers of the `rank` directions in which queries and passages correlate most."""
+    """Return erasers of the `rank` directions in which queries and relevant passages correlate most, by tower."""
     queries, passages = (pairs.whitened[tower].coordinates for tower in ("query", "passage"))
     left, right = _canonical(pairs, rank)
     concepts = {"query": passages @ right, "passage": queries @ left}
@@ -149,16 +161,17 @@ def pair_erasure(pairs: PairVectors, rank: int) -> Erasure:
 def _canonical(
     pairs: PairVectors, rank: int
 ) -> tuple[Float[Tensor, "component rank"], Float[Tensor, "component rank"]]:
-    """Return the leading canonical directions of queries and of passages, in their whitened spaces."""
+    """Return the `rank` leading canonical directions of queries, and those of passages, in whitened coordinates."""
     queries, passages = (pairs.whitened[tower].coordinates for tower in ("query", "passage"))
     left, _, right = torch.linalg.svd(queries.T @ passages / (len(pairs) - 1), full_matrices=False)
     return left[:, :rank], right[:rank].T
 
 
 def held_out_correlations(pairs: PairVectors, held_out: PairVectors, rank: int, seed: int = 0) -> tuple[float, float]:
-    """Return the mean canonical correlation in held-out pairs, and the 95 % quantile over their shuffles.
+    """Return the mean canonical correlation of held-out pairs, and its 95 % quantile over random pairings.
 
-    In the training pairs themselves, the leading correlations are large even if the vectors are unrelated.
+    The `rank` canonical directions are fitted on `pairs`. On these pairs themselves, the leading correlations would be
+    large even if queries and passages were unrelated.
     """
     variates = []
     for tower, directions in zip(("query", "passage"), _canonical(pairs, rank), strict=True):
@@ -173,10 +186,10 @@ def held_out_correlations(pairs: PairVectors, held_out: PairVectors, rank: int, 
 
 
 def concept_basis(whitened: Whitened, concept: Float[Tensor, "pair rank"]) -> Float[Tensor, "component rank"]:
-    """Fit LEACE to whitened vectors, and return the directions that it erases.
+    """Fit LEACE to whitened vectors, and return an orthonormal basis of the directions that it erases.
 
-    The vectors are already white, so the projection of LEACE is orthogonal. Two of its options are off: the constraint
-    on the variance, because the variance cannot grow, and the shrinkage of the covariance.
+    For whitened vectors, the projection of LEACE is orthogonal. Its constraint on the variance is off, because an
+    orthogonal projection cannot increase the variance. Its shrinkage of the covariance is off, too.
     """
     eraser = _package().LeaceEraser.fit(
         whitened.coordinates, concept, constrain_cov_trace=False, shrinkage=False, svd_tol=TINY
@@ -186,11 +199,11 @@ def concept_basis(whitened: Whitened, concept: Float[Tensor, "pair rank"]) -> Fl
 
 
 def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | None = None) -> Erasure:
-    """Return erasers of random subspaces of `rank` directions, uniform in each tower's whitened space.
+    """Return erasers of `rank` random directions for each tower.
 
     Args:
-        like: an erasure whose removed share of the variance is matched: directions are drawn with a preference for
-            components of large (or small) variance.
+        like: an erasure whose removed share of the variance is to be matched. For this, the random directions prefer
+            components with a large (or small) variance. If None, they are uniform in whitened coordinates.
     """
     bases = {}
     for number, (tower, whitened) in enumerate(pairs.whitened.items()):
@@ -202,7 +215,10 @@ def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | Non
 
 
 def _power(whitened: Whitened, draw: Float[Tensor, "component rank"], removed: float) -> float:
-    """Find, by bisection, the power of the variances at which a random subspace removes a given share of variance."""
+    """Return the power for `_leaning` with which the random directions remove the share `removed` of the variance.
+
+    It is found by bisection.
+    """
     low, high = -STEEPEST, STEEPEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -214,7 +230,11 @@ def _power(whitened: Whitened, draw: Float[Tensor, "component rank"], removed: f
 def _leaning(
     whitened: Whitened, draw: Float[Tensor, "component rank"], power: float
 ) -> Float[Tensor, "component rank"]:
-    """Return an orthonormal basis of random directions, each component weighted by its variance to a power."""
+    """Return an orthonormal basis of random directions. The larger `power`, the more variance they remove.
+
+    Args:
+        draw: normal random numbers. Each component is weighted by its variance to the power `power`.
+    """
     weights = (whitened.variances / whitened.variances.max()).pow(power)
     basis: Tensor = torch.linalg.qr(weights[:, None] * draw).Q
     return basis
@@ -226,7 +246,7 @@ def _erasure(pairs: PairVectors, bases: Mapping[str, Float[Tensor, "component ra
 
 
 def _single(eraser: "LeaceEraser") -> Eraser:
-    """Return a LEACE map as a function in single precision, on the device of its input."""
+    """Return a LEACE map as a function that computes in float32 on the device of its input."""
     parts = [part.float() for part in (eraser.proj_left, eraser.proj_right, eraser.bias) if part is not None]
 
     def erase(states: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """Encode texts by hybrids of two models. Layers that several hybrids share are run once.
 
-For each batch, each model runs once and its states are recorded. The pass of a hybrid begins at the state below its
-first changed block, or at the last state that it shares with the previous hybrid, so that only the layers above are
-run. The backbone with the retriever's top blocks equals the retriever with the backbone's bottom blocks, and is one
-hybrid.
+For each batch, each model runs once and its states are recorded. A hybrid runs only the layers above the last state
+that it shares with one of the models or with the previous hybrid. Two transplants may result in the same hybrid: the
+backbone with the retriever's top blocks is the retriever with the backbone's bottom blocks. It is run once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,12 +35,14 @@ def transplanted(
     *,
     tokens: int = DEFAULT_BUDGET,
 ) -> dict[str, Float[Tensor, "text out"]]:
-    """Encode tokenised texts under every transplant, and return the final vectors on the CPU, in the order given.
+    """Return the final vectors of tokenised texts under every transplant, by the transplant's name, on the CPU.
 
-    The recipe, pooler and head are those of the receiver.
+    Row i of the vectors belongs to text i. The recipe, pooler and head are those of the receiver.
 
     Args:
-        tokens: number of padded tokens in a batch.
+        rows: token ids of each text.
+        names: names of transplants (see `Transplant`), e.g. "block:3".
+        tokens: largest number of padded tokens in a batch.
     """
     hybrid_vectors = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens)
     return {name: vectors for (_, name), vectors in hybrid_vectors.items()}
@@ -57,14 +58,18 @@ def hybrids(
     random: RandomChanges | None = None,
     precision: str = EXACT,
 ) -> dict[HybridKey, Float[Tensor, "text out"]]:
-    """Encode tokenised texts by hybrids in both directions; two names of the same hybrid are run once.
+    """Return the final vectors of tokenised texts by every hybrid of two models, on the CPU.
+
+    Row i of the vectors belongs to text i. If two keys result in the same hybrid, it is run once.
 
     Args:
-        pair: two encoders; if both are to receive weights, their recipes must pad and pool alike.
-        keys: for each hybrid, the index of the receiver and the name of the transplant.
-        on_batch: called after each batch with its number of texts.
-        random: the random changes of the pair, kept from call to call.
-        precision: precision of the passes through the backbone (see `encoders.precision`).
+        pair: the two models. If both are receivers in `keys`, their recipes must pad and pool alike.
+        rows: token ids of each text.
+        keys: for each hybrid, the index (0 or 1) of the receiver in `pair`, and the name of the transplant.
+        tokens: largest number of padded tokens in a batch.
+        on_batch: called after each batch with the number of texts in it.
+        random: random changes of the pair. Pass the same object in several calls, so that a draw is computed once.
+        precision: numerical precision of the backbone's forward passes, a name in `encoders.precision`.
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)
@@ -97,7 +102,7 @@ def _of_batch(
 
 
 class _Pair:
-    """Both models with their recorded passes on one batch, from which hybrids are run."""
+    """Two models and the recorded states of their forward passes on one batch, from which hybrids are run."""
 
     def __init__(
         self, encoders: tuple[Encoder, Encoder], batch: Batch, random: RandomChanges, precision: str = EXACT
@@ -113,7 +118,7 @@ class _Pair:
         self._states: list[tuple[Path, Tensor]] = []  # of the latest hybrid, from below
 
     def calls(self, side: int) -> Calls:
-        """Return the recorded calls of one of the models, 0 or 1."""
+        """Return the recorded inputs and outputs of all blocks of model `side`, 0 or 1."""
         if side not in self._calls:
             self._calls[side] = self._record(self.encoders[side])
         return self._calls[side]
@@ -125,9 +130,11 @@ class _Pair:
         return calls
 
     def above(self, hybrid: Hybrid) -> Tensor:
-        """Return the last hidden states of a hybrid. Only layers that differ from earlier passes are run again."""
+        """Return the last hidden states of a hybrid. Only layers whose states no earlier pass has computed are run."""
         path, last = hybrid.path(self.anatomy), self.anatomy.n_blocks
-        self._states = [(known, states) for known, states in self._states if path[: len(known)] == known]
+        self._states = [
+            (shared_path, states) for shared_path, states in self._states if path[: len(shared_path)] == shared_path
+        ]
         first, hidden = self._begin(path)
         arguments = self.calls(path[0][0])  # what a block is given besides states is the same for both
         for layer in range(first, last + 1):
@@ -142,10 +149,10 @@ class _Pair:
         return normed
 
     def _begin(self, path: Path) -> tuple[int, Tensor]:
-        """Return the first layer that must be run, and its input states."""
+        """Return the lowest layer that a hybrid with this path must run, and the input states of this layer."""
         if self._states:
-            known, states = self._states[-1]
-            return len(known), states
+            shared_path, states = self._states[-1]
+            return len(shared_path), states
         own = max(1, own_layers(path))
         calls = self.calls(path[0][0])
         if own == len(path):
@@ -153,7 +160,11 @@ class _Pair:
         return own, calls.only(str(own)).input
 
     def _block(self, hybrid: Hybrid, layer: int) -> nn.Module:
-        """Return the block for a layer of a hybrid: the block of one model, possibly with parameters of the other."""
+        """Return the block that a hybrid runs at a layer.
+
+        It is a block of one of the models, or the first model's block with some parameters of the second, or a block
+        with random changes.
+        """
         mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
         owners = hybrid.owners(layer, self.anatomy)
         if owners in ({0}, {1}):
@@ -169,7 +180,12 @@ class _Pair:
         return _With(mine, foreign)
 
     def _changed(self, hybrid: Hybrid, layer: int, prefix: str, block: nn.Module) -> nn.Module:
-        """Return the base model's block with random changes in the parameters that the hybrid names."""
+        """Return a block with random changes added to those of its parameters that the hybrid changes.
+
+        Args:
+            prefix: what precedes the names of the block's parameters in the backbone.
+            block: the block of the model whose weights are changed.
+        """
         changed = {
             name: value + self.random.of(hybrid.draw or 0, prefix + name)
             for name, value in block.named_parameters()
@@ -178,7 +194,7 @@ class _Pair:
         return _With(block, changed)
 
     def whole(self, hybrid: Hybrid) -> Tensor:
-        """Run a hybrid from its embeddings, and return its last hidden states."""
+        """Return the last hidden states of a hybrid, after running all of its layers."""
         mine, theirs = (dict(e.backbone.named_parameters()) for e in self.encoders)
         share = hybrid.share
         base = self.encoders[hybrid.base].backbone
@@ -194,7 +210,7 @@ class _Pair:
         return hidden
 
     def _owner(self, hybrid: Hybrid, name: str) -> int:
-        """Return the model (0 or 1) from which a parameter of a hybrid is taken."""
+        """Return the model (0 or 1) from which a parameter of a hybrid comes, or `CHANGED` for a random change."""
         block, part = self.anatomy.part_of(name)
         outside = 0 if part == "embedding" else self.anatomy.n_blocks
         return hybrid.owner(outside if block is None else block + 1, part)

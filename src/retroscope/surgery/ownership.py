@@ -1,8 +1,10 @@
-"""Find which model owns each weight of a hybrid, and which lowest layers several hybrids share. No torch.
+"""Find from which model each weight of a hybrid comes, and which lowest layers several hybrids share.
 
-A hybrid's path lists the owner of each weight, from the embeddings up. If the paths of two hybrids begin with the same
-owners, the hybrids have the same states in these layers. If all of these owners are one model, the states are those of
-that model's own forward pass.
+The owner of a weight is the model from which it comes. A hybrid's path lists the owners layer by layer, from the
+embeddings up. If the paths of two hybrids begin with the same owners, the hybrids have the same states in these layers.
+If all of these owners are one model, the states are those of that model's own forward pass.
+
+This module does not import torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +24,14 @@ Path = tuple[tuple[int, ...], ...]  # owners of the embeddings, and of every par
 
 @dataclass(frozen=True)
 class Hybrid:
-    """A hybrid of two models: which of them owns each layer's parts.
+    """A hybrid of two models (0 and 1): from which of them the weights of each layer and part come.
 
     Attributes:
-        owner: function that gives the model (0 or 1) from which the weights of a layer and part come; `CHANGED` if the
-            weights of `base` are changed at random there.
-        share: share of the second model in an interpolation, or else None.
-        draw: number of the random change, or else None.
-        base: model whose weights are changed at random.
+        owner: function from a layer and a part (e.g. 3 and "attention") to the model from which these weights come. It
+            returns `CHANGED` if they are those of `base` with a random change added.
+        share: for an interpolation, the weight of model 1, else None.
+        draw: for a random change, the index of the draw, else None.
+        base: for a random change, the model whose weights are changed.
     """
 
     owner: Callable[[int, str], int]
@@ -38,25 +40,25 @@ class Hybrid:
     base: int = 0
 
     def signature(self, anatomy: Anatomy) -> object:
-        """Return a value that is equal for hybrids with equal weights."""
+        """Return a hashable value that is the same for two hybrids of the same pair if their weights are the same."""
         if self.share is not None:
             return self.share
         above = [part for part in ABOVE if part != "final_norm" or anatomy.layout.final_norm]
         return self.path(anatomy), tuple(self._label(anatomy.n_blocks, part) for part in above)
 
     def path(self, anatomy: Anatomy) -> Path:
-        """Return the owners of the embeddings and of each block's parts, from the lowest up."""
+        """Return the owners of the embeddings, then those of every block's parts, from block 1 up."""
         blocks = range(1, anatomy.n_blocks + 1)
         return (self._label(0, "embedding"),), *(
             tuple(self._label(layer, part) for part in parts_of(anatomy)) for layer in blocks
         )
 
     def owners(self, layer: int, anatomy: Anatomy) -> set[int]:
-        """Return all owners of the parts of one layer."""
+        """Return the distinct owners of the parts of one block, e.g. {0, 1} if both models have a part of it."""
         return {self.owner(layer, part) for part in parts_of(anatomy)}
 
     def is_whole(self, anatomy: Anatomy) -> bool:
-        """Return whether the hybrid must be run from its embeddings, without sharing layers."""
+        """Return whether the hybrid must run all of its layers, i.e. cannot start from recorded states."""
         above = [self.owner(anatomy.n_blocks, part) for part in ABOVE]
         outside_changed = CHANGED in (self.owner(0, "embedding"), *above)
         return self.share is not None or anatomy.family in ENTANGLED or outside_changed
@@ -67,7 +69,7 @@ class Hybrid:
 
 
 def hybrid_of(receiver: int, transplant: Transplant) -> Hybrid:
-    """Return the hybrid that results from a transplant into one of two models (0 or 1)."""
+    """Return the hybrid that results from a transplant into model `receiver` (0 or 1). The other one is the donor."""
     share, draw = transplant.share, transplant.draw
     if draw is not None:
         return Hybrid(
@@ -79,32 +81,35 @@ def hybrid_of(receiver: int, transplant: Transplant) -> Hybrid:
 
 
 def parts_of(anatomy: Anatomy) -> list[str]:
-    """Return the names of the parts that a block has."""
+    """Return the names of the parts of a block in this architecture, e.g. "attention" and "ffn_out"."""
     return sorted({name.partition(".")[0] for name in anatomy.layout.in_block()})
 
 
 def own_layers(path: Path) -> int:
-    """Return the number of the lowest layers, embeddings included, that belong to a single model."""
+    """Return how many of the lowest layers, counted from the embeddings, come entirely from one model."""
     side = path[0][0]
     return next((k for k, owners in enumerate(path) if {*owners} != {side}), len(path))
 
 
 def grouped(keys: Sequence[HybridKey], anatomy: Anatomy) -> list[tuple[Hybrid, list[HybridKey]]]:
-    """Return each distinct hybrid with all its names; hybrids with shared layers are neighbours in the order."""
+    """Return each distinct hybrid with all keys (receiver, transplant) that result in it.
+
+    Hybrids that share their lowest layers follow each other.
+    """
     names: dict[object, tuple[Hybrid, list[HybridKey]]] = {}
     for receiver, name in keys:
         hybrid = hybrid_of(receiver, named(name, anatomy.n_blocks))
         names.setdefault(hybrid.signature(anatomy), (hybrid, []))[1].append((receiver, name))
-    return sorted(names.values(), key=lambda one: () if one[0].is_whole(anatomy) else one[0].path(anatomy))
+    return sorted(names.values(), key=lambda entry: () if entry[0].is_whole(anatomy) else entry[0].path(anatomy))
 
 
 def encodings(anatomy: Anatomy, keys: Sequence[HybridKey]) -> float:
-    """Return the number of full encodings of a text for all hybrids, including both intact models."""
-    whole, run = 0, set[Path]()
+    """Return how many full forward passes of a text all hybrids together cost, including both intact models."""
+    full_runs, run = 0, set[Path]()
     for hybrid, _ in grouped(keys, anatomy):
         if hybrid.is_whole(anatomy):
-            whole += 1
+            full_runs += 1
         else:
             path = hybrid.path(anatomy)
             run |= {path[: k + 1] for k in range(max(1, own_layers(path)), len(path))}
-    return 2 + whole + len(run) / anatomy.n_blocks
+    return 2 + full_runs + len(run) / anatomy.n_blocks

@@ -13,10 +13,11 @@ COMPUTES = ("num_attention_heads", "num_key_value_heads", "head_dim", "n_head", 
 
 
 def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
-    """Refuse two models whose weights cannot be exchanged.
+    """Check that two models can exchange weights.
 
     Raises:
-        EncoderError: with the first tensors that differ in shape.
+        EncoderError: if their tensors differ in name or shape, or if settings such as the number of attention heads
+            differ.
     """
     mine, theirs = (dict(e.backbone.named_parameters()) for e in (receiver, donor))
     apart = [
@@ -29,8 +30,12 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
             f"{receiver.name} and {donor.name} differ in the names or shapes of {len(apart)} tensors, e.g. {apart[0]}",
             fix="compare a backbone with the retriever that was fine-tuned from it",
         )
-    one, two = (_computes(encoder) for encoder in (receiver, donor))
-    differ = [f"{name} ({one[name]} and {two[name]})" for name in one if one[name] != two[name]]
+    own_settings, their_settings = (_computes(encoder) for encoder in (receiver, donor))
+    differ = [
+        f"{name} ({own_settings[name]} and {their_settings[name]})"
+        for name in own_settings
+        if own_settings[name] != their_settings[name]
+    ]
     if differ:
         raise EncoderError(
             f"{receiver.name} and {donor.name} differ in how they compute: {', '.join(differ)}",
@@ -39,7 +44,7 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
 
 
 def _computes(encoder: Encoder) -> dict[str, Any]:
-    """Return everything, except the weights, that determines the computation of a model."""
+    """Return the settings that determine a model's vectors in addition to its weights, e.g. `layer_norm_eps`."""
     config = encoder.backbone.config.to_dict()
     measured = {"causal attention": encoder.anatomy.causal, "number format": str(encoder.backbone.dtype)}
     return measured | {name: config.get(name) for name in COMPUTES}

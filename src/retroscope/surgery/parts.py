@@ -1,4 +1,7 @@
-"""Names of the parts of a backbone that can be re-initialised. No torch."""
+"""Names of the parts of a backbone that can be re-initialised.
+
+This module does not import torch.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -15,20 +18,27 @@ BLOCKS = ("top", "bottom")
 WORDS = ("all", *(f"{end}:K" for end in BLOCKS), *PARTS)
 
 PartFilter = Callable[[int | None, str], bool]
-"""Takes block and part of the anatomy of a parameter; returns whether it is re-initialised."""
+"""Takes a parameter's block (0.., None outside the blocks) and part; returns whether it is re-initialised."""
 
 
 def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
-    """Refuse words that do not name a part of any model."""
+    """Check that all words name parts of a model with `n_blocks` blocks (by default, of any model).
+
+    Raises:
+        SettingsError: if a word names no part, or more blocks than there are.
+    """
     for word in parts:
         part_filter(word, n_blocks)
 
 
 def part_filter(word: str, n_blocks: int) -> PartFilter:
-    """Return the function that selects the parameters which a word names.
+    """Return the function that selects the parameters of a part.
+
+    Args:
+        word: name of the part, e.g. "attention" or "top:2" (the last two blocks).
 
     Raises:
-        SettingsError: if it names no part, or more blocks than there are.
+        SettingsError: if the word names no part, or more blocks than there are.
     """
     if word == "all":
         return lambda _block, _part: True
@@ -39,11 +49,11 @@ def part_filter(word: str, n_blocks: int) -> PartFilter:
         raise unknown_name("part", word, WORDS)
     k = int(count)
     if k < 1:
-        raise SettingsError(f"{word!r} names no block", fix=f"give a number of blocks from 1, e.g. {end}:1")
+        raise SettingsError(f"{word!r} names no block", fix=f"name at least one block, e.g. {end}:1")
     if k > n_blocks:
         raise SettingsError(
             f"{word!r} names {k} blocks, but the model has {n_blocks} blocks",
-            fix=f"give {end}:1 to {end}:{n_blocks}",
+            fix=f"use {end}:1 to {end}:{n_blocks}",
         )
     blocks = range(n_blocks - k, n_blocks) if end == "top" else range(k)
     return lambda block, _part: block in blocks

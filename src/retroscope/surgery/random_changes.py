@@ -1,8 +1,9 @@
-"""Random weight changes of equal size, tensor by tensor: the control for transplants.
+"""Random weight changes with the norm of the real change, tensor by tensor: the control for transplants.
 
-Restoring a block moves every tensor of it by D = theirs - mine. A Gaussian direction of the same Frobenius norm, drawn
-for each tensor, is a change of equal size that knows nothing of fine-tuning. The embeddings are changed row by row:
-most rows are those of tokens that occur in no text, so that a change spread over all rows would hardly change a vector.
+A transplant changes every tensor of a block by D, the difference between the two models. The control changes it in a
+Gaussian direction with the same Frobenius norm, which does not depend on fine-tuning. Embeddings are changed row by
+row. Most of their rows belong to tokens that occur in no text, so a random change of the whole matrix would put most of
+its norm into rows without effect.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from retroscope.encoders.encoder import Encoder
 
 
 class RandomChanges:
-    """Random weight changes with the size of two models' difference. The latest draw is kept in memory.
+    """Random weight changes with the norm of two models' difference. The latest draw stays in memory.
 
     Args:
         pair: two models with tensors of the same names and shapes, in any order.
@@ -27,9 +28,14 @@ class RandomChanges:
         self._held: dict[str, Tensor] = {}
 
     def of(self, draw: int, name: str) -> Tensor:
-        """Return a parameter's random change: a normal direction, scaled to the norm of the models' difference.
+        """Return a random change of a parameter, with the norm of the difference between the two models.
 
-        In a table of embeddings, every row has the norm of its own difference; a row equal in both models stays.
+        In an embedding matrix, every row has the norm of its own difference. A row that is equal in both models is not
+        changed.
+
+        Args:
+            draw: index of the draw. It is the seed, together with the name.
+            name: name of the parameter in the backbone.
         """
         if draw != self._draw:
             self._draw, self._held = draw, {}

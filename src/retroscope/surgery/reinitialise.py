@@ -1,4 +1,4 @@
-"""Re-initialise parts of a backbone before it is fine-tuned, to measure what each part of pre-training is worth.
+"""Re-initialise parts of a backbone before fine-tuning, to measure how much retrieval gains from their pre-training.
 
 After Tamkin et al. 2020 (arXiv 2004.14975) and Zhang et al. 2021 (arXiv 2006.05987), who re-initialise blocks before
 fine-tuning.
@@ -28,18 +28,19 @@ def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
     """Re-initialise `parts` of a retriever's backbone by its architecture's own initialisation.
 
     Args:
-        parts: any of "all", "top:K" (the last K blocks), "bottom:K" (the first), "embeddings" (with their norm),
-            "attention" (its projections), "ffn", "norms". Parts of several words are drawn once.
-        seed: seed of the new weights. Those of a part do not depend on which other parts are re-initialised.
+        parts: names of parts: "all", "top:K" (the last K blocks), "bottom:K" (the first K blocks), "embeddings" (with
+            their norm), "attention" (its projections), "ffn" or "norms". They may overlap.
+        seed: seed of the new weights. A part's new weights do not depend on which other parts are re-initialised.
 
     Raises:
-        SettingsError: for unknown words, more blocks than the model has, or towers that do not share their weights.
+        SettingsError: if a name is unknown, if it selects more blocks than the model has, or if the towers do not share
+            their weights.
     """
     if of.query.backbone is not of.passage.backbone:
         raise SettingsError(
             "the two towers do not share their weights, so there is no single backbone to re-initialise",
             where=of.name,
-            fix="give a single backbone, not two towers",
+            fix="use a model with one backbone for both towers",
         )
     encoder = _reinitialised(of.passage, parts, seed)
     name = f"{of.name} ({', '.join(parts)} re-initialised, seed {seed})"
@@ -58,7 +59,10 @@ def _reinitialised(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encod
 
 @torch.no_grad()
 def _draw(model: PreTrainedModel, anatomy: Anatomy, filters: list[PartFilter], seed: int) -> int:
-    """Copy parameters selected by a filter from a newly initialised model to `model`, and return their number."""
+    """Re-initialise the parameters that any filter selects, and return how many there are.
+
+    Their new values are copied from a newly initialised model of the same architecture.
+    """
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
         pooler = "pooler" in dict(model.named_children())

@@ -1,7 +1,10 @@
-"""Names of transplants: which weights of a hybrid come from the donor. No torch.
+"""Names of transplants: which weights of a hybrid come from the donor.
 
-`pairs` says which pairs allow them, `hybrids` runs them. The upper blocks of one model on the lower states of the other
-are an identity stitch (Lenc and Vedaldi 2015; Bansal et al. 2021, arXiv 2106.07682).
+`pairs` checks that two models can exchange weights, and `hybrids` encodes texts with hybrids. Putting the upper blocks
+of one model on the lower blocks of the other is called an identity stitch (Lenc and Vedaldi 2015; Bansal et al. 2021,
+arXiv 2106.07682).
+
+This module does not import torch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,18 +35,22 @@ Donates = Callable[[int, str], bool]  # (layer, part) of a parameter -> the dono
 
 @dataclass(frozen=True)
 class Transplant:
-    """The weights of a hybrid that come from the donor.
+    """A transplant: which weights of a hybrid come from the donor. All others come from the receiver.
 
     Attributes:
-        name: "none", "all", "block:K" or "block:J-K" (these blocks alone), "top:K" (the last K blocks and the final
-            norm), "bottom:K" (embeddings and the first K blocks), "attention", "ffn_in" (with the gate), "ffn_out",
-            "norms", "embeddings" (of all layers), "interpolate:X", "set:J-K+L+outside" (these blocks together;
-            "outside" is all that lies outside the blocks), or "random:DRAW:NAME" (the weights that NAME donates keep
-            the receiver's values plus a random change as large as the difference, see `surgery.random_changes`).
-        donates: function that says whether the donor gives the weights of a layer (0 the embeddings, k block k, L also
-            what follows it) and part.
-        share: X of an interpolation, (1 - X) receiver + X donor, everywhere, or else None.
-        draw: number of the random change, or else None.
+        name: one of these names:
+            "none" or "all";
+            "block:K" or "block:J-K" (only these blocks);
+            "top:K" (the last K blocks and the final norm) or "bottom:K" (the embeddings and the first K blocks);
+            "attention", "ffn_in" (with the gate), "ffn_out", "norms" or "embeddings" (this part of all layers);
+            "interpolate:X" (all weights are (1 - X) receiver + X donor);
+            "set:J-K+L+outside" (several blocks; "outside" is everything outside the blocks, e.g. the embeddings);
+            "random:DRAW:NAME" (the control of the transplant NAME: its weights are the receiver's plus a random change
+            with the norm of the real change, see `surgery.random_changes`).
+        donates: function from a layer and a part to whether the donor gives these weights. Layer 0 is the embeddings
+            and layer k is block k. The last layer includes what follows the last block, e.g. the final norm.
+        share: X of an interpolation, else None.
+        draw: index of the draw of a random change, else None.
     """
 
     name: str
@@ -56,7 +63,7 @@ def named(name: str, n_blocks: int) -> Transplant:
     """Parse the name of a transplant.
 
     Raises:
-        SettingsError: for an unknown name, or more blocks than the model has.
+        SettingsError: if the name is unknown, or names more blocks than the model has.
     """
     word, _, number = name.partition(":")
     if word == RANDOM:
@@ -75,7 +82,7 @@ def named(name: str, n_blocks: int) -> Transplant:
 
 
 def donated(transplant: Transplant, n_blocks: int) -> object:
-    """Return a value that is equal for transplants that donate the same weights with the same share and draw."""
+    """Return a hashable value that is the same for two transplants if their weights, share and draw are the same."""
     parts = {part for parts in PARTS.values() for part in parts} | {*OUTSIDE_PARTS}
     places = product(range(n_blocks + 1), sorted(parts))
     weights = [place for place in places if transplant.donates(*place)]
@@ -87,7 +94,7 @@ def _random(name: str, rest: str, n_blocks: int) -> Transplant:
     changed = named(inner, n_blocks)
     if not _is_number(draw) or changed.share is not None or changed.draw is not None:
         raise SettingsError(
-            f"{name!r} does not name a random change of weights", fix="give random:DRAW:NAME, e.g. random:0:block:1"
+            f"{name!r} does not name a random change of weights", fix="write random:DRAW:NAME, e.g. random:0:block:1"
         )
     return Transplant(name, changed.donates, draw=int(draw))
 
@@ -105,13 +112,19 @@ def _set(name: str, members: Sequence[str], n_blocks: int) -> Donates:
 
 
 def _blocks(name: str, word: str, number: str, n_blocks: int) -> tuple[int, int]:
-    """Return the first and last block of "J-K"; for "K" both are K."""
+    """Parse "J-K" or "K", and return the first and the last block. For "K", both are K.
+
+    Args:
+        name: whole name of the transplant, for errors.
+        word: kind of transplant: "block", "top" or "bottom". Only "block" may have a range "J-K".
+        number: the text to parse.
+    """
     first, dash, last = number.partition("-")
     ends = [int(n) if _is_number(n) else 0 for n in (first, last if dash else first)]
     if not 1 <= ends[0] <= ends[1] <= n_blocks or (dash and word != "block"):
         raise SettingsError(
             f"the transplant {name!r} does not fit the model, which has {n_blocks} blocks",
-            fix=f"give {word}:1 to {word}:{n_blocks}",
+            fix=f"use {word}:1 to {word}:{n_blocks}",
         )
     return ends[0], ends[1]
 
@@ -127,8 +140,8 @@ def _share(name: str, number: str) -> float:
         share = float("nan")
     if not 0 <= share <= 1:
         raise SettingsError(
-            f"the transplant {name!r} has no share from 0 to 1",
-            fix="write a share, e.g. interpolate:0.5",
+            f"the transplant {name!r} needs a share of the donor from 0 to 1",
+            fix="write e.g. interpolate:0.5",
         )
     return share
 
@@ -142,20 +155,31 @@ def _counted(word: str, first: int, last: int, n_blocks: int) -> Donates:
 
 
 def steps(n_blocks: int, groups: int = 0) -> tuple[tuple[int, int], ...]:
-    """Divide the blocks into `groups` of neighbours (0: single blocks), and return first and last block of each."""
+    """Divide the blocks into `groups` groups of neighbours, and return (first block, last block) of each group.
+
+    With 0 groups, every block is a group of its own.
+    """
     count = min(groups or n_blocks, n_blocks)
     ends = [round(k * n_blocks / count) for k in range(count + 1)]
     return tuple((low + 1, high) for low, high in pairwise(ends))
 
 
 def block_name(step: tuple[int, int]) -> str:
-    """Return the name of the transplant that exchanges only these blocks."""
+    """Return the name of the transplant of the blocks from the first to the last in `step`, e.g. "block:3-4"."""
     first, last = step
     return f"block:{last}" if first == last else f"block:{first}-{last}"
 
 
 def sweep(n_blocks: int, shares: Sequence[float] = (0.25, 0.5, 0.75), groups: int = 0) -> tuple[str, ...]:
-    """Return the names of all transplants: single and cumulative groups of blocks, parts, and interpolations."""
+    """Return the names of all transplants that a study measures.
+
+    They are "none", groups of blocks (each alone, cumulated from the top, cumulated from the bottom), parts,
+    interpolations, and "all".
+
+    Args:
+        shares: shares of the donor in interpolations.
+        groups: how many groups of blocks there are. With 0, every block is a group of its own.
+    """
     groups_of_blocks = steps(n_blocks, groups)
     counted = [block_name(step) for step in groups_of_blocks]
     counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(groups_of_blocks)]

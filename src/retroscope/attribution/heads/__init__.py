@@ -1,4 +1,4 @@
 """Attention heads: estimate and measure how much a retrieval margin depends on each head.
 
-Ablation, its first-order estimate, attention, and patching.
+The modules choose and ablate heads, estimate ablations to first order, and measure what heads attend to.
 """

@@ -1,7 +1,7 @@
 """Measure which kinds of tokens attention heads attend to: attention probabilities, summed over each kind.
 
-Probabilities exist only in the plain ("eager") implementation of attention, so that pass uses it, and its vectors are
-compared with those of the usual implementation.
+Only the plain ("eager") implementation of attention returns probabilities. The measurement runs the model with it, and
+checks that the vectors are those of the model's usual implementation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,12 +29,12 @@ EAGER = "eager"
 
 @dataclass(frozen=True, eq=False)
 class AttentionByKind:
-    """Shares of attention that heads give to each kind of token, averaged over attending tokens.
+    """How much of a head's attention goes to each kind of token in `TOKEN_KINDS`, averaged over attending tokens.
 
     Attributes:
-        shares: shares of attention in every text.
-        uniform: shares of a head that attends equally to all tokens that it can see.
-        gap: largest relative distance of the vectors from those of the usual implementation.
+        shares: attention of every head to each kind of token, in every text. The kinds sum to 1.
+        uniform: the same shares for a head that attends equally to all tokens that it can see.
+        gap: largest relative distance between a text's vectors by the eager and by the usual implementation.
         limit: largest value of `gap` that is allowed.
     """
 
@@ -50,11 +50,12 @@ def attention_by_kind(
     """Measure which kinds of tokens every head attends to in tokenised texts.
 
     Args:
-        subjects: token ids (from `name_tokens`) of the named part of each text. Without them, the kind "subject" stays
-            empty.
+        rows: token ids of each text.
+        subjects: for each text, the token ids of its subject's name (from `name_tokens`). Without them, no token is of
+            the kind "subject".
 
     Raises:
-        EncoderError: if the plain implementation gives no probabilities, or other vectors.
+        EncoderError: if the eager implementation returns no probabilities, or changes the vectors.
     """
     sites = find_heads(encoder)
     shape = (len(rows), len(ATTENDING), len(sites.paths), sites.heads, len(TOKEN_KINDS))
@@ -62,17 +63,17 @@ def attention_by_kind(
     gap, limit = 0.0, tolerance(encoder)
     for some in batches_by_length([len(row) for row in rows], ATTRIBUTION[encoder.device.type]):
         batch = pad(encoder, [rows[i] for i in some])
-        vectors, seen = _seen(encoder, batch)
+        vectors, probabilities = _seen(encoder, batch)
         gap = max(gap, _gap(vectors, _usual(encoder, batch)))
         kinds = torch.stack([_kinds(encoder, batch, place, subjects[i] if subjects else ())
                              for place, i in enumerate(some)])  # fmt: skip
-        shares[some], uniform[some] = _summed(seen, kinds, batch, causal=encoder.anatomy.causal)
+        shares[some], uniform[some] = _summed(probabilities, kinds, batch, causal=encoder.anatomy.causal)
     if gap > limit:
         raise EncoderError(
             f"the attention implementation {EAGER!r} changes the vectors by {gap:.2g} (relative), but at most "
             f"{limit:.2g} is allowed",
             where=encoder.name,
-            fix="load the model in float32, or leave the attention out (heads.attention=false)",
+            fix="load the model in float32, or do not measure attention (heads.attention=false)",
         )
     return AttentionByKind(shares, uniform, gap, limit)
 
@@ -91,18 +92,18 @@ def eager_attention(encoder: Encoder) -> Iterator[None]:
 
 @torch.inference_mode()
 def _seen(encoder: Encoder, batch: Batch) -> tuple[Float[Tensor, "text dim"], list[Float[Tensor, "text head from to"]]]:
-    """Return the pooled vectors and the probabilities of every block."""
+    """Return the pooled vectors of a batch, and the attention probabilities of every block."""
     inputs = model_inputs(encoder, batch)
     with eager_attention(encoder):
         output = encoder.backbone(**inputs, output_hidden_states=True, output_attentions=True)
-    seen = [one for one in (output.attentions or ()) if one is not None]
-    if len(seen) != encoder.anatomy.n_blocks:
+    probabilities = [block for block in (output.attentions or ()) if block is not None]
+    if len(probabilities) != encoder.anatomy.n_blocks:
         raise EncoderError(
-            f"the model returns the attention of only {len(seen)} of its {encoder.anatomy.n_blocks} blocks",
+            f"the model returns the attention of only {len(probabilities)} of its {encoder.anatomy.n_blocks} blocks",
             where=encoder.name,
-            fix="leave the attention out (heads.attention=false)",
+            fix="do not measure attention (heads.attention=false)",
         )
-    return pool(encoder, output.hidden_states[-1], batch.pooled), seen
+    return pool(encoder, output.hidden_states[-1], batch.pooled), probabilities
 
 
 @torch.inference_mode()
@@ -116,7 +117,12 @@ def _gap(vectors: Float[Tensor, "text dim"], usual: Float[Tensor, "text dim"]) -
 
 
 def _kinds(encoder: Encoder, batch: Batch, place: int, subjects: Sequence[TokenIds]) -> Int[Tensor, "from to"]:
-    """Return the kind of every pair of tokens in one text, as an index into `TOKEN_KINDS`."""
+    """Return the kind of every pair (attending token, attended token) of one text, as an index into `TOKEN_KINDS`.
+
+    Args:
+        place: index of the text in the batch.
+        subjects: token ids of the text's subject, in several spellings.
+    """
     ids = batch.ids[place].cpu()
     at = torch.arange(len(ids))
     kinds = torch.full((len(ids), len(ids)), TOKEN_KINDS.index("other"))
@@ -141,7 +147,7 @@ def _named(ids: TokenIds, subjects: Sequence[TokenIds]) -> Bool[Tensor, "token"]
 
 
 def name_tokens(encoder: Encoder, name: str) -> list[TokenIds]:
-    """Return the token ids of a name, at the beginning of a text and within one."""
+    """Return two lists of token ids of a name: at the beginning of a text, and after a space."""
     texts = (name, f" {name}")
     return [encoder.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
@@ -153,7 +159,13 @@ def _summed(
     *,
     causal: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of attention by kind of token for each head, and those of uniform attention."""
+    """Return the shares of attention by kind of token for each head, and the shares of uniform attention.
+
+    Args:
+        seen: attention probabilities of every block.
+        kinds: kind of each pair of tokens, an index into `TOKEN_KINDS`.
+        causal: whether a token attends only to itself and earlier tokens.
+    """
     mask = batch.mask.cpu()
     real = mask[:, :, None] & mask[:, None, :]
     visible = real.tril() if causal else real
@@ -162,5 +174,5 @@ def _summed(
     uniform = each.sum(2) / count
     attending = torch.stack([mask, batch.pooled.cpu()], dim=1).double()
     weights = attending / attending.sum(-1, keepdim=True)
-    layers = [torch.einsum("naf,nhft,nftk->nahk", weights, one.cpu().double(), each) for one in seen]
+    layers = [torch.einsum("naf,nhft,nftk->nahk", weights, block.cpu().double(), each) for block in seen]
     return torch.stack(layers, dim=2).numpy(), torch.einsum("naf,nfk->nak", weights, uniform).numpy()

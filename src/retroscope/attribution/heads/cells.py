@@ -18,10 +18,10 @@ FORMAT = 1  # of the cells: another number is another key
 
 @dataclass(frozen=True)
 class HeadCells:
-    """Folder of cached arrays for one model and one plan of head ablations, one file for each ablation.
+    """Cached arrays of one model's head ablations, one file for each ablation.
 
     Attributes:
-        folder: folder of the cells. Its name is a hash of everything that determines them, except their own names.
+        folder: folder of the files. Its name is a hash of what determines all arrays: models, texts and settings.
     """
 
     folder: Path
@@ -30,24 +30,27 @@ class HeadCells:
         """Return the named array: read from the folder if it is intact, else computed and written.
 
         Args:
-            name: name of its file; letters, digits, "." and "-" only.
+            name: name of the array's file without extension. Only letters, digits, "." and "-" are allowed.
+            make: function that computes the array.
         """
         file = self.folder / f"{name}.npy"
         content = read_if_sound(file)
         if content is not None:
             stored: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
             return stored
-        made = make()
+        values = make()
         with checked_file(file) as new:
-            np.save(new, made, allow_pickle=False)
-        return made
+            np.save(new, values, allow_pickle=False)
+        return values
 
 
 def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
-    """Open the cache folder for ablations determined by `made_of` (JSON-like), and record its use.
+    """Return the cached arrays of head ablations, and record in the cache that they are in use.
 
     Args:
-        made_of: everything that determines the numbers: models, texts, settings.
+        cache: the cache folder of Retroscope.
+        made_of: JSON-like values of all that determines the arrays: models, texts and settings.
+        origin: models, collection and analysis, as the cache lists them to a user.
     """
     cells = HeadCells(cache / FOLDER / fingerprint([FORMAT, made_of])[:32])
     cells.folder.mkdir(parents=True, exist_ok=True)
@@ -56,5 +59,5 @@ def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
 
 
 def cell_origin(models: tuple[str, ...], collection: str, analysis: str) -> CacheOrigin:
-    """Return the models, collection and analysis of cached arrays, for the record in the cache."""
+    """Return the record with which the cache lists arrays of head ablations: models, collection and analysis."""
     return CacheOrigin(models=models, collection=collection, analysis=analysis, form=FORMAT)

@@ -1,4 +1,7 @@
-"""Choose heads for exact ablation: the top heads by an estimate, and random heads as controls. No torch."""
+"""Choose heads for exact ablation: the top heads by an estimate, and random heads as controls.
+
+This module does not import torch.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from jaxtyping import Float
 
 
 class Head(NamedTuple):
-    """One attention head: the layer (1..L) whose block it belongs to, and its number in the block, from 0."""
+    """One attention head: the layer (1..L) of its block, and its index in the block, from 0."""
 
     layer: int
     head: int
@@ -23,10 +26,11 @@ class HeadChoice:
     """The heads whose ablation is measured exactly.
 
     Attributes:
-        top: side -> the heads whose ablation lowers the margin most, by the estimate, the most harmful first.
-        sample: heads drawn at random from those that are top on no side, so that errors are not measured on top heads
-            alone.
-        controls: layer -> heads drawn at random from those of the layer that are top on no side.
+        top: "before" or "after" -> heads of that model whose ablation lowers the margin most, by the estimate. The head
+            with the largest loss comes first.
+        sample: heads drawn at random from those that are top heads of neither model. With them, errors of the estimates
+            are not measured on top heads alone.
+        controls: layer -> random heads of that layer that are top heads of neither model.
     """
 
     top: Mapping[str, tuple[Head, ...]]
@@ -35,7 +39,7 @@ class HeadChoice:
 
     @property
     def every(self) -> tuple[Head, ...]:
-        """Return all chosen heads, in order."""
+        """Return all heads that are ablated exactly, each once, ordered by layer and index."""
         tops = (head for heads in self.top.values() for head in heads)
         return tuple(sorted({*tops, *self.sample, *(head for heads in self.controls.values() for head in heads)}))
 
@@ -49,47 +53,47 @@ def choose_heads(
     """Choose the heads to ablate exactly, the same ones in every model.
 
     Args:
-        estimates: side -> change of the margin if a head is ablated.
-        top: largest number of top heads of every side (see `MOST_TOP`).
-        sample: number of heads drawn at random from the others.
-        controls: number of heads drawn at random from the others, in each layer that has a top head.
+        estimates: "before" or "after" -> estimated change of that model's margin if a head is ablated.
+        top: how many top heads each model has, at most a quarter of all heads.
+        sample: how many heads are drawn at random from all that are not top heads.
+        controls: how many heads are drawn at random in each layer with a top head, from those that are not top heads.
     """
     best = {side: _lowest(values, how_many_top(top, values.size)) for side, values in estimates.items()}
-    taken = {head for heads in best.values() for head in heads}
+    top_heads = {head for heads in best.values() for head in heads}
     layers, heads = next(iter(estimates.values())).shape
     others = [Head(layer, head) for layer in range(1, layers + 1) for head in range(heads)]
-    others = [head for head in others if head not in taken]
+    others = [head for head in others if head not in top_heads]
     rng = np.random.default_rng(seed)
     drawn = tuple(sorted(others[i] for i in rng.permutation(len(others))[:sample]))
     by_layer: dict[int, tuple[Head, ...]] = {}
-    for layer in sorted({head.layer for head in taken}):
+    for layer in sorted({head.layer for head in top_heads}):
         some = [head for head in others if head.layer == layer]
         by_layer[layer] = tuple(some[i] for i in rng.permutation(len(some))[:controls])
     return HeadChoice(best, drawn, by_layer)
 
 
 def how_many_top(top: int, heads: int) -> int:
-    """Return the number of top heads, limited to between one and a quarter of all heads."""
+    """Return `top`, but at least 1 and at most a quarter of all `heads`."""
     return max(1, min(top, int(MOST_TOP * heads)))
 
 
 def random_sets(top: Sequence[Head], heads: int, draws: int, seed: int) -> list[tuple[Head, ...]]:
-    """Draw random sets that have as many heads in every layer as `top`, without top heads.
+    """Draw `draws` random sets of heads. A set has as many heads in every layer as `top`, none of them a top head.
 
-    A layer with too few other heads gives all of them, so a set may be smaller than `top`.
+    If a layer has too few heads that are not top heads, all of them are drawn, and the set is smaller than `top`.
 
     Args:
-        heads: number of heads in every layer.
+        heads: how many heads every layer has.
     """
     drawn = []
     for draw in range(draws):
         rng = np.random.default_rng((seed, draw))
-        chosen: list[Head] = []
+        random_set: list[Head] = []
         for layer in sorted({head.layer for head in top}):
-            taken = {head.head for head in top if head.layer == layer}
-            others = [head for head in range(heads) if head not in taken]
-            chosen += [Head(layer, others[i]) for i in rng.permutation(len(others))[: len(taken)]]
-        drawn.append(tuple(sorted(chosen)))
+            top_in_layer = {head.head for head in top if head.layer == layer}
+            others = [head for head in range(heads) if head not in top_in_layer]
+            random_set += [Head(layer, others[i]) for i in rng.permutation(len(others))[: len(top_in_layer)]]
+        drawn.append(tuple(sorted(random_set)))
     return drawn
 
 

@@ -37,20 +37,21 @@ def first_order(
     """Estimate to first order how the target F of every example changes if each head is fixed at its mean output.
 
     Args:
-        cosine: the retriever compares by cosine.
-        progress: called after each batch with its number of examples.
+        means: the mean outputs at which heads are fixed.
+        cosine: whether the retriever compares vectors by cosine.
+        progress: called after each batch with the number of examples in it.
     """
     sites = find_heads(encoder)
-    flat = iter(tokenise(encoder, [text for one in examples for text in one.texts]))
-    rows = [[next(flat) for _ in one.texts] for one in examples]
+    flat = iter(tokenise(encoder, [text for example in examples for text in example.texts]))
+    rows = [[next(flat) for _ in example.texts] for example in examples]
     changes = np.zeros((len(examples), len(sites.paths), sites.heads))
     target = torch.from_numpy(means).to(encoder.device)
     for some in _batches(rows, ATTRIBUTION[encoder.device.type]):
         aim = objective([examples[i] for i in some], cosine=cosine, device=encoder.device)
         batch = pad(encoder, [row for i in some for row in rows[i]])
         by_text = _changes(encoder, sites, batch, aim, target)
-        for place, example in enumerate(some):
-            changes[example] = by_text[aim.texts_of(place)].sum(0).cpu().numpy()
+        for place, index in enumerate(some):
+            changes[index] = by_text[aim.texts_of(place)].sum(0).cpu().numpy()
         if progress:
             progress(len(some))
     return changes
@@ -72,15 +73,15 @@ def _batches(rows: Sequence[Sequence[TokenIds]], tokens: int) -> list[list[int]]
 
 @dataclass(frozen=True, eq=False)
 class _Recorder:
-    """Inputs of the attention output matrices in one pass, with their graph."""
+    """Inputs of the attention output matrices in one forward pass, by path, with their autograd graph."""
 
     states: dict[str, Tensor] = field(default_factory=dict)
 
     def edit(self, path: str, states: Tensor) -> Tensor:
         """Record the input of an attention output matrix, and make it require a gradient."""
-        kept = states if states.requires_grad else states.detach().clone().requires_grad_()
-        self.states[path] = kept
-        return kept
+        recorded = states if states.requires_grad else states.detach().clone().requires_grad_()
+        self.states[path] = recorded
+        return recorded
 
 
 def _changes(

@@ -1,6 +1,6 @@
 """Measure margins exactly with heads fixed, by encoding queries, relevant passages and negatives again.
 
-The margin is s(q, p+) - s(q, p-), with the same negative whatever is fixed.
+The margin is s(q, p+) - s(q, p-). The negative p- is the same passage, whichever heads are fixed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,9 +30,9 @@ class MarginTexts:
 
     Attributes:
         ids: ids of the queries.
-        rows: "query" -> one row for each query; "passage" -> the relevant passages, then the negatives, in the order of
-            the queries.
-        towers: towers whose heads are fixed.
+        rows: token ids of the texts by tower. "query" has the queries, in the order of `ids`. "passage" has their
+            relevant passages, then their negatives, both in the same order.
+        towers: the towers whose heads can be fixed.
     """
 
     retriever: Retriever
@@ -42,7 +42,7 @@ class MarginTexts:
 
     @cached_property
     def means(self) -> dict[str, HeadValues]:
-        """Return the mean output of every head over these texts, by tower."""
+        """Return the mean output of every head over these texts, for each tower in `towers`."""
         return {
             tower: head_means(self.retriever.tower(tower), self.rows[tower], self._tokens(tower))
             for tower in self.towers
@@ -55,10 +55,11 @@ class MarginTexts:
     def margins(
         self, heads: Collection[Head] = (), means: Mapping[str, HeadValues] | None = None
     ) -> Float[np.ndarray, "query"]:
-        """Return the margin of every query with these heads fixed at their means.
+        """Return the margin of every query with some heads of all `towers` fixed at their mean outputs.
 
         Args:
-            means: mean outputs by tower. If None, the means over these texts.
+            heads: the heads to fix. Without heads, the margins are those of the intact retriever.
+            means: mean outputs of every head, by tower. If None, the means over these texts are used.
         """
         vectors = dict(self._intact)
         if heads:
@@ -82,27 +83,30 @@ class MarginTexts:
 def margin_texts(
     retriever: Retriever, collection: Searched, examples: Sequence[Example], towers: Sequence[str]
 ) -> MarginTexts:
-    """Tokenise the texts of the examples' margins: query, relevant passage and negative.
+    """Tokenise the query, the relevant passage and the negative of every example.
+
+    Args:
+        towers: the towers whose heads can be fixed.
 
     Raises:
-        EncoderError: if both towers are requested and have different numbers of heads.
+        EncoderError: if `towers` names both towers, and they have different numbers of heads.
     """
     if len(towers) > 1:
         check_alike(retriever)
-    queries = [collection.queries[one.id].text for one in examples]
-    passages = [*(one.positive for one in examples), *(one.negative for one in examples)]
+    queries = [collection.queries[example.id].text for example in examples]
+    passages = [*(example.positive for example in examples), *(example.negative for example in examples)]
     rows = {
         "query": tokenise(retriever.query, queries),
         "passage": tokenise(retriever.passage, [collection.passage_text(p) for p in passages]),
     }
-    return MarginTexts(retriever, tuple(one.id for one in examples), rows, tuple(towers))
+    return MarginTexts(retriever, tuple(example.id for example in examples), rows, tuple(towers))
 
 
 def check_alike(retriever: Retriever) -> None:
-    """Refuse a retriever whose towers have different numbers of heads.
+    """Check that both towers of a retriever have equally many blocks, and equally many heads in each block.
 
     Raises:
-        EncoderError: with both numbers.
+        EncoderError: if the numbers differ.
     """
     query, passage = find_heads(retriever.query), find_heads(retriever.passage)
     if (len(query.paths), query.heads) != (len(passage.paths), passage.heads):

@@ -1,7 +1,7 @@
 """Find attention heads in an encoder, measure their mean outputs, and fix them.
 
-A head's output is its slice of what the attention output matrix reads: the values that it attended to, before they are
-mixed with those of the other heads. Where heads share keys and values (grouped queries), each still has a slice.
+A head's output is its slice of the input of the attention output matrix: the weighted mean of the values that it
+attends to, before that matrix mixes the heads. Heads that share keys and values (grouped queries) have a slice each.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,12 +26,12 @@ HeadValues = Float[np.ndarray, "layer head width"]
 
 @dataclass(frozen=True)
 class HeadSites:
-    """Locations of one encoder's attention heads: input columns of the attention output matrices.
+    """Positions of one encoder's attention heads in the inputs of the attention output matrices.
 
     Attributes:
-        paths: path of the attention output matrix of every block, in order.
-        heads: number of heads in each block.
-        width: size of one head's output.
+        paths: module path of the attention output matrix of every block, in order.
+        heads: how many heads each block has.
+        width: how many dimensions one head's output has.
     """
 
     paths: tuple[str, ...]
@@ -44,24 +44,24 @@ class HeadSites:
         return [Head(layer, head) for layer in range(1, len(self.paths) + 1) for head in range(self.heads)]
 
     def path(self, head: Head) -> str:
-        """Return the path of the attention output matrix to which a head's output goes."""
+        """Return the module path of the attention output matrix that takes a head's output as input."""
         return self.paths[head.layer - 1]
 
     def part(self, head: int) -> slice:
-        """Return the slice of a head in the input of the attention output matrix."""
+        """Return the slice of the attention output matrix's input that is the output of head `head` (0..)."""
         return slice(head * self.width, (head + 1) * self.width)
 
     def apart(self, states: Tensor) -> Float[Tensor, "*batch head width"]:
-        """Split the input of an attention output matrix into heads."""
+        """Split the input of an attention output matrix into one vector per head."""
         return states.reshape(*states.shape[:-1], self.heads, self.width)
 
     def modules(self, encoder: Encoder) -> dict[str, nn.Module]:
-        """Map paths to attention output matrices, block by block."""
+        """Return the attention output matrix of every block, by its module path."""
         return {path: encoder.backbone.get_submodule(path) for path in self.paths}
 
 
 def find_heads(encoder: Encoder) -> HeadSites:
-    """Return the attention heads of an encoder."""
+    """Return the positions of an encoder's attention heads."""
     modules = encoder.anatomy.attention_outputs(encoder.backbone)
     shape: Sequence[int] = next(iter(modules.values())).weight.shape  # type: ignore[assignment]
     inputs, heads = shape[0 if encoder.anatomy.layout.transposed else 1], n_heads(encoder.backbone)
@@ -69,7 +69,12 @@ def find_heads(encoder: Encoder) -> HeadSites:
 
 
 def head_means(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET) -> HeadValues:
-    """Return the mean output of every head over all real tokens of tokenised texts, summed in float64."""
+    """Return the mean output of every head over all tokens of tokenised texts, without padding. Sums are in float64.
+
+    Args:
+        rows: token ids of each text.
+        tokens: largest number of padded tokens in a batch.
+    """
     if not rows:
         raise AnalysisError(
             "no text was given to compute the mean of every head", where=encoder.name, fix="give at least one text"
@@ -83,27 +88,30 @@ def head_means(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT
             encoder.backbone(**model_inputs(encoder, batch))
         for path in modules:
             states = calls.only(path).input
-            found = states.reshape(-1, states.shape[-1])[batch.mask.reshape(-1)].double().sum(0)
-            sums[path] = sums[path] + found if path in sums else found
+            batch_sum = states.reshape(-1, states.shape[-1])[batch.mask.reshape(-1)].double().sum(0)
+            sums[path] = sums[path] + batch_sum if path in sums else batch_sum
     total = sum(map(len, rows))
     return np.stack([sites.apart(sums[path]).cpu().numpy() / total for path in sites.paths])
 
 
 @contextmanager
 def fixed_heads(encoder: Encoder, heads: Collection[Head], values: HeadValues) -> Iterator[None]:
-    """Fix the outputs of some heads at given values, on every token, while the context is open.
+    """Fix the outputs of some heads at `values`, on every token, while the context is open.
 
-    No weight is changed. Encoders that share this backbone are ablated with it.
+    No weight is changed. If other encoders share this backbone, their heads are fixed, too.
+
+    Args:
+        values: the value at which each head of the encoder would be fixed, e.g. its mean output from `head_means`.
 
     Raises:
-        SettingsError: if the encoder has no such head, or the values are of another shape.
+        SettingsError: if the encoder does not have one of the heads, or `values` has the wrong shape.
     """
     sites = find_heads(encoder)
     check_heads(encoder, sites, heads)
     shape = (len(sites.paths), sites.heads, sites.width)
     if values.shape != shape:
         raise SettingsError(
-            f"the values at which heads are to be fixed have the shape {values.shape}; expected: {shape} (layer, head, "
+            f"the values at which heads are fixed have the shape {values.shape}; expected: {shape} (layer, head, "
             "dimension)",
             where=encoder.name,
             fix="compute the values of this encoder with `head_means`",
@@ -118,13 +126,13 @@ def fixed_heads(encoder: Encoder, heads: Collection[Head], values: HeadValues) -
 
 
 def check_heads(encoder: Encoder, sites: HeadSites, heads: Collection[Head]) -> None:
-    """Refuse heads that an encoder does not have.
+    """Check that an encoder has all of these heads.
 
     Raises:
-        SettingsError: with the first of these heads.
+        SettingsError: if it lacks a head. The message names the first such head.
     """
-    known = {*sites.every}
-    wrong = [head for head in heads if head not in known]
+    existing = {*sites.every}
+    wrong = [head for head in heads if head not in existing]
     if wrong:
         raise SettingsError(
             f"there is no head {wrong[0].head} in layer {wrong[0].layer}",

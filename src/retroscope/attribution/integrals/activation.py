@@ -15,22 +15,23 @@ from retroscope.attribution.sites import Site
 
 
 def activation_x_gradient(work: Work) -> Values:
-    """Attribute to first order: multiply the activation of every neuron by its gradient. It has no completeness.
+    """Attribute to first order: multiply the activation of every neuron by its gradient.
 
-    magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The quadrature rule is not used. There is no path, so `start` is
-    NaN. `spread` is the sum of the site's magnitudes, the most that F can lose to first order.
+    magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The signed values need not sum to any change of F. The nodes of
+    the quadrature rule are not used. There is no path, so `start` is NaN. `spread` is the sum of the site's magnitudes,
+    which is the most that F can lose to first order.
 
     Raises:
-        SettingsError: for `auto:TOL`, because there is no completeness gap to reduce.
+        SettingsError: if the quadrature is `auto:TOL`, because there is no completeness gap to reduce.
     """
     only_rule(work.quadrature, "activation_x_gradient")
     texts = torch.arange(len(work.batch.ids), device=work.encoder.device)
     shares: list[Tensor] = []
     products: dict[Site, list[Tensor]] = {site: [] for site in work.sites}
     for some in torch.split(texts, max(1, work.rows)):
-        one = with_slopes(work, Stretch(some, torch.ones(1, device=some.device), "sites"))
-        shares.append(one.shares[0])
-        for site, seen in one.sites.items():
+        result = with_slopes(work, Stretch(some, torch.ones(1, device=some.device), "sites"))
+        shares.append(result.shares[0])
+        for site, seen in result.sites.items():
             products[site].append(seen.outputs[0] * seen.slope[0])
     value = work.objective.of_examples(torch.cat(shares))
     return {site: _values(work, value, torch.cat(products[site])) for site in work.sites}

@@ -2,19 +2,22 @@
 
 Dhamdhere, Sundararajan and Yan 2019 (arXiv 1805.12233, eq. 2; for a straight path from a zero baseline):
     conductance_i = sum over tokens t of the integral of dF/dy_ti dy_ti/dalpha, y = W x + b of the neuron,
-where layer 0 (what block 1 is given) is alpha times what it is for the text. Positions, masks and biases stay.
+where layer 0 (the input of block 1) is alpha times its value for the text. Positions, masks and biases do not change.
 
-The integral is one over y, and is taken as such: between neighbouring nodes the slope is the mean of both ends',
-on the first step that of its right end,
+The integral is computed over y, not over alpha. Between two neighbouring nodes, the slope g is the mean of the slopes
+at both. On the first step, it is the slope at the right end:
     g_1 (y_1 - y_0) + sum over k > 0 of (g_k + g_{k+1}) / 2 (y_{k+1} - y_k), 0 = alpha_0 < alpha_1 < ... < 1,
-so that a layer norm, behind which y jumps close to alpha = 0, loses nothing of the change. The slope at alpha = 0 is
-not used: where neither norms nor matrices have a bias (LLaMA, T5, Gemma, ModernBERT) the states are 0 there, RMSNorm's
-slope is 1 / sqrt(eps), and every norm passed on the way multiplies by it; times the jump of y that is 1e7 and more. The
-nodes of the chosen rule with 0 and 1 added divide the path. Its weights are not used. captum's `LayerConductance` takes
-the left sum. This is the right sum on the first step and the mean of left and right on the others. All have the same
-limit where the slope is bounded. Where it is 1 / sqrt(eps) at 0, nodes that fall into the jump (alpha below sqrt(eps)
-over the root mean square of layer 0) resolve it, and then eps has its part in the values: equal steps, `trapezoid:N`,
-settle before that. Many Gauss nodes, which crowd at the ends, do not.
+After a layer norm, y jumps close to alpha = 0. The integral over y includes all of this jump. The slope at alpha = 0 is
+not used. If neither norms nor matrices have a bias (LLaMA, T5, Gemma, ModernBERT), the states are 0 at alpha = 0. The
+slope of an RMSNorm is then 1 / sqrt(eps), and the norms of several layers multiply. Multiplied by the jump of y, this
+exceeds 1e7.
+
+The path is divided at the nodes of the quadrature rule, and at 0 and 1. The weights of the rule are not used. captum's
+`LayerConductance` takes the left sum. Here, the first step is a right sum, and the other steps are the mean of left and
+right sum. All have the same limit if the slope is bounded. If the slope at 0 is 1 / sqrt(eps), nodes within the jump
+(alpha below sqrt(eps) over the root mean square of layer 0) make the values depend on eps. With equal steps
+(`trapezoid:N`), the values converge before nodes reach the jump. With many Gauss nodes, which are dense at the ends,
+they do not.
 """
 
 from dataclasses import dataclass
@@ -31,41 +34,41 @@ from retroscope.attribution.sites import Site
 
 
 def conductance(work: Work) -> Values:
-    """Compute the conductance of every neuron. It is not complete at any site.
+    """Compute the conductance of every neuron.
 
-    A block's residual connection carries the input past its FFN, so a site is no cut through the network. signed_i is
-    the conductance, and magnitude_i the sum over tokens of its absolute value. `start` and `end` are F at the ends of
-    the input's path.
+    signed_i is the conductance, and magnitude_i the sum of its absolute values over tokens. `start` and `end` are F at
+    alpha = 0 and alpha = 1. The signed values of one site do not sum to F(1) - F(0), because part of the change passes
+    the FFN by the residual connection.
 
     Raises:
-        SettingsError: for `auto:TOL`, because there is no completeness gap to reduce.
+        SettingsError: if the quadrature is `auto:TOL`, because there is no completeness gap to reduce.
     """
     grid = partition(only_rule(work.quadrature, "conductance"))
     nodes = torch.tensor(grid, dtype=torch.float32, device=work.encoder.device)
     texts = torch.arange(len(work.batch.ids), device=work.encoder.device)
     shares = torch.zeros(len(nodes), len(texts), device=work.encoder.device)
-    done: dict[Site, list[Tensor]] = {site: [] for site in work.sites}
+    totals: dict[Site, list[Tensor]] = {site: [] for site in work.sites}
     flows: dict[Site, _Flow] = {}
     for some, at in chunks(len(texts), len(nodes), work.rows):
-        one = with_slopes(work, Stretch(texts[some.start : some.stop], nodes[at.start : at.stop], "layer 0"))
-        shares[at.start : at.stop, some.start : some.stop] = one.shares
-        flows = {site: _further(flows.get(site), seen, at.start <= 1) for site, seen in one.sites.items()}
+        result = with_slopes(work, Stretch(texts[some.start : some.stop], nodes[at.start : at.stop], "layer 0"))
+        shares[at.start : at.stop, some.start : some.stop] = result.shares
+        flows = {site: _further(flows.get(site), seen, at.start <= 1) for site, seen in result.sites.items()}
         if at.stop == len(nodes):
             for site, flow in flows.items():
-                done[site].append(flow.total)
+                totals[site].append(flow.total)
             flows = {}
-    met = work.objective.of_examples(shares)
-    return {site: _values(work, met, torch.cat(done[site])) for site in work.sites}
+    f_values = work.objective.of_examples(shares)
+    return {site: _values(work, f_values, torch.cat(totals[site])) for site in work.sites}
 
 
 def partition(rule: Rule) -> Float[np.ndarray, "node"]:
-    """Return the nodes of a quadrature rule, with both ends of the path (0 and 1) added."""
+    """Return the nodes of a quadrature rule and both ends of the path (0 and 1), in rising order, each once."""
     return np.unique(np.concatenate([[0.0], rule.nodes, [1.0]]))
 
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    """Running sum of conductance for some texts at one site, with the slope and outputs at the last node."""
+    """Conductance of some texts at one site, summed up to a node, with the slope and the outputs at that node."""
 
     total: Float[Tensor, "text token neuron"]
     slope: Float[Tensor, "1 text token neuron"]
@@ -73,10 +76,12 @@ class _Flow:
 
 
 def _further(flow: _Flow | None, seen: Seen, from_zero: bool) -> _Flow:
-    """Add the steps of another pass, which starts at the last node of the pass before.
+    """Return the running sum with the steps of one more pass added.
 
     Args:
-        from_zero: the first step begins at alpha = 0.
+        flow: the sum up to the last node of the previous pass, or None before the first pass.
+        seen: outputs and slopes at the nodes of this pass.
+        from_zero: whether the first step begins at alpha = 0, where the slope is not used.
     """
     slope = seen.slope if flow is None else torch.cat([flow.slope, seen.slope])
     output = seen.outputs if flow is None else torch.cat([flow.output, seen.outputs])

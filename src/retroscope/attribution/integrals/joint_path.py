@@ -1,9 +1,9 @@
 """Joint-path integrated gradients: all FFN matrices are scaled from 0 to 1 together.
 
-For z = W x + b of a site, x now depending on alpha, too, and g = dF / d(alpha z):
+For z = W x + b of a site, where x depends on alpha, too, and g = dF / d(alpha z):
     dF/dalpha = sum over sites, tokens t and neurons i of g_ti(alpha) z_ti(alpha).
-So the signed values of all sites together sum to F(1) - F(0). The signed values of a single site do not sum to this
-change. The joint path needs one integral for the whole network, and `weight_path` needs one integral for every site.
+So the signed values of all sites together sum to F(1) - F(0), but those of a single site do not. The joint path needs
+one integral for the whole network, whereas `weight_path` needs one integral for every site.
 The integrand is that of Dai et al. 2022 (arXiv 2104.08696, eq. 2). The path starts from a network in which all FFN
 weights are 0, and not from a network in which one matrix is 0.
 """
@@ -23,8 +23,8 @@ from retroscope.attribution.sites import Site
 def joint_path(work: Work) -> Values:
     """Attribute along the joint path, which scales the outputs of all FFN matrices together.
 
-    Values: magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`,
-    `end` and `spread` are those of the joint path, at every site.
+    magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|, and signed_i = integral of sum_t g_ti z_ti. `start`, `end`
+    and `spread` describe F along the joint path, so they are the same at every site.
     """
 
     def by_rule(rule: Rule, examples: list[int]) -> Values:
@@ -35,10 +35,10 @@ def joint_path(work: Work) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Contribution of some path nodes to one example at one site. Rows are (node, text, token).
+    """Gradients, inputs and outputs of one example at one site, at some nodes of the path. Rows: (node, text, token).
 
     Attributes:
-        gradient: g, weighted by the rule.
+        gradient: gradient g at the node, times the node's quadrature weight.
     """
 
     gradient: Float[Tensor, "row neuron"]
@@ -46,11 +46,11 @@ class _Piece:
     outputs: Float[Tensor, "row neuron"]
 
     def signed(self) -> Float[Tensor, "neuron"]:
-        """Return the contribution of each neuron to the integral of gradient times output."""
+        """Return what these nodes add to the integral of gradient times output of each neuron."""
         return torch.einsum("rn,rn->n", self.gradient.double(), self.outputs.double())
 
     def slope(self) -> Float[Tensor, "neuron input"]:
-        """Return the contribution of these nodes to the integral of dF/dW."""
+        """Return what these nodes add to the integral of dF/dW."""
         return self.gradient.T @ self.inputs
 
 
@@ -59,8 +59,8 @@ class _Sums:
     """Path integrals of all examples, summed over the nodes that have run.
 
     Attributes:
-        met: F of every example at both ends and at every node.
-        slopes: integral of dF/dW of the examples whose last nodes have not run yet: of one example at most.
+        met: F of every example at both ends of the path, then at every node.
+        slopes: integral of dF/dW for an example whose last nodes have not run yet. There is at most one such example.
     """
 
     met: Float[Tensor, "node+2 example"]
@@ -69,7 +69,10 @@ class _Sums:
     slopes: dict[tuple[Site, int], Float[Tensor, "neuron input"]] = field(default_factory=dict)
 
     def add(self, site: Site, example: int, piece: _Piece, size: Float[Tensor, "neuron input"] | None) -> None:
-        """Add the contribution of some nodes. `size` is |W| if they are the last nodes of the example, else None."""
+        """Add some nodes of an example to its integrals. `size` is |W| with the example's last nodes, before that None.
+
+        With the last nodes, the magnitude is computed and dF/dW is deleted.
+        """
         self.signed[site][example] += piece.signed()
         slope = piece.slope()
         if (site, example) in self.slopes:
@@ -89,9 +92,9 @@ def _by_rule(work: Work, rule: Rule, examples: list[int]) -> Values:
         part = work.objective.only(here)
         texts = torch.tensor([text for example in here for text in work.objective.texts_of(example)], device=device)
         last = at.stop == len(nodes)
-        one = with_slopes(work, Stretch(texts, nodes[at.start : at.stop], "sites"))
-        sums.met[2 + at.start : 2 + at.stop, some.start : some.stop] = part.of_examples(one.shares)
-        for site, seen in one.sites.items():
+        result = with_slopes(work, Stretch(texts, nodes[at.start : at.stop], "sites"))
+        sums.met[2 + at.start : 2 + at.stop, some.start : some.stop] = part.of_examples(result.shares)
+        for site, seen in result.sites.items():
             size = site.weight(work.encoder).abs().float() if last else None
             for k in range(len(here)):
                 sums.add(site, some.start + k, _piece(seen, weights[at.start : at.stop], part.texts_of(k)), size)

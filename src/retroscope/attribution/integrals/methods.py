@@ -1,4 +1,4 @@
-"""Attribution methods by name, and the sites over which their signed values sum to F(1) - F(0)."""
+"""Attribution methods by name, and whether their signed values sum to F(1) - F(0) at each site or over all sites."""
 
 from collections.abc import Callable
 
@@ -30,11 +30,11 @@ COMPLETE_OVER: dict[str, str | None] = {
 
 
 def gaps(method: str, values: Values) -> dict[Site, Float[Tensor, "example"]]:
-    """Return the relative completeness gap of every site, or NaN if the method is not complete.
+    """Return the relative completeness gap of every example at every site, or NaN if the method is not complete.
 
-    A method that is complete over all sites together has one gap, the same at each site.
+    If the values sum to F(1) - F(0) only over all sites together, every site has the gap of this total sum.
     """
-    over, whole = COMPLETE_OVER[method], relative_gap(together(values))
+    over, total_gap = COMPLETE_OVER[method], relative_gap(together(values))
     if over == EACH:
-        return {site: relative_gap(found) for site, found in values.items()}
-    return dict.fromkeys(values, whole if over == ALL else torch.full_like(whole, torch.nan))
+        return {site: relative_gap(site_values) for site, site_values in values.items()}
+    return dict.fromkeys(values, total_gap if over == ALL else torch.full_like(total_gap, torch.nan))

@@ -1,6 +1,7 @@
-"""Run the whole network on (text, node) rows, and record inputs, outputs and gradients of F at every site.
+"""Run the whole network at nodes of a path, and record inputs, outputs and gradients of F at every site.
 
-`weight_path` needs the network above one site only. The other methods change what lies below as well.
+A row of a pass is one text at one node. `weight_path` does not use this module, because it runs only the network above
+one site. The other methods also change the network below.
 """
 
 from collections.abc import Mapping
@@ -20,11 +21,12 @@ from retroscope.encoders.encode import model_inputs
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Inputs, outputs and gradients that were recorded at one site during a pass.
+    """Inputs, outputs and gradients at one site, recorded during a pass.
 
     Attributes:
-        outputs: W x + b, before any scaling.
-        slope: gradient of F with respect to the values that replaced the outputs.
+        inputs: inputs x of the FFN matrix.
+        outputs: outputs W x + b, before they are scaled by the node.
+        slope: gradient of F with respect to the outputs after scaling.
     """
 
     inputs: Float[Tensor, "node text token input"]
@@ -34,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """Result of one pass: the contribution of each text to F at every node, and the records of the sites."""
+    """Result of one pass: each text's contribution to F at every node, and inputs, outputs and gradients by site."""
 
     shares: Float[Tensor, "node text"]
     sites: Mapping[Site, Seen]
@@ -42,10 +44,13 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """The texts and path nodes of one pass: one row for each pair, ordered by node and then by text.
+    """The texts and path nodes of one pass. Each (node, text) pair is one row, ordered by node, then by text.
 
     Attributes:
-        scaled: what the nodes multiply: "sites" (W x + b of all sites together) or "layer 0" (the input of block 1).
+        texts: indices of the texts in the batch.
+        nodes: scale factors, 0 to 1.
+        scaled: what is multiplied by the nodes: "sites" (the outputs W x + b of all sites) or "layer 0" (the input of
+            block 1).
     """
 
     texts: Int[Tensor, "text"]
@@ -54,7 +59,7 @@ class Stretch:
 
     @property
     def index(self) -> Int[Tensor, "row"]:
-        """Return the index of the text of every row."""
+        """Return the index in the batch of every row's text."""
         return pairs(self.texts, len(self.nodes))
 
     def scale(self, states: Tensor) -> Tensor:
@@ -64,13 +69,13 @@ class Stretch:
         return (factors * by_row).to(states.dtype).reshape(states.shape)
 
     def apart(self, states: Tensor) -> Float[Tensor, "node text token hidden"]:
-        """Split the rows into nodes, texts and tokens, and return them in float32 without a graph."""
+        """Return the rows with the shape (node, text, token, hidden), in float32 and without a graph."""
         return states.detach().reshape(len(self.nodes), len(self.texts), -1, states.shape[-1]).float()
 
 
 @dataclass(frozen=True, eq=False)
 class _Tap:
-    """Recorded outputs of the sites (`raw`), and the values that replace them in the network (`used`)."""
+    """Records the output of every site (`raw`), and the scaled output that replaces it in the network (`used`)."""
 
     work: Work
     along: Stretch
@@ -78,7 +83,7 @@ class _Tap:
     used: dict[Site, Tensor] = field(default_factory=dict)
 
     def edit(self, path: str, output: Tensor) -> Tensor:
-        """Record and scale the output of the module at `path`, or one half of it."""
+        """Record and scale the output of the module at `path`, or those halves of it that are sites."""
         sites = {site.half: site for site in self.work.sites if site.path == path}
         halves = [output] if None in sites else list(output.chunk(2, dim=-1))
         for half, site in sites.items():
@@ -94,20 +99,20 @@ class _Tap:
 
 
 def with_slopes(work: Work, along: Stretch) -> Pass:
-    """Run forward and backward: return each text's contribution to F at every node, and its gradient at every site."""
+    """Run forward and backward. Return each text's contribution to F at every node, and gradients at every site."""
     tap = _Tap(work, along)
     modules = _modules(work)
     with torch.enable_grad(), capture_calls(modules) as calls, rewrite_outputs(modules, tap.edit):
         shares = _shares(work, along)
         slopes = torch.autograd.grad(shares.sum(), list(tap.used.values()), allow_unused=True)
-    found = dict(zip(tap.used, slopes, strict=True))
-    seen = {site: _seen(along, site, tap.raw[site], found[site], calls) for site in work.sites}
+    slope_of = dict(zip(tap.used, slopes, strict=True))
+    seen = {site: _seen(along, site, tap.raw[site], slope_of[site], calls) for site in work.sites}
     return Pass(shares.detach().view(len(along.nodes), -1), seen)
 
 
 @torch.no_grad()
 def without_slopes(work: Work, along: Stretch) -> Float[Tensor, "node text"]:
-    """Run forward only: return each text's contribution to F at every node."""
+    """Run forward only, and return each text's contribution to F at every node."""
     with rewrite_outputs(_modules(work), _Tap(work, along).edit):
         return _shares(work, along).view(len(along.nodes), -1)
 
@@ -122,7 +127,7 @@ def _modules(work: Work) -> dict[str, nn.Module]:
 
 
 def _shares(work: Work, along: Stretch) -> Float[Tensor, "row"]:
-    """Run the network on the (text, node) rows and return each row's contribution to F of its example."""
+    """Run the network on all rows (one text at one node each), and return each row's contribution to F."""
     encoder, index = work.encoder, along.index
     whole = work.batch
     batch = replace(whole, ids=whole.ids[index], mask=whole.mask[index], pooled=whole.pooled[index])

@@ -1,4 +1,4 @@
-"""Types and steps that all attribution methods share: their input (`Work`) and output (`SiteValues`)."""
+"""Types and functions that all attribution methods share, e.g. their input (`Work`) and output (`SiteValues`)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -20,12 +20,14 @@ RESOLUTION = 8  # in rounding errors of one operation: two values of F that are 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One batch of texts, its objective and its settings.
+    """The input of an attribution method: a batch of texts, the attributed scalar F, and settings of the path integral.
 
     Attributes:
-        rows: number of (text, node) pairs that run at once. It changes memory and speed, not the result.
-        precision: precision of the passes of the scaled network (see `encoders.precision`). Gradients are always summed
-            in float32.
+        sites: the FFN matrices whose neurons are attributed.
+        rows: how many rows run at once. A row is one text at one node of the path. The number changes memory and speed,
+            not the result.
+        precision: numerical precision of the scaled network, a name in `encoders.precision`. Gradients are always
+            summed in float32.
     """
 
     encoder: Encoder
@@ -37,7 +39,7 @@ class Work:
     precision: str = "float32"
 
     def cast(self) -> AbstractContextManager[object]:
-        """Return the context that sets the precision of the scaled network."""
+        """Return a context manager in which the network runs with the set numerical precision."""
         return in_precision(self.precision, self.encoder.device)
 
 
@@ -46,13 +48,14 @@ class SiteValues:
     """Attribution of the neurons of one FFN matrix (site), by example.
 
     Attributes:
-        magnitude: non-negative; for `weight_path` sum_j |W_ij| |integral of dF/dW'_ij|, the published quantity.
+        magnitude: how strongly F depends on each neuron, never negative. For `weight_path`, it is the published
+            quantity, sum_j |W_ij| |integral of dF/dW'_ij|.
         signed: contribution of the neuron to F(1) - F(0), if the method is complete.
-        start, end: F at the beginning and end of the path; the same for every site of a joint path. Without a path,
-            start is NaN.
+        start, end: F at the beginning and at the end of the path. For a joint path, both are the same at every site.
+            For a method without a path, `start` is NaN.
         spread: largest minus smallest F on the path. For a method without a path, it is the most that F can change to
             first order.
-        nodes: evaluations of the gradient.
+        nodes: how many nodes of the path the gradient was computed at.
     """
 
     magnitude: Float[Tensor, "example neuron"]
@@ -69,31 +72,32 @@ Values = dict[Site, SiteValues]
 def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
     """Compute the completeness gap |sum of signed values - (F(1) - F(0))| / sum of |signed values|.
 
-    It is NaN without a path, because there is then no F(0), and 0 if the difference is within the rounding error of F.
+    The gap is 0 if the difference is within the rounding error of F. It is NaN for a method without a path, which has
+    no F(0).
     """
     size = values.signed.abs().sum(1)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
-    return torch.where(gap <= _told(values, torch.float32), torch.zeros_like(gap), gap / size)
+    return torch.where(gap <= _resolution(values, torch.float32), torch.zeros_like(gap), gap / size)
 
 
-def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "example"]:
-    """Return the resolution of F: smaller differences between two values of F may be rounding errors."""
+def _resolution(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "example"]:
+    """Return the largest difference between two values of F that may be a rounding error, for each example."""
     return RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
 
 
 def together(values: Values) -> SiteValues:
-    """Concatenate the neurons of all sites as one site, over which a joint path is complete."""
+    """Concatenate the neurons of all sites as if they were one site. A joint path is complete over this site."""
     sites = list(values.values())
     magnitude, signed = (torch.cat([getattr(v, name) for v in sites], 1) for name in ("magnitude", "signed"))
     return replace(sites[0], magnitude=magnitude, signed=signed)
 
 
 def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Callable[[Values], SiteValues]) -> Values:
-    """Integrate by the first quadrature rule, and by further rules for examples with too large a completeness gap.
+    """Integrate by the first quadrature rule, then by the next for examples whose completeness gap is too large.
 
     Args:
-        by_rule: function that computes the values of some examples by a rule.
-        whole: function that returns the values over which the method is complete.
+        by_rule: function that computes the attribution of some examples by one quadrature rule.
+        whole: function that returns the values whose sum should be F(1) - F(0): those of one site, or of all sites.
     """
     site_values = by_rule(work.quadrature.rules[0], list(range(work.objective.n_examples)))
     for rule in work.quadrature.rules[1:]:
@@ -106,14 +110,14 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
 
 
 def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
-    """Mark the examples whose completeness gap exceeds the tolerance and the resolution of F."""
-    told = _told(values, autocast_type(work.precision) or torch.float32)
+    """Mark the examples whose completeness gap exceeds both the tolerance and the rounding error of F."""
+    resolution = _resolution(values, autocast_type(work.precision) or torch.float32)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
-    return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
+    return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > resolution)
 
 
 def only(values: SiteValues, examples: Int[Tensor, "kept"]) -> SiteValues:
-    """Return the values of the given examples only."""
+    """Return the rows of these examples, in this order."""
     return SiteValues(**{name: getattr(values, name)[examples] for name in SiteValues.__dataclass_fields__})
 
 
@@ -127,7 +131,7 @@ def joined(parts: Sequence[Values]) -> Values:
 
 
 def _replaced(site_values: SiteValues, better: SiteValues, examples: list[int]) -> SiteValues:
-    """Return `site_values` with the rows of `examples` replaced by `better`."""
+    """Return `site_values` with the rows of `examples` replaced by the rows of `better`."""
     changes = {}
     for name in SiteValues.__dataclass_fields__:
         values = getattr(site_values, name).clone()
@@ -137,7 +141,10 @@ def _replaced(site_values: SiteValues, better: SiteValues, examples: list[int]) 
 
 
 def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
-    """Divide texts and nodes into runs of at most `rows` pairs. All nodes of a text share a run if they fit."""
+    """Yield (range of texts, range of nodes) for each pass, so that a pass has at most `rows` (text, node) pairs.
+
+    All nodes of a text are in the same pass if they fit. With `rows` below 1, a pass has one pair.
+    """
     nodes_at_once = min(nodes, max(1, rows))
     texts_at_once = max(1, rows // nodes_at_once)
     for text in range(0, texts, texts_at_once):
@@ -146,7 +153,7 @@ def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
 
 
 def pairs(texts: Int[Tensor, "text"], nodes: int) -> Int[Tensor, "row"]:
-    """Return the text of each row. Rows are ordered by node, then by text."""
+    """Return the text index of each row, if every text has a row at every node. Rows are ordered by node, then text."""
     return texts.repeat(nodes)
 
 
@@ -158,7 +165,12 @@ def collect(
 ) -> Float[Tensor, "example neuron"]:
     """Compute, for every example and neuron i, sum_j |W_ij| |sum over tokens and texts of g_i x_j|.
 
-    Each example takes one matrix product. No weight is copied or changed.
+    The cost is one matrix product per example. No weight is copied or changed.
+
+    Args:
+        weight: weights W of the FFN matrix.
+        gradient: path integral g of the gradient with respect to the matrix's outputs.
+        given: inputs x of the matrix.
     """
     rows = []
     for example in range(objective.n_examples):
@@ -171,10 +183,10 @@ def collect(
 def over_tokens(
     values: Float[Tensor, "text token neuron"], objective: Objective
 ) -> tuple[Float[Tensor, "example neuron"], Float[Tensor, "example neuron"]]:
-    """Sum values over the tokens of every example, as absolute values and as signed values."""
+    """Return two sums over the tokens of every example: of the absolute values, and of the signed values."""
     return per_example(values.abs().sum(1), objective), per_example(values.double().sum(1), objective)
 
 
 def per_example(values: Float[Tensor, "text neuron"], objective: Objective) -> Float[Tensor, "example neuron"]:
-    """Sum over the texts of every example."""
+    """Return, for each example, the sum of the rows of its texts."""
     return torch.stack([values[objective.texts_of(example)].sum(0) for example in range(objective.n_examples)])

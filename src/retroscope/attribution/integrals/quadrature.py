@@ -26,7 +26,7 @@ class Rule:
 class Quadrature:
     """One quadrature rule, or several that are tried in order until the completeness gap is at most `tolerance`.
 
-    The result of the last rule is kept even if its gap is larger. The result gives the gap.
+    If the gap is still larger with the last rule, the values of that rule are used. Every result records its gap.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Quadrature:
 def published(n: int) -> Rule:
     """Return the rule of arXiv 2505.07166: `linspace(1e-6, 1, n)`, each node with weight 1 / n.
 
-    Both ends weigh as much as an inner node, so it is exact for constants only.
+    Both ends weigh as much as an inner node, so the rule is exact only for constant functions.
     """
     return Rule(f"ielab-{n}", np.linspace(1e-6, 1.0, n), np.full(n, 1 / n))
 
 
 def trapezoid(n: int) -> Rule:
-    """Return the trapezoidal rule with `n` nodes, both ends included (at least 2)."""
+    """Return the trapezoidal rule with `n` nodes, of which two are the ends 0 and 1."""
     if n < 2:
         raise SettingsError(f"quadrature 'trapezoid:{n}' has too few nodes", fix="use at least two, e.g. trapezoid:16")
     weights = np.full(n, 1 / (n - 1))
@@ -57,7 +57,7 @@ def midpoint(n: int) -> Rule:
 
 
 def gauss(n: int) -> Rule:
-    """Return the Gauss-Legendre rule, which is exact for polynomials of degree 2n - 1."""
+    """Return the Gauss-Legendre rule with `n` nodes, which is exact for polynomials up to degree 2n - 1."""
     nodes, weights = np.polynomial.legendre.leggauss(n)
     return Rule(f"gauss:{n}", (nodes + 1) / 2, weights / 2)
 
@@ -72,7 +72,7 @@ def quadrature(name: str) -> Quadrature:
     `auto` starts with 4 Gauss nodes and doubles them until the gap is below TOL, up to MOST nodes (512 by default).
 
     Raises:
-        SettingsError: if there is no such rule, or its number is invalid or out of range.
+        SettingsError: if there is no such rule, or its number of nodes or its tolerance is invalid or out of range.
     """
     if name == "ielab-20":
         return Quadrature(name, (published(20),))
@@ -93,10 +93,10 @@ def quadrature(name: str) -> Quadrature:
 
 
 def only_rule(quadrature: Quadrature, method: str) -> Rule:
-    """Return the rule of a quadrature that has only one, for methods without a completeness gap.
+    """Return the rule of a quadrature with a single rule, as methods without a completeness gap need it.
 
     Raises:
-        SettingsError: if the quadrature has several rules (`auto`), which need a gap.
+        SettingsError: if the quadrature is `auto`, which chooses among several rules by the completeness gap.
     """
     if quadrature.tolerance is not None:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Record one forward pass of a batch, so that the part above any FFN matrix can run again."""
+"""Record one forward pass of a batch, so that the network above any FFN matrix can run again from the record."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +21,10 @@ class Trace:
     """One recorded forward pass of a batch.
 
     Attributes:
-        calls: the calls of every block ("1".."L"), of its attention ("1 attention") and of its FFN matrices (their
-            paths).
-        pooled: tokens that the pooling reads.
-        vectors: pooled last layer of every text.
+        calls: recorded inputs and outputs by module: blocks ("1".."L"), their attention ("1 attention" ...), and FFN
+            matrices (by module path).
+        pooled: True for the tokens that are pooled.
+        vectors: the pooled last layer of every text.
     """
 
     encoder: Encoder
@@ -41,13 +41,13 @@ class Trace:
         return self._by_text(site.units(self.calls.only(site.path).value))
 
     def _by_text(self, values: Tensor) -> Tensor:
-        """Reshape values to (text, token, ...), because OPT joins texts and tokens in one dimension."""
+        """Reshape values to (text, token, ...). OPT has texts and tokens in one dimension."""
         return values.reshape(*self.pooled.shape, values.shape[-1])
 
 
 @torch.no_grad()
 def trace(encoder: Encoder, batch: Batch) -> Trace:
-    """Run a batch once and return the record of the pass."""
+    """Run a batch once, and return the inputs and outputs of all blocks, attentions and FFN matrices."""
     modules = _watched(encoder)
     with capture_calls(modules) as calls:
         hidden = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True).hidden_states[-1]
@@ -55,7 +55,7 @@ def trace(encoder: Encoder, batch: Batch) -> Trace:
 
 
 def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -> Float[Tensor, "text dim"]:
-    """Pool the last layer in float32, and apply the model's pooler if the recipe asks for it."""
+    """Pool the last layer in float32, and apply the model's own pooler (a dense layer) if the recipe uses it."""
     vectors: Tensor = pooling_of(encoder)(hidden.float(), pooled)
     return vectors
 
@@ -63,10 +63,11 @@ def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -
 def run_from(
     record: Trace, site: Site, values: Float[Tensor, "row token neuron"], texts: Int[Tensor, "row"]
 ) -> Float[Tensor, "row dim"]:
-    """Return the pooled last layer with `values` as outputs of `site`; only the network above the site runs again.
+    """Return the pooled last layer if the outputs of `site` are `values`. Only the network above the site runs.
 
     Args:
-        texts: index of each row's text in the record.
+        values: outputs of the site for each row.
+        texts: index in the recorded batch of each row's text.
     """
     encoder, rows = record.encoder, Rows(texts, *record.pooled.shape)
     with _ffn_replaced(record, site, values, rows):
@@ -80,12 +81,12 @@ def run_from(
 
 
 def recorded_tensors(record: Trace) -> list[Tensor]:
-    """List the tensors of a recorded pass."""
-    found: list[Tensor] = [record.vectors]
+    """Return all tensors that a recorded pass holds in memory."""
+    tensors: list[Tensor] = [record.vectors]
 
     def visit(value: object) -> None:
         if isinstance(value, Tensor):
-            found.append(value)
+            tensors.append(value)
         elif isinstance(value, (tuple, list)):
             for item in value:
                 visit(item)
@@ -95,7 +96,7 @@ def recorded_tensors(record: Trace) -> list[Tensor]:
     for calls in record.calls.of.values():
         for call in calls:
             visit((call.args, call.kwargs, call.output))
-    return found
+    return tensors
 
 
 def _watched(encoder: Encoder) -> dict[str, nn.Module]:
@@ -121,7 +122,11 @@ def _block(record: Trace, layer: int, hidden: Tensor, rows: Rows) -> Tensor:
 
 @contextmanager
 def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iterator[None]:
-    """Replace attention, and every FFN matrix whose input does not depend on `site`, by the recorded output."""
+    """While the context is open, let the block of `site` compute only what depends on the site's outputs.
+
+    The site returns `values`. The block's attention, and FFN matrices whose input does not depend on the site, return
+    their recorded outputs.
+    """
     encoder, calls = record.encoder, record.calls
     attention = f"{site.layer} attention"
     modules = {attention: _attention(encoder, site.layer)}
@@ -136,7 +141,10 @@ def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iter
 
 
 def _as_recorded(output: Any, rows: Rows) -> Any:
-    """Return the recorded attention output for these rows: hidden states and, in some families, further tensors."""
+    """Return the recorded output of an attention module for some rows.
+
+    It is a tensor of hidden states or, in some model families, a tuple of hidden states and more tensors.
+    """
     if isinstance(output, Tensor):
         return rows.take(output)
     return (rows.take(first_tensor(output[:1])), *rows.of(output[1:]))
@@ -152,7 +160,10 @@ def _stand_in_for(record: Trace, path: str, site: Site, values: Tensor, rows: Ro
 
 
 def _as_module(record: Trace, site: Site, values: Tensor, rows: Rows) -> Tensor:
-    """Return the output of the whole module of a site. `values` may be one half of it."""
+    """Return the output of the module of a site, with `values` as the site's outputs.
+
+    If the module holds two matrices, the other half of its output is the recorded one.
+    """
     if site.half is None:
         return values
     recorded = _chosen(record.calls.only(site.path).value, record, rows)

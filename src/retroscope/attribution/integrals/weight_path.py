@@ -1,9 +1,9 @@
 """Weight-path integrated gradients for each FFN matrix alone, computed exactly from recorded inputs.
 
-Published (arXiv 2505.07166, after Dai et al. 2022, arXiv 2104.08696, eq. 2): scale W and b of one matrix by alpha,
-average dF/dW over alphas, multiply by W. For z = W x + b, scaling W and b is scaling z, and x does not depend on alpha.
-So z is scaled instead. Only the network above the matrix runs again, and gradients go back only to z. At the end, dF/dW
-is one product of the summed gradient with x.
+The published method (arXiv 2505.07166, after Dai et al. 2022, arXiv 2104.08696, eq. 2) scales W and b of one matrix by
+alpha, averages dF/dW over alphas, and multiplies by W. For z = W x + b, scaling W and b is the same as scaling z, and x
+does not depend on alpha. So this module scales z. Only the network above the matrix runs again, and gradients go back
+only to z. At the end, dF/dW is one product of the summed gradient with x.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class Integral:
     """Path integral of the gradients of some texts at one site.
 
     Attributes:
-        gradient: integral of dF/dz'.
-        shares: each text's share of F at every node.
+        gradient: integral of dF/dz', where z' are the scaled outputs of the site.
+        shares: each text's contribution to F at every node.
     """
 
     gradient: Float[Tensor, "text token neuron"]
@@ -41,7 +41,7 @@ class Integral:
 
 
 def weight_path(work: Work) -> Values:
-    """Attribute every FFN matrix along its own path: its weights go from 0 to 1, all other weights stay."""
+    """Attribute every FFN matrix along its own path: its weights are scaled from 0 to 1, all others do not change."""
     with work.cast():
         record = trace(work.encoder, work.batch)
     return {site: _site(work, record, site) for site in work.sites}
@@ -56,25 +56,25 @@ def _site(work: Work, record: Trace, site: Site) -> SiteValues:
 
 def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, examples: list[int]) -> SiteValues:
     texts = [text for example in examples for text in work.objective.texts_of(example)]
-    chosen = torch.tensor(texts, device=work.encoder.device)
+    indices = torch.tensor(texts, device=work.encoder.device)
     part = work.objective.only(examples)
-    integral = _integrate(work, record, site, rule, chosen)
-    ends = part.of_examples(torch.stack([_at_zero(work, record, site, chosen), _intact(work, record, chosen)]))
-    met = torch.cat([ends, part.of_examples(integral.shares)])
-    outputs, inputs = record.outputs(site)[chosen], record.inputs(site)[chosen]
+    integral = _integrate(work, record, site, rule, indices)
+    ends = part.of_examples(torch.stack([_at_zero(work, record, site, indices), _intact(work, record, indices)]))
+    f_values = torch.cat([ends, part.of_examples(integral.shares)])
+    outputs, inputs = record.outputs(site)[indices], record.inputs(site)[indices]
     signed = torch.einsum("btn,btn->bn", integral.gradient.double(), outputs.double())
     return SiteValues(
         magnitude=collect(site.weight(work.encoder), integral.gradient, inputs, part),
         signed=per_example(signed, part),
         start=ends[0],
         end=ends[1],
-        spread=met.amax(0) - met.amin(0),
-        nodes=torch.full((len(examples),), len(rule.nodes), device=chosen.device),
+        spread=f_values.amax(0) - f_values.amin(0),
+        nodes=torch.full((len(examples),), len(rule.nodes), device=indices.device),
     )
 
 
 def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Tensor, "text"]) -> Integral:
-    """Integrate the gradients at one site: weight the gradients of all nodes by the rule, and sum them in float32."""
+    """Return the path integral of the gradients at one site: their sum over nodes, weighted by the quadrature rule."""
     outputs = record.outputs(site)
     total = torch.zeros(len(texts), *outputs.shape[1:], device=outputs.device)
     shares = torch.zeros(len(rule.nodes), len(texts), device=outputs.device)
@@ -90,7 +90,7 @@ def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Ten
 def _gradient(
     work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"], alphas: Float[Tensor, "node"]
 ) -> tuple[Float[Tensor, "node text"], Float[Tensor, "node text token neuron"]]:
-    """Return each text's contribution to F at the scaled matrix, and its gradient with respect to the outputs."""
+    """Return each text's contribution to F with the site's outputs scaled, and its gradient by the scaled outputs."""
     outputs = record.outputs(site)[texts]
     shape = (len(alphas), *outputs.shape)
     scaled = (alphas.view(-1, 1, 1, 1) * outputs).flatten(0, 1).to(outputs.dtype).requires_grad_()
@@ -104,7 +104,7 @@ def _gradient(
 
 @torch.no_grad()
 def _at_zero(work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"]) -> Float[Tensor, "text"]:
-    """Return each text's contribution to F with the FFN matrix's outputs set to zero."""
+    """Return each text's contribution to F if the outputs of the FFN matrix are zero."""
     shares = []
     for here in torch.split(texts, max(1, work.rows)):
         nothing = torch.zeros_like(record.outputs(site)[here])

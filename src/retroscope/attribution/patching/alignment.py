@@ -1,4 +1,4 @@
-"""Align a clean and a corrupted text: find tokens that are equal, and tokens that replace each other."""
+"""Align a clean with a corrupted text, i.e. find which tokens are equal, and which tokens replace each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class AlignedTexts:
     """Token ids of a clean and a corrupted text, with the lengths of their common beginning and end.
 
     Attributes:
-        first: number of tokens at the beginning that both texts share.
-        last: number of tokens at the end that both texts share, not counting `first`.
+        first: how many tokens at the beginning are the same in both texts.
+        last: how many tokens at the end are the same in both texts, without those in `first`.
     """
 
     clean: TokenIds
@@ -29,11 +29,15 @@ class AlignedTexts:
 
     @property
     def in_place(self) -> bool:
-        """Return whether the changed part has as many tokens in both texts, so that each token has a counterpart."""
+        """Return whether both texts have equally many tokens, so that each changed token has a counterpart."""
         return len(self.clean) == len(self.corrupted)
 
     def pairs(self, tokens: str) -> list[tuple[int, int]]:
-        """Return pairs of positions (clean, corrupted) for the `tokens` "changed", "rest" or "all"."""
+        """Return pairs (position in the clean text, position in the corrupted text) of corresponding tokens.
+
+        Args:
+            tokens: "changed" (tokens that the corruption replaced), "rest" (tokens that are equal) or "all".
+        """
         end, other = len(self.clean) - self.last, len(self.corrupted) - self.last
         rest = [(i, i) for i in range(self.first)] + [(end + i, other + i) for i in range(self.last)]
         changed = [(i, i) for i in range(self.first, end)] if self.in_place else []
@@ -50,16 +54,23 @@ def align_texts(clean: TokenIds, corrupted: TokenIds) -> AlignedTexts:
 
 
 def sources(aligned: Sequence[AlignedTexts], tokens: str, clean: Batch, corrupted: Batch) -> Int[Tensor, "text token"]:
-    """Return the position of the clean counterpart for every token of the corrupted batch; -1 without one."""
-    found = torch.full(corrupted.ids.shape, -1, dtype=torch.long)
+    """Return the position in the clean batch of the counterpart of every token of the corrupted batch.
+
+    A token has -1 if it has no counterpart, or if it is not among the `tokens` ("changed", "rest" or "all").
+    """
+    positions = torch.full(corrupted.ids.shape, -1, dtype=torch.long)
     starts = [batch.mask.long().argmax(dim=1).tolist() for batch in (clean, corrupted)]  # padding on the left
-    for text, one in enumerate(aligned):
-        for source, place in one.pairs(tokens):
-            found[text, starts[1][text] + place] = starts[0][text] + source
-    return found.to(corrupted.ids.device)
+    for text, alignment in enumerate(aligned):
+        for source, place in alignment.pairs(tokens):
+            positions[text, starts[1][text] + place] = starts[0][text] + source
+    return positions.to(corrupted.ids.device)
 
 
 def places(source: Int[Tensor, "text token"]) -> Int[Tensor, "text token"]:
-    """Return the position of each token that has a clean counterpart; -1 for the others."""
+    """Return each token's own position if it has a counterpart in the clean text, else -1.
+
+    Args:
+        source: the positions of the counterparts, from `sources`.
+    """
     own = torch.arange(source.shape[1], device=source.device).expand_as(source)
     return torch.where(source >= 0, own, source)

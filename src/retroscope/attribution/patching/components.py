@@ -21,12 +21,12 @@ class Component:
     """One component of a network whose activation can be patched: a head, an FFN or a block.
 
     Attributes:
-        kind: a name in `COMPONENTS`. For a head, its output before the attention output matrix is patched; for an FFN,
-            what it adds; for a block, what it returns.
-        layer: number of its block's output layer, 1..L.
-        path: path, from the backbone, of the module that is read or patched.
-        part: coordinates of a head in the input of the module. If None, the whole output of the module.
-        name: "head 2.0", "ffn 2", "block 2".
+        kind: a name in `COMPONENTS`. The activation of a head is its slice of the input of the attention output matrix.
+            That of an FFN is the output of its last matrix. That of a block is the block's output.
+        layer: the layer (1..L) of its block.
+        path: path, from the backbone, of the module whose input (head) or output (FFN, block) is patched.
+        part: slice of a head in the input of the module, or None for an FFN or a block.
+        name: e.g. "head 2.0" (layer 2, head 0), "ffn 2" or "block 2".
     """
 
     kind: str
@@ -36,20 +36,20 @@ class Component:
     name: str
 
     def of(self, states: Tensor) -> Tensor:
-        """Select the component's coordinates from the states of its module."""
+        """Return the component's slice of its module's input, or the whole module's output if it is not a head."""
         return states if self.part is None else states[..., self.part]
 
 
 def find_components(encoder: Encoder, kinds: Sequence[str]) -> list[Component]:
-    """Return the components of the given kinds, ordered by kind and layer."""
+    """Return all components of some kinds ("head", "ffn", "block"), ordered by kind, then by layer."""
     anatomy, sites = encoder.anatomy, find_heads(encoder)
     layers = range(1, anatomy.n_blocks + 1)
-    found = {
+    by_kind = {
         "head": [Component("head", h.layer, sites.path(h), sites.part(h.head), f"head {h}") for h in sites.every],
         "ffn": [Component("ffn", k, anatomy.path("ffn_out", k - 1), None, f"ffn {k}") for k in layers],
         "block": [Component("block", k, f"{anatomy.layout.blocks}.{k - 1}", None, f"block {k}") for k in layers],
     }
-    return [component for kind in kinds for component in found[kind]]
+    return [component for kind in kinds for component in by_kind[kind]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +57,15 @@ class Activations:
     """The activations of every component in one pass over a batch.
 
     Attributes:
-        batch: its tokens.
-        calls: calls of every module.
+        batch: the token ids of the batch.
+        calls: recorded inputs and outputs of the components' modules.
     """
 
     batch: Batch
     calls: Calls
 
     def of(self, component: Component) -> Float[Tensor, "text token width"]:
-        """Return the activation of a component."""
+        """Return the activation of a component at every token of every text."""
         call = self.calls.only(component.path)
         states = call.value if component.part is None else component.of(call.input)
         return states.reshape(*self.batch.ids.shape, states.shape[-1])  # OPT has texts and tokens in one dimension
@@ -74,7 +74,9 @@ class Activations:
 @torch.inference_mode()
 def activations(encoder: Encoder, batch: Batch, components: Sequence[Component]) -> Activations:
     """Run a batch once and record the activation of every component."""
-    modules: dict[str, nn.Module] = {one.path: encoder.backbone.get_submodule(one.path) for one in components}
+    modules: dict[str, nn.Module] = {
+        component.path: encoder.backbone.get_submodule(component.path) for component in components
+    }
     with capture_calls(modules) as calls:
         encoder.backbone(**model_inputs(encoder, batch))
     return Activations(batch, calls)
@@ -83,7 +85,13 @@ def activations(encoder: Encoder, batch: Batch, components: Sequence[Component])
 def brought(
     values: Float[Tensor, "text other width"], source: Int[Tensor, "text token"]
 ) -> Float[Tensor, "text token width"]:
-    """Gather activations of one batch at positions of another. Tokens without a counterpart get arbitrary values."""
+    """Move activations to the positions at which they are patched.
+
+    Args:
+        values: activations of a batch whose texts may have another length.
+        source: for each token to patch, the position of its activation in `values`. Tokens with -1 get arbitrary
+            values.
+    """
     index = source.clamp(min=0)[..., None].expand(-1, -1, values.shape[-1])
     return values.gather(1, index)
 
@@ -92,7 +100,7 @@ def brought(
 def patched(
     encoder: Encoder, component: Component, values: Float[Tensor, "text token width"], where: Bool[Tensor, "text token"]
 ) -> Iterator[None]:
-    """Replace the activation of a component at some tokens while the context is open."""
+    """Replace the activation of a component by `values` at the tokens in `where` while the context is open."""
     module = {component.path: encoder.backbone.get_submodule(component.path)}
 
     def put(path: str, states: Tensor) -> Tensor:
@@ -112,11 +120,11 @@ def patched(
 def random_patch(
     own: Float[Tensor, "text token width"], clean: Float[Tensor, "text token width"], seed: int
 ) -> Float[Tensor, "text token width"]:
-    """Return activations moved in random directions; at every token, the distance is that of the clean activation.
+    """Move activations in random directions. At every token, the distance is |clean - own|.
 
     Args:
-        own: activations of the donor's corrupted run.
-        clean: activations that would be patched, at the same places.
+        own: activations of the donor model on the corrupted text.
+        clean: activations of the donor model on the clean text, which the real patch uses, at the same tokens.
     """
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(own.shape, generator=generator).to(own.device)

@@ -1,15 +1,17 @@
-"""Corrupt queries: change one thing to which a retriever should react, after Chen et al. (SIGIR 2024). No torch.
+"""Corrupt queries: change one thing to which a retriever should react, after Chen et al. (SIGIR 2024).
 
 - `swapped`: the rarest word is replaced by a word of another query with the same number of tokens, so that all other
   tokens keep their positions.
   Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements instead of noise, because noise is not
   distributed like the data.
 - `removed`: the rarest word is removed. The axiom: a text without a query term is less relevant.
-- `order`: the words are put into another order, which should change little for a bag of words.
-- `negated`: "not" is put behind the first auxiliary verb, else before the rarest word. English only. The axiom: what
-  answers a question does not answer its negation. A query that is negated already is left out.
+- `order`: the words are put into another order. A model that reads a query as a bag of words should hardly react.
+- `negated`: "not" is inserted after the first auxiliary verb or, if there is none, before the rarest word. English
+  only. The axiom: what answers a question does not answer its negation. A query with a negation is left out.
 
 Rarity is counted over the words of the collection's queries and passages.
+
+This module does not import torch.
 """
 
 import re
@@ -37,9 +39,9 @@ class Corruption:
     """A query's clean text and one corrupted text.
 
     Attributes:
-        query: its id.
-        kind: a name in `CORRUPTIONS`.
-        clean, corrupted: both texts.
+        query: id of the query.
+        kind: how the text is corrupted, a name in `CORRUPTIONS`.
+        clean, corrupted: text of the query before and after the corruption.
     """
 
     query: str
@@ -49,7 +51,7 @@ class Corruption:
 
 
 def word_counts(texts: Iterable[str]) -> Counter[str]:
-    """Count, for each lower-case word, the texts that contain it."""
+    """Return, for each lower-case word, how many texts contain it."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update({word.lower() for word in WORD.findall(text)})
@@ -57,25 +59,31 @@ def word_counts(texts: Iterable[str]) -> Counter[str]:
 
 
 def rarest(text: str, counts: Mapping[str, int]) -> re.Match[str] | None:
-    """Return the position of the rarest word of a text (the first of several), or None in a text without words."""
-    return min(WORD.finditer(text), key=lambda found: counts.get(found.group().lower(), 0), default=None)
+    """Return the match of the rarest word in a text (the first if several tie), or None if the text has no word.
+
+    Args:
+        counts: how many texts of the collection contain each lower-case word.
+    """
+    return min(WORD.finditer(text), key=lambda match: counts.get(match.group().lower(), 0), default=None)
 
 
 def corruptions(
     queries: Mapping[str, str], counts: Mapping[str, int], kind: str, seed: int
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield query id and the corrupted texts to try, in order. A query that cannot be corrupted has no texts.
+    """Yield (query id, corrupted texts) for every query. The corrupted texts are alternatives, in the order to try.
+
+    A query that cannot be corrupted in this way has no corrupted text.
 
     Args:
-        queries: id -> text.
-        counts: number of texts that contain each word, see `word_counts`.
-        kind: a name in `CORRUPTIONS`.
-        seed: seed of the words that are swapped in, and of the orders.
+        queries: texts of the queries by id.
+        counts: how many texts of the collection contain each word (from `word_counts`).
+        kind: how texts are corrupted, a name in `CORRUPTIONS`.
+        seed: seed of the random choice of replacing words (`swapped`) and of word orders (`order`).
     """
-    found = {i: rarest(text, counts) for i, text in queries.items()}
-    words = {i: one.group() for i, one in found.items() if one is not None}
+    rarest_words = {i: rarest(text, counts) for i, text in queries.items()}
+    words = {i: match.group() for i, match in rarest_words.items() if match is not None}
     for place, (i, text) in enumerate(queries.items()):
-        rng, word = np.random.default_rng((seed, place)), found[i]
+        rng, word = np.random.default_rng((seed, place)), rarest_words[i]
         if word is None:
             yield i, ()
         elif kind == "order":
@@ -90,13 +98,13 @@ def corruptions(
 
 
 def _spliced(text: str, word: re.Match[str], other: str) -> str:
-    """Return the text with the matched word replaced. An empty `other` removes the word and its space."""
+    """Return the text with the matched word replaced by `other`. An empty `other` removes the word and one space."""
     before, after = text[: word.start()], text[word.end() :]
     return f"{before}{other}{after}" if other else f"{before.rstrip()} {after.lstrip()}".strip()
 
 
 def _negated(text: str, word: re.Match[str]) -> str:
-    """Return the text with "not" behind its first auxiliary verb, or before the matched word without such a verb."""
+    """Return the text with "not" after its first auxiliary verb, or before `word` if it has no auxiliary verb."""
     verb = AUXILIARY.search(text)
     if verb is None:
         return f"{text[: word.start()]}not {text[word.start() :]}"

@@ -1,7 +1,10 @@
-"""Names of donors: the run from which a patched activation is taken. No torch.
+"""Names of donors: the model and the text from which a patched activation is taken.
 
-A random change starts at its donor's activation of the corrupted query, and is as large as the clean one is away from
-that.
+"own" is the receiver's activation on the clean query, "other" the other model's. "other-corrupted" is the other model's
+activation on the corrupted query. The random donors are controls: the donor model's activation on the corrupted query,
+moved in a random direction by its distance to the activation on the clean query.
+
+This module does not import torch.
 """
 
 OWN, RANDOM_PATCH = "own", "random"

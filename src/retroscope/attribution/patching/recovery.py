@@ -2,10 +2,11 @@
 
 The receiver runs on the corrupted query. One component's activation at some tokens is replaced by that of a run on the
 clean query ("denoising": Zhang and Nanda 2024). The donor of this activation is the receiver itself, or the other model
-(cross-model activation patching: Prakash et al. 2024, arXiv 2402.14811). The other model's activation of the corrupted
-query is patched, too, and measures the effect of exchanging the model alone. The effect of the other model's clean
-activation minus this effect is the part of the margin that the activation carries. The passages' vectors stay the
-receiver's own.
+(cross-model activation patching: Prakash et al. 2024, arXiv 2402.14811).
+
+With the other model as donor, its activation on the corrupted query is patched, too. This control measures the effect
+of exchanging the model alone, and is subtracted from the effect of the donor's activation on the clean query. The
+vectors of the passages are always the receiver's.
 """
 
 from collections.abc import Sequence
@@ -40,11 +41,11 @@ class PatchingRun:
 
     Attributes:
         encoder: the query tower of the receiver.
-        other: the query tower of the other model, or None without another model.
-        texts: clean and corrupted text of every query, aligned.
-        against: vector of the relevant passage minus that of the negative, by the receiver.
-        cosine: whether vectors of queries are scaled to unit length.
-        components: the components that are patched.
+        other: the query tower of the other model, or None if there is only one model.
+        texts: the clean and the corrupted text of every query, aligned.
+        against: for each query, the vector of the relevant passage minus that of the negative, both by the receiver.
+        cosine: whether the vectors of queries are scaled to unit length.
+        components: the components that are patched, one at a time.
         seed: seed of the random patches.
     """
 
@@ -57,12 +58,14 @@ class PatchingRun:
     seed: int = 0
 
     def recovered(self, tokens: str, donor: str) -> Float[np.ndarray, "query component"]:
-        """Return the margin with each component patched minus the corrupted query's margin, or NaN if no token is
-        patched.
+        """Return how much patching each component raises the margin of every corrupted query.
+
+        A query has NaN if none of its tokens is patched.
 
         Args:
             tokens: the tokens that are patched, a name in `PATCHED`.
-            donor: a name in `donors.OWN_DONORS` or, where there is another model, in `donors.OTHER_DONORS`.
+            donor: the source of the activation: a name in `donors.OWN_DONORS` or, with another model, in
+                `donors.OTHER_DONORS`.
         """
         changes = np.full((len(self.texts), len(self.components)), np.nan)
         for number, some in enumerate(self._batches):
@@ -72,19 +75,19 @@ class PatchingRun:
         return changes
 
     def total(self) -> Float[np.ndarray, "query"]:
-        """Return, for every query, the margin of its clean text minus that of its corrupted text."""
+        """Return, for every query, the margin of its clean text minus the margin of its corrupted text."""
         return np.asarray(self.margins("clean") - self.margins("corrupted"))
 
     def margins(self, side: str) -> Float[np.ndarray, "query"]:
-        """Return the margins of the "clean" or of the "corrupted" texts."""
-        found = np.empty(len(self.texts))
+        """Return the margin of every query with its "clean" or its "corrupted" text, without any patch."""
+        values = np.empty(len(self.texts))
         for some in self._batches:
-            found[some] = self._margins(self._padded(some, side), some)
-        return found
+            values[some] = self._margins(self._padded(some, side), some)
+        return values
 
     @cached_property
     def _batches(self) -> list[list[int]]:
-        lengths = [max(len(one.clean), len(one.corrupted)) for one in self.texts]
+        lengths = [max(len(pair.clean), len(pair.corrupted)) for pair in self.texts]
         return list(batches_by_length(lengths, encoding_budget(self.encoder.device)))
 
     def _padded(self, some: Sequence[int], side: str) -> Batch:
@@ -98,20 +101,20 @@ class PatchingRun:
         giver = self.other if donor in OTHER_DONORS and self.other is not None else self.encoder
         if donor == OTHER_CORRUPTED:
             source = places(source)
-        given = activations(giver, corrupted if donor == OTHER_CORRUPTED else clean, self.components)
+        donated = activations(giver, corrupted if donor == OTHER_CORRUPTED else clean, self.components)
         start = activations(giver, corrupted, self.components) if donor in RANDOM_DONORS else None
         before = self._margins(corrupted, some)
         columns = []
         for number, component in zip(count(), self.components, strict=False):
-            values = self._values(component, given, start, source, (batch, number))
+            values = self._values(component, donated, start, source, (batch, number))
             with patched(self.encoder, component, values, source >= 0):
                 columns.append(self._margins(corrupted, some) - before)
         return np.stack(columns, axis=1)
 
     def _values(
-        self, component: Component, given: Activations, start: Activations | None, source: Tensor, at: tuple[int, int]
+        self, component: Component, donated: Activations, start: Activations | None, source: Tensor, at: tuple[int, int]
     ) -> Tensor:
-        values = brought(given.of(component), source)
+        values = brought(donated.of(component), source)
         if start is None:
             return values
         seed = int(np.random.SeedSequence((self.seed, *at)).generate_state(1)[0])

@@ -1,1 +1,1 @@
-"""Top neurons: how they are selected, how stable and concentrated they are, and how far two models share them."""
+"""Top neurons: select them, test their stability and concentration, and compare those of two models."""

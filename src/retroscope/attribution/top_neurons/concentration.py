@@ -1,7 +1,7 @@
 """Measure concentration without a threshold: how few neurons have most of an attribution.
 
-Values are magnitudes, none negative. A row of zeros (a matrix whose output cannot reach F) is not concentrated in
-any degree: it gives NaN, as does a row that holds NaN.
+The values are magnitudes, which are never negative. The result is NaN for a row of zeros (an FFN matrix on which F does
+not depend), and for a row that contains NaN.
 """
 
 import torch
@@ -25,11 +25,10 @@ def gini(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
 
 
 def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
-    """Compute the participation ratio (sum v)^2 / (n sum v^2): 1 if all neurons are equal, 1/n if one has everything.
+    """Compute the participation ratio (sum v)^2 / (n sum v^2): 1 if all neurons are equal, 1/n if one has the total.
 
-    It is the number of neurons that would give the same ratio if they shared everything equally, divided by n. This
-    number is the reciprocal of the inverse participation ratio (Bell and Dean 1970, Discuss. Faraday Soc. 50, with v as
-    the weight).
+    If k of the n neurons have equal values and all others are 0, the ratio is k/n. Times n, it is the reciprocal of the
+    inverse participation ratio (Bell and Dean 1970, Discuss. Faraday Soc. 50, with v as the weight).
     """
     sizes = values.double()
     largest = sizes.amax(-1, keepdim=True)
@@ -39,7 +38,11 @@ def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor
 
 
 def top_share(values: Float[Tensor, "example neuron"], share: float = TOP) -> Float[Tensor, "example"]:
-    """Return the share of the total in the largest `share` of the neurons, at least one neuron."""
+    """Return which share of the total the largest neurons have.
+
+    Args:
+        share: how many neurons count as largest, as a share of all; at least one neuron.
+    """
     k = how_many(share, values.shape[-1])
     held: Tensor = values.topk(k, dim=-1).values.double().sum(-1)
     return held / values.double().sum(-1)

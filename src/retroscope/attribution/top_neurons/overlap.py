@@ -1,14 +1,14 @@
-"""Compare the top neurons of two retrievers. The ceiling is the overlap between halves of one retriever's examples.
+"""Compare the top neurons of two retrievers. Its ceiling is the overlap between halves of one retriever's examples.
 
-The top neurons of one retriever differ between two samples of examples. The overlap between random halves of the
-examples of one retriever is therefore the ceiling of any overlap. Halves are noisier than all examples, so `between`
-also compares halves of the two retrievers. These halves share no example: half 0 of the first retriever is compared
-with half 1 of the second, and the reverse. Halves with the same examples have correlated errors, and two retrievers
-would then agree better than one retriever with itself. For two equal retrievers, `between` equals the ceiling
-(`before_halves`, `after_halves`). `whole` is the overlap of the means over all examples. It is higher than `between`
-and has no ceiling.
+The top neurons of one retriever differ between two samples of examples. The overlap between random halves of one
+retriever's examples is therefore the ceiling of the overlap between two retrievers. Halves are noisier than all
+examples, so the overlap between the retrievers (`between`) is measured on halves, too. Half 0 of the first retriever is
+compared with half 1 of the second, and the reverse. These halves share no example, because shared examples have
+correlated errors: two retrievers could then agree better than one retriever with itself. For two equal retrievers,
+`between` equals the ceiling (`before_halves`, `after_halves`). `whole` is the overlap of the means over all examples.
+It is usually higher than `between` and has no ceiling.
 
-The examples are split into halves only once, so chance in this split affects the ceiling.
+The examples are split into halves only once, so the ceiling depends on this random split.
 """
 
 from collections.abc import Iterator
@@ -37,12 +37,13 @@ class Overlap:
     """Overlap of the top neurons of two attributions, by FFN matrix and layer, and overall.
 
     Attributes:
-        table: a row for every part ("all" for all together), layer (0 for all together) and measure. Columns: `part`,
-            `layer`, `measure`, `neurons`, `between` (halves of one against halves of the other, which share no
-            example), `before_halves`, `after_halves` (the ceilings), `whole` (means over all examples), `chance`. NaN
-            if there is no order: all values are equal, or values tie at the cut of the top set.
-        by: quantity by which neurons are ordered, "signed" or "share".
-        top: share of the neurons in a top set.
+        table: a row for every FFN matrix (`part`, "all" for all together), layer (0 for all together) and measure
+            ("jaccard", "spearman"). Columns: `part`, `layer`, `measure`, `neurons`, `between` (half of one retriever
+            with the other half of the other), `before_halves` and `after_halves` (the ceilings), `whole` (means over
+            all examples), and `chance` (the expected overlap of random sets). An overlap is NaN if all values are
+            equal, or if the last neuron of a top set ties with the next one.
+        by: values by which neurons are ranked, "signed" or "share".
+        top: how many neurons are top neurons, as a share of all.
     """
 
     table: pd.DataFrame
@@ -54,8 +55,9 @@ def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "s
     """Compare two attributions: Jaccard index of the top neurons and rank correlation of all, by site and overall.
 
     Args:
-        by: "signed" (mean signed value) or "share" (mean share of the example's largest magnitude).
-        top: share of the neurons in a top set, at least one neuron.
+        by: values by which neurons are ranked: "signed" (mean signed value) or "share" (mean of the magnitude over the
+            example's largest magnitude).
+        top: how many neurons are top neurons, as a share of all; at least one neuron.
 
     Raises:
         SettingsError: if `by` is unknown, or `top` is not between 0 and 1.
@@ -69,9 +71,13 @@ def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "s
         )
     _check_comparable(before, after)
     rows = []
-    for (part, layer, *one), (_, _, *two) in zip(_groups(before, by), _groups(after, by), strict=True):
+    for (part, layer, *before_values), (_, _, *after_values) in zip(
+        _groups(before, by), _groups(after, by), strict=True
+    ):
         for measure in MEASURES:
-            rows.append({"part": part, "layer": layer, "measure": measure, **_row(measure, one, two, top)})
+            rows.append(
+                {"part": part, "layer": layer, "measure": measure, **_row(measure, before_values, after_values, top)}
+            )
     return Overlap(pd.DataFrame(rows), by, top)
 
 
@@ -94,9 +100,9 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
 
 
 def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
-    """Compute the Jaccard index of two sets of the `k` largest values: intersection over union.
+    """Compute the Jaccard index (intersection over union) of the neurons with the `k` largest values in each array.
 
-    It is NaN if the k-th and the next value are equal, because the top set is then undefined.
+    It is NaN if the k-th and the next value of an array are equal, because its top set is then undefined.
     """
     sets = []
     for values in (one, two):
@@ -109,7 +115,7 @@ def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
 
 
 def rank_correlation(one: NeuronValues, two: NeuronValues) -> float:
-    """Compute Spearman's correlation (Spearman 1904), with mean ranks for ties, or NaN if one side is constant."""
+    """Compute Spearman's correlation, with mean ranks for ties. It is NaN if all values of one array are equal."""
     if not (np.isfinite(one).all() and np.isfinite(two).all() and np.ptp(one) > 0 and np.ptp(two) > 0):
         return float("nan")
     return float(stats.spearmanr(one, two).statistic)
@@ -122,28 +128,38 @@ def chance_jaccard(n: int, k: int) -> float:
 
 
 def _groups(attribution: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
-    """Yield part, layer, values and values by half, for every FFN matrix and layer, every part, and all together."""
+    """Yield (FFN matrix, layer, values, values by half) for every group of neurons that is compared.
+
+    The groups are each layer of an FFN matrix, all its layers together (layer 0), and all neurons (matrix "all").
+    """
     whole, halves = BY[by]
     parts = []
     for part, table in attribution.neurons.items():
-        one = table[whole].transpose("layer", "neuron").values
-        two = table[halves].transpose("half", "layer", "neuron").values
+        values = table[whole].transpose("layer", "neuron").values
+        by_half = table[halves].transpose("half", "layer", "neuron").values
         for row, layer in enumerate(table["layer"].values.tolist()):
-            yield part, int(layer), one[row], two[:, row]
-        parts.append((one.reshape(-1), two.reshape(len(two), -1)))
+            yield part, int(layer), values[row], by_half[:, row]
+        parts.append((values.reshape(-1), by_half.reshape(len(by_half), -1)))
         yield part, ALL, *parts[-1]
     if len(parts) > 1:
-        yield EVERY_PART, ALL, np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts], 1)
+        yield (
+            EVERY_PART,
+            ALL,
+            np.concatenate([values for values, _ in parts]),
+            np.concatenate([by_half for _, by_half in parts], 1),
+        )
 
 
 def _check_comparable(before: NeuronAttribution, after: NeuronAttribution) -> None:
-    shapes = [{part: dict(t["mean"].sizes) for part, t in made.neurons.items()} for made in (before, after)]
+    shapes = [
+        {part: dict(t["mean"].sizes) for part, t in attribution.neurons.items()} for attribution in (before, after)
+    ]
     if shapes[0] != shapes[1]:
         raise AnalysisError(
             f"the two attributions cover different neurons: {shapes[0]} and {shapes[1]}",
             fix="attribute two models of the same architecture, with the same `parts`",
         )
-    ids = [made.scores.query_ids for made in (before, after)]
+    ids = [attribution.scores.query_ids for attribution in (before, after)]
     if ids[0] != ids[1]:
         lost = sorted({*ids[0]} ^ {*ids[1]})
         raise AnalysisError(
@@ -152,7 +168,7 @@ def _check_comparable(before: NeuronAttribution, after: NeuronAttribution) -> No
             else "the two attributions have the same examples in different orders",
             fix="attribute both models on the same collection with the same settings",
         )
-    seeds = [made.recipe.get("seed") for made in (before, after)]
+    seeds = [attribution.recipe.get("seed") for attribution in (before, after)]
     if seeds[0] != seeds[1]:
         raise AnalysisError(
             f"the two attributions drew their halves of the examples with different seeds: {seeds[0]} and {seeds[1]}",

@@ -1,4 +1,4 @@
-"""Select neurons for ablation by their attribution, and control neurons."""
+"""Select the neurons to ablate by their attribution, and random or unimportant neurons as controls."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,18 @@ TOP = 0.01  # share of the neurons in a top set, where no other is asked for
 
 
 def how_many(share: float, n: int) -> int:
-    """Return the number of neurons in a share of `n`: the nearest whole number, at least one."""
+    """Return `share` times `n` neurons as a whole number: the nearest, but at least one."""
     return max(1, math.floor(share * n + 0.5))
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Every neuron of the chosen FFN matrices, with the value by which it is ranked.
+    """All neurons of some FFN matrices, with the values by which they are ranked.
 
     Attributes:
-        by: a name in `BY`.
-        sites: the (part, layer) of the neurons, in order.
-        values: values of each site's neurons.
+        by: what the values are: a name in `BY`, or "size".
+        sites: (FFN matrix, layer) pairs, e.g. ("intermediate", 3).
+        values: for each of `sites`, the values of its neurons.
     """
 
     by: str
@@ -38,53 +38,56 @@ class Ranking:
 
     @property
     def n(self) -> int:
-        """Return the number of neurons."""
+        """Return how many neurons are ranked."""
         return sum(map(len, self.values))
 
 
 @dataclass(frozen=True)
 class NeuronSet:
-    """A set of neurons: FFN matrix -> layer -> neuron numbers, in rising order."""
+    """A set of neurons: FFN matrix ("intermediate") -> layer (1..L) -> indices of neurons, in rising order."""
 
     neurons: Mapping[str, Mapping[int, tuple[int, ...]]]
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """Return the layers that contain any of the neurons."""
-        return tuple(sorted({layer for layers in self.neurons.values() for layer, some in layers.items() if some}))
+        """Return the layers (1..L) that have neurons in this set, in rising order."""
+        return tuple(
+            sorted({layer for layers in self.neurons.values() for layer, indices in layers.items() if indices})
+        )
 
     def __len__(self) -> int:
-        """Return the number of neurons."""
-        return sum(len(some) for layers in self.neurons.values() for some in layers.values())
+        """Return how many neurons the set has."""
+        return sum(len(indices) for layers in self.neurons.values() for indices in layers.values())
 
 
 def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None = None) -> Ranking:
-    """Rank the neurons of some FFN matrices by one of their aggregates.
+    """Rank the neurons of some FFN matrices by their attribution, averaged over examples.
 
-    The default is the first attributed part of `intermediate`, `up`, `output`. Magnitudes of several parts are not on
-    one scale, because each is a sum over as many weights as its matrix has inputs.
+    Magnitudes of different FFN matrices are not on one scale, because each is a sum over as many weights as its matrix
+    has inputs.
 
     Args:
-        by: "signed" (mean signed value: what the neuron adds to F), "magnitude" (mean magnitude) or "share" (mean
-            share of the example's largest magnitude).
+        by: "signed" (mean signed value: how much the neuron adds to F), "magnitude" (mean magnitude) or "share" (mean
+            of the magnitude over the example's largest magnitude).
+        parts: names of FFN matrices. If None, the first of `intermediate`, `up` and `output` that was attributed.
 
     Raises:
-        SettingsError: if a name is unknown, or both `intermediate` and `up` are given.
-        AnalysisError: if there is no value to rank by, e.g. for "share" if no example's target varies beyond rounding.
+        SettingsError: if a name is unknown, or `parts` has both `intermediate` and `up`.
+        AnalysisError: if neurons have no value to rank by, e.g. no "share" if F varies only within rounding errors.
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
-    chosen = tuple(parts) if parts is not None else (ranked_part(attribution.parts),)
-    for part in chosen:
+    ranked_parts = tuple(parts) if parts is not None else (ranked_part(attribution.parts),)
+    for part in ranked_parts:
         if part not in attribution.neurons:
             raise unknown_name("attributed part", part, attribution.parts)
-    if {"intermediate", "up"} <= {*chosen}:
+    if {"intermediate", "up"} <= {*ranked_parts}:
         raise SettingsError(
             "parts 'intermediate' and 'up' name the same hidden units, so each would count twice",
             fix="rank by one of these two parts, e.g. parts=('intermediate',)",
         )
     sites, values = [], []
-    for part in chosen:
+    for part in ranked_parts:
         table = attribution.neurons[part][BY[by]]
         for layer in table["layer"].values.tolist():
             sites.append((part, int(layer)))
@@ -99,29 +102,27 @@ def ranked_part(parts: Sequence[str]) -> str:
 
 
 def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> None:
-    wrong = sum(int((~np.isfinite(some)).sum()) for some in values)
+    wrong = sum(int((~np.isfinite(site_values)).sum()) for site_values in values)
     if not values:
         raise AnalysisError("no part was given, so there are no neurons to rank", fix="name a part, e.g. 'output'")
     if wrong:
         raise AnalysisError(
             f"{wrong} neurons have no finite value of {by!r}",
-            fix="rank by 'magnitude' or 'signed'; 'share' has no values if no example's target varies beyond rounding",
+            fix="rank by 'magnitude' or 'signed'; 'share' has no values if F varies only within rounding errors",
         )
 
 
 def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> NeuronSet:
-    """Choose a number of neurons: the whole number nearest to `fraction` of them, at least one.
+    """Choose a `fraction` of the ranked neurons (rounded to a whole number, at least one), by `how`.
 
-    Ways to choose (`how`):
+    - `top`: the neurons with the largest values. Ties are ordered by FFN matrix, layer and index. By "signed", these
+      neurons raise F most. Neurons that lower F most, whose ablation should help, are not among them.
+    - `bottom`: the neurons with the smallest |value|, as many in every FFN matrix and layer as `top` has.
+    - `random`: neurons drawn at random, as many in every FFN matrix and layer as `top` has. They are drawn from all
+      neurons of the layer, including the top ones. The null hypothesis is that the ranking within a layer is
+      uninformative. With the same seed, the set of a larger fraction contains that of a smaller one.
 
-    - `top`: the largest values. Ties are ordered by part, layer and number. By "signed" these neurons raise F most.
-      Neurons that lower F most, whose ablation should help, are not included.
-    - `bottom`: as many of every part and layer as `top` has, with the smallest |value|.
-    - `random`: as many of every part and layer as `top` has, drawn from all neurons of the layer, top ones included:
-      the null hypothesis is that the ranking within a layer carries no information. The sets of one seed grow with the
-      fraction.
-
-    All three have the same layer histogram, so no difference between them can come from the layers.
+    All three sets have equally many neurons in every layer, so no difference between them can come from the layers.
     """
     if not 0 < fraction <= 1:
         raise SettingsError(
@@ -130,30 +131,27 @@ def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> Neuron
     if how not in HOWS:
         raise unknown_name("choice of neurons", how, HOWS)
     top = _top(ranking, how_many(fraction, ranking.n))
-    chosen: dict[str, dict[int, tuple[int, ...]]] = {}
+    neurons: dict[str, dict[int, tuple[int, ...]]] = {}
     for site, (part, layer) in enumerate(ranking.sites):
         if len(top[site]):
-            some = _chosen(how, ranking.values[site], top[site], (seed, site))
-            chosen.setdefault(part, {})[layer] = tuple(sorted(some.tolist()))
-    return NeuronSet(chosen)
+            indices = _chosen(how, ranking.values[site], top[site], (seed, site))
+            neurons.setdefault(part, {})[layer] = tuple(sorted(indices.tolist()))
+    return NeuronSet(neurons)
 
 
 def matched(ranking: Ranking, like: NeuronSet) -> NeuronSet:
-    """Choose the largest neurons by `ranking`, as many in every FFN matrix and layer as `like` has.
-
-    Two sets with the same layer histogram differ only in the neurons that they contain within a layer.
-    """
-    chosen: dict[str, dict[int, tuple[int, ...]]] = {}
+    """Choose the neurons with the largest values in `ranking`, as many in every FFN matrix and layer as `like` has."""
+    neurons: dict[str, dict[int, tuple[int, ...]]] = {}
     for (part, layer), values in zip(ranking.sites, ranking.values, strict=True):
         n = len(like.neurons.get(part, {}).get(layer, ()))
         if n:
             best = np.argsort(-values, kind="stable")[:n]
-            chosen.setdefault(part, {})[layer] = tuple(sorted(best.tolist()))
-    return NeuronSet(chosen)
+            neurons.setdefault(part, {})[layer] = tuple(sorted(best.tolist()))
+    return NeuronSet(neurons)
 
 
 def shared(one: NeuronSet, two: NeuronSet) -> float:
-    """Return the share of the neurons of `one` that are in `two`, too."""
+    """Return which share of the neurons in `one` are in `two`, too."""
     both = sum(
         len({*some} & {*two.neurons.get(part, {}).get(layer, ())})
         for part, layers in one.neurons.items()
@@ -163,7 +161,7 @@ def shared(one: NeuronSet, two: NeuronSet) -> float:
 
 
 def _top(ranking: Ranking, k: int) -> list[Int[np.ndarray, "chosen"]]:
-    """Return, for each FFN matrix and layer, its neurons among the `k` largest of all."""
+    """Return, for each FFN matrix and layer, the indices of its neurons that are among the `k` largest of all."""
     best = np.argsort(-np.concatenate(ranking.values), kind="stable")[:k]
     ends = np.cumsum([0, *map(len, ranking.values)])
     return [best[(best >= start) & (best < stop)] - start for start, stop in pairwise(ends)]

@@ -1,8 +1,8 @@
 """Stop an attribution once random halves of its examples agree on the top neurons.
 
 Examples are attributed in a random order, stage by stage. Every other distinct text belongs to the second half. After
-each stage, the top sets of the two halves are compared. The attribution stops if they agree as far as was asked for. It
-depends on data and settings only, and a longer attribution begins with the examples of a shorter one.
+each stage, the top neurons of the two halves are compared. The attribution stops if their agreement reaches the setting
+`agreement`. The stop depends only on data and settings. A longer attribution begins with the examples of a shorter one.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,14 @@ FIRST_STAGE = 16  # examples; with fewer, halves say little
 def in_stages(examples: int, settings: AttributionSettings) -> bool:
     """Return whether an attribution with this number of examples may stop early.
 
-    With a given batch size, all examples are attributed in their order, as in the published study.
+    If the settings have a batch size, it may not: all examples are attributed in their order, as in the published
+    study.
     """
     return settings.agreement is not None and settings.batch_size is None and examples > FIRST_STAGE
 
 
 def stage_ends(examples: int) -> list[int]:
-    """Return the numbers of examples at which halves are compared: 16, 24, 32, 48, 64, 96 ... and all."""
+    """Return after how many examples the two halves are compared: 16, 24, 32, 48, 64, 96 ... and `examples`."""
     ends: list[int] = []
     for power in count():
         for end in (FIRST_STAGE * 2**power, FIRST_STAGE * 2**power * 3 // 2):
@@ -40,16 +41,17 @@ def stage_ends(examples: int) -> list[int]:
 
 
 def agreement(halves: Float[np.ndarray, "half *neuron"]) -> float:
-    """Return the Jaccard index of both halves' top sets, averaged over the sizes `STABLE_AT`, or NaN if one is
-    undefined.
+    """Return how well two halves of the examples agree on the top neurons, as a mean Jaccard index.
+
+    The mean is over the top 1 %, 3 % and 10 % of the neurons. It is NaN if one of these top sets is undefined.
 
     Args:
-        halves: sums or means of the neurons' shares.
+        halves: sum or mean of each neuron's shares over each half of the examples.
     """
-    one, two = (half.reshape(-1) for half in halves)
-    return float(np.mean([jaccard(one, two, how_many(share, len(one))) for share in STABLE_AT]))
+    first, second = (half.reshape(-1) for half in halves)
+    return float(np.mean([jaccard(first, second, how_many(share, len(first))) for share in STABLE_AT]))
 
 
 def random_order(ids: Sequence[str], seed: int) -> list[str]:
-    """Return the ids in the random order in which they are attributed."""
+    """Return the ids in random order."""
     return [ids[at] for at in np.random.default_rng(seed).permutation(len(ids))]
