@@ -147,10 +147,10 @@ def skipped_tokens(encoder: Encoder, rows: Sequence[list[int]]) -> int:
         )
     empty = row == _prompt_ids(encoder)
     reason = "the text is empty" if empty else "the tokenizer merges the prompt's last token with the text"
-    other = "" if empty else ", or use a prompt that does not end with a space (--query-prompt, --passage-prompt)"
+    alternative = "" if empty else ", or use a prompt that does not end with a space (--query-prompt, --passage-prompt)"
     raise EncoderError(
         f"{excerpt(encoder.tokenizer.decode(row))} has no token to pool, because {reason}: all {len(row)} tokens "
         f"belong to the prompt {excerpt(recipe.prompt)}, and this model does not pool the prompt",
         where=encoder.name,
-        fix=f"remove this text{other}",
+        fix=f"remove this text{alternative}",
     )

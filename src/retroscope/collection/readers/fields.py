@@ -1,4 +1,4 @@
-"""Map the fields of a format to the columns of a row. A missing column is reported with the nearest name."""
+"""Map the fields of a format to the columns of a row. The error for a missing column suggests the nearest name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,16 +64,16 @@ def missing_column(row: Row, wanted: Sequence[str], field: str = "") -> Collecti
     Args:
         field: the field that a caller's `columns` can map to another column, or "" if the format has fixed names.
     """
-    names, found = " or ".join(repr(name) for name in wanted), list(map(str, row.values))
-    near = did_you_mean(wanted[0], found) if found else "this record is empty"
+    names, columns = " or ".join(repr(name) for name in wanted), list(map(str, row.values))
+    near = did_you_mean(wanted[0], columns) if columns else "this record is empty"
     if not field:
         return CollectionError(
-            f"no column {names}; found: {', '.join(found) or 'none'}",
+            f"no column {names}; found: {', '.join(columns) or 'none'}",
             where=row.where,
             fix=f"add {names} to this record, or rename one of the columns found; {near}",
         )
     return CollectionError(
-        f"no column {names}; found: {', '.join(found) or 'none'}",
+        f"no column {names}; found: {', '.join(columns) or 'none'}",
         where=row.where,
         fix=f"to read one of the columns found as {field!r}, pass --set data.columns='{{{field}: COLUMN}}' "
         f"(in Python: columns={{{field!r}: 'COLUMN'}}); {near}",

@@ -122,7 +122,9 @@ def is_grade_column(name: str) -> bool:
 
 
 def read_run(path: Path) -> dict[str, ScoredPassages]:
-    """Map each query id to its ranking, read from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
+    """Return the ranking of each query in a run file, by query id.
+
+    Lines are `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
 
     Passages are ordered by score, and ties by id. The rank column of the first form is not read, as in trec_eval. In
     lines of three columns, the third is a rank (MS MARCO) if it has whole numbers that rise for every query: scores

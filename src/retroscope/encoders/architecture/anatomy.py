@@ -249,8 +249,8 @@ def _looks_back_only(model: PreTrainedModel, ids: Int[Tensor, "1 token"], layers
 
     It is if another last token leaves the states of all earlier tokens the same, bit for bit.
     """
-    other = ids.clone()
-    other[0, -1] = ids[0, 0]
+    altered = ids.clone()
+    altered[0, -1] = ids[0, 0]
     with torch.no_grad():
-        changed = model(input_ids=other, attention_mask=torch.ones_like(ids)).last_hidden_state
+        changed = model(input_ids=altered, attention_mask=torch.ones_like(ids)).last_hidden_state
     return torch.equal(changed[:, :-1], layers[-1][:, :-1])

@@ -79,9 +79,9 @@ def _gather(path: Path, form: RowFormat, columns: Mapping[str, str]) -> tuple[Ga
 def _corpus_beside(path: Path) -> Path:
     corpora = [p for p in sorted(path.parent.glob("corpus.*")) if form_of(p)]
     if len(corpora) != 1:
-        found = ", ".join(file.name for file in corpora) or "none"
+        names = ", ".join(file.name for file in corpora) or "none"
         raise CollectionError(
-            f"this file gives passages by id, so exactly one file corpus.* must be in the same folder; found: {found}",
+            f"this file gives passages by id, so exactly one file corpus.* must be in the same folder; found: {names}",
             where=str(path),
             fix="put the passages into the same folder as corpus.jsonl, with docid, text and title",
         )

@@ -167,19 +167,14 @@ def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
         paths = [f"{matrix.path}: {matrix.inputs} to {matrix.outputs}" for matrix in matrices]
         raise _missing(f"found {len(narrowing)} FFN matrices with {width} outputs, expected one:{listed(paths)}")
     out = narrowing[0]
-    widening = [
-        matrix for matrix in matrices if matrix is not out and matrix.inputs == width and matrix.outputs == out.inputs
-    ]
-    fused = [
-        matrix
-        for matrix in matrices
-        if matrix is not out and matrix.inputs == width and matrix.outputs == 2 * out.inputs
-    ]
+    inputs = [matrix for matrix in matrices if matrix is not out and matrix.inputs == width]
+    widening = [matrix for matrix in inputs if matrix.outputs == out.inputs]
+    fused = [matrix for matrix in inputs if matrix.outputs == 2 * out.inputs]
     if len(widening) == 1 and not fused:
         return Ffn(widening[0].path, out.path)
     if len(widening) == 2 and not fused:
-        gate, other = _gate(widening, out)
-        return Ffn(other.path, out.path, gate.path)
+        gate, ungated = _gate(widening, out)
+        return Ffn(ungated.path, out.path, gate.path)
     if len(fused) == 1 and not widening:
         _check_fused(fused[0], out)
         return Ffn(fused[0].path, out.path, fused_gate=True)
@@ -190,9 +185,9 @@ def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
 def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
     """Return the two input matrices of a gated FFN, the one whose output passes the activation first."""
     first, second = pair
-    for gate, other in ((first, second), (second, first)):
-        if _is_gated(gate.call.value, other.call.value, out.call.input):
-            return gate, other
+    for gate, ungated in ((first, second), (second, first)):
+        if _is_gated(gate.call.value, ungated.call.value, out.call.input):
+            return gate, ungated
     raise _missing(
         f"it is unclear which of {first.path} and {second.path} passes the activation: for no known activation does "
         f"their product equal the input of {out.path}"
@@ -207,9 +202,9 @@ def _check_fused(fused: RanMatrix, out: RanMatrix) -> None:
         )
 
 
-def _is_gated(gate: Tensor, other: Tensor, product: Tensor) -> bool:
-    """Return whether `product` equals activation(`gate`) * `other` for one of the activations of transformers."""
-    return any(_close(activation(gate) * other, product) for activation in _activations())
+def _is_gated(gate: Tensor, ungated: Tensor, product: Tensor) -> bool:
+    """Return whether `product` equals activation(`gate`) * `ungated` for one of the activations of transformers."""
+    return any(_close(activation(gate) * ungated, product) for activation in _activations())
 
 
 def _activations() -> Iterator[nn.Module]:
