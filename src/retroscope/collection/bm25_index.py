@@ -76,7 +76,7 @@ def _written_counts(
 
 
 def _counted(passages: Iterable[list[int]]) -> Iterator[Counted]:
-    """Yield the counts of consecutive batches of passages."""
+    """Yield the word counts of one batch of `BATCH` passages after another."""
     stream, start = iter(passages), 0
     while batch := list(islice(stream, BATCH)):
         lengths = np.array([len(words) for words in batch], dtype=np.int64)

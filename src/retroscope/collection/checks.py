@@ -13,7 +13,7 @@ WITHOUT_CONTROL = "remove the control characters from these ids in every file (c
 
 
 def refuse(problem: str, cases: Sequence[str], fix: str) -> None:
-    """Raise an error that lists all cases of a problem, if there are any."""
+    """Raise a CollectionError that lists all `cases` of a problem. Without a case, do nothing."""
     if cases:
         raise CollectionError(f"{problem}:{listed(cases)}", fix=fix)
 
@@ -64,7 +64,7 @@ def check_empty_passages(
 
 
 def check_queries(queries: Iterable[Query], places: Places) -> dict[str, Query]:
-    """Return query id -> Query, after checking that every id occurs once and every text has content."""
+    """Check that every query has a text and an id of its own. Return the queries by id."""
     table: dict[str, Query] = {}
     nameless, empty, repeated, broken = [], [], [], []
     for q in queries:
@@ -90,7 +90,7 @@ def check_queries(queries: Iterable[Query], places: Places) -> dict[str, Query]:
 def check_judgments(
     judgments: Sequence[Judgment], queries: Container[str], passages: Container[str], places: Places
 ) -> None:
-    """Check the judgments: valid grades, known ids, one per pair, and at least one relevant."""
+    """Check that grades are valid, ids exist, no pair is judged twice, and at least one passage is relevant."""
     refuse(
         f"relevance must be a whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
         [f"query {j.query_id!r}, passage {j.passage_id!r}: {j.relevance!r}" for j in judgments if not _is_grade(j)],

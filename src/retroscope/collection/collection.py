@@ -70,7 +70,7 @@ class Collection:
         )
 
     def passage_text(self, passage_id: str) -> str:
-        """Return title and text as one string, which an encoder reads after the recipe's prompt."""
+        """Return title and text of a passage as one string, as it is encoded (without the recipe's prompt)."""
         return join_title(self.passages[passage_id], self.title_separator)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Suggest the intended folder for a path that no known format fits, or the names of a file's columns."""
+"""Suggest a nearby folder, or how to name the columns of a file, for a path that no known format fits."""
 
 import re
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Load a data set on disk, by its prefix or by recognising its files."""
+"""Load a collection from `PREFIX:PATH`, or from a path whose format is recognised by its files."""
 
 from collections.abc import Mapping, Set
 from dataclasses import replace

@@ -221,7 +221,7 @@ def _padded_lengths(encoder: Encoder, rows: Sequence[TokenIds]) -> list[int]:
 def encode_rows(
     encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, *, norm_each_layer: bool = False
 ) -> LayerVectors:
-    """Return the pooled vectors of tokenised texts, in the order given, on the CPU (see `encode_rows_by`)."""
+    """Return the pooled vectors of tokenised texts, in the order of `rows`, on the CPU (see `encode_rows_by`)."""
     return encode_rows_by([encoder], rows, tokens, norm_each_layer=norm_each_layer)[0]
 
 

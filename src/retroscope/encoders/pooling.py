@@ -115,7 +115,7 @@ def pooling_of(encoder: Encoder) -> Pooling:
 
 
 def prompt_length(encoder: Encoder) -> int:
-    """Count the tokens of the prompt as sentence-transformers does, with special tokens before but not after it."""
+    """Count the tokens of the prompt as sentence-transformers does: with special tokens before it, not after it."""
     ids = _prompt_ids(encoder)
     return len(ids) - (1 if ids and ids[-1] in encoder.tokenizer.all_special_ids else 0)
 

@@ -1,4 +1,4 @@
-"""Load facts by the prefix of their layout, or by recognising their files."""
+"""Load facts from `LAYOUT:PATH`, or from a path whose layout is recognised by its files."""
 
 from pathlib import Path
 

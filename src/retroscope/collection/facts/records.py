@@ -1,4 +1,4 @@
-"""The types of a fact and of a set of facts, which is checked once, when it is made."""
+"""The types `Fact` and `Facts`. `Facts` is a set of facts that is checked when it is made."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ class Fact:
 
     @property
     def clozes(self) -> tuple[str, ...]:
-        """Return the cloze, then its paraphrases."""
+        """Return the cloze and its paraphrases, the cloze first."""
         return (self.cloze, *self.paraphrases)
 
 

@@ -100,7 +100,7 @@ def _has_parts(names: Sequence[str]) -> bool:
 
 
 def _judgment_part(names: Sequence[str], source: str) -> str:
-    """Return the part of the data set that contains the judgments."""
+    """Return the name of the part that contains the judgments, the first of `JUDGMENTS` that exists."""
     if not _has_parts(names):
         raise CollectionError(
             f"expected parts corpus, queries and one of {', '.join(JUDGMENTS)}; found: {', '.join(names) or 'none'}",

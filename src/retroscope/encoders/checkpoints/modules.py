@@ -187,7 +187,7 @@ def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:
 
 
 def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
-    """Refuse unknown settings that change the input or output of the transformer."""
+    """Refuse settings that are not known and may change the input or output of the transformer."""
     understood = HARMLESS | {"max_seq_length", "do_lower_case", "query_length", "document_length", "processing_kwargs"}
     processing = group(raw, "processing_kwargs", where)
     problems = [key for key, value in raw.items() if key not in understood and value]

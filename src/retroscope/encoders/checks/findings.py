@@ -98,7 +98,7 @@ def check_spread(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that the pooling fits the architecture."""
+    """Check that the pooling fits the attention (causal or not), and that a pooler was trained."""
     how, causal = encoder.recipe.pooling, encoder.anatomy.causal
     if causal and how in ("cls", "pooler"):
         yield Finding(

@@ -126,7 +126,7 @@ def recognises_rows(path: Path, form: RowFormat) -> bool:
 
 
 def read_rows(path: Path, form: RowFormat, options: ReadOptions) -> Collection:
-    """Read a file of rows as a collection."""
+    """Read a file whose rows have the format `form` as a collection."""
     return collection_from_rows(file_rows(path), form, options, name=collection_name(path), source=str(path))
 
 
@@ -170,7 +170,7 @@ class Names:
     by_id: dict[str, bytes] = field(default_factory=dict)
 
     def name(self, given: str, content: tuple[str, ...], where: str) -> tuple[str, bool]:
-        """Return the id of a text, and whether the text is new."""
+        """Return the id of a text, and whether the text is new. `given` is its id in the source, or "" without one."""
         digest = hashlib.blake2b(repr(content).encode(errors="surrogatepass"), digest_size=16).digest()
         own = given or self.by_text.setdefault(digest, f"{self.prefix}{len(self.by_text)}")
         known = self.by_id.setdefault(own, digest)
