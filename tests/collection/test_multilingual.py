@@ -84,7 +84,7 @@ def test_broken_lines_of_miracl_are_named(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match=r"topics\.miracl-v1\.0-sw-dev\.tsv, line 1: this line has 0 tabs"):
         load_collection(folder)
     topics.unlink()
-    with pytest.raises(CollectionError, match=r"qrels of the split 'dev', but no topics\n  fix: .*there for: test-b"):
+    with pytest.raises(CollectionError, match=r"qrels of the split 'dev', but no topics\n.*topics are: test-b"):
         load_collection(folder)
     (folder / "qrels" / "qrels.miracl-v1.0-de-dev.tsv").write_text(QRELS)
     with pytest.raises(CollectionError, match=r"qrels\.miracl-v1\.0-de-dev\.tsv and .*-sw-dev\.tsv are both qrels of"):

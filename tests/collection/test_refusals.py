@@ -329,7 +329,7 @@ def test_a_header_that_names_the_passage_first_is_refused(tmp_path: Path, header
     row = "\t".join(["1"] * len(header.split("\t")))
     put(tmp_path / "qrels", f"{header}\n{row}\n")
     with pytest.raises(
-        CollectionError, match=r"qrels, line 1: the header says that '.*' comes before '.*', but query ids come"
+        CollectionError, match=r"qrels, line 1: the header names '.*' before '.*', but query ids must come"
     ):
         [*qrels_lines(tmp_path / "qrels")]
 

@@ -97,7 +97,7 @@ def test_the_gate_is_the_matrix_in_front_of_the_activation(name: str, passes_act
 def test_an_unknown_family_says_how_to_add_it() -> None:
     config = AlbertConfig(vocab_size=20, embedding_size=8, hidden_size=8, num_attention_heads=2, intermediate_size=8)
     with pytest.raises(
-        EncoderError, match=r"cannot be detected by a forward pass: 0 lists of 12 blocks(.|\n)*add-a-family"
+        EncoderError, match=r"cannot be detected by a forward pass: found 0 lists of 12 blocks(.|\n)*add-a-family"
     ):
         find_anatomy(AlbertModel(config))
 
@@ -111,14 +111,14 @@ def test_a_missing_module_is_named() -> None:
 
 def test_a_wrong_norm_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     swap(monkeypatch, "bert", replace(families.BERT, final_norm="embeddings.LayerNorm"))
-    expected = r"final norm is not given the output of block 2(.|\n)*not the output of the final"
+    expected = r"input of the final norm is not the output of block 2(.|\n)*not the output of the final"
     with pytest.raises(EncoderError, match=expected):
         prove_anatomy(backbone("bert"))
 
 
 def test_a_norm_that_the_table_forgot_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     swap(monkeypatch, "llama", replace(families.LLAMA, final_norm=None))
-    with pytest.raises(EncoderError, match="layer 2 is not the output of block 2, and there is no norm"):
+    with pytest.raises(EncoderError, match="layer 2 is not the output of block 2, and the family has no final norm"):
         prove_anatomy(backbone("llama"))
 
 

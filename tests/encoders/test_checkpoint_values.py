@@ -99,7 +99,7 @@ def test_the_default_prompt_must_exist(folder: Path) -> None:
     towers = load_retriever(folder)
     assert (towers.query.recipe.prompt, towers.passage.recipe.prompt) == ("Q: ", "X: ")
     edit_json(folder / ROOT, default_prompt_name="querry")
-    with pytest.raises(EncoderError, match=r"default_prompt_name is 'querry', which is none of the prompts\n.*add it"):
+    with pytest.raises(EncoderError, match=r"default_prompt_name is 'querry', which is not among.*\n.*add it"):
         load_retriever(folder)
 
 

@@ -120,7 +120,7 @@ def test_biases_that_were_trained_along_are_loaded(bias: str, example: str, tmp_
     trained = biases if bias == "all" else [name for name in biases if name.split(".")[-2] in ("query", "value")]
     assert changed == trained
     tamper(folder, lambda tensors: {k: v for k, v in tensors.items() if f"{example}.bias" not in k})
-    with pytest.raises(EncoderError, match=rf"without a value: .*{example}\.bias"):
+    with pytest.raises(EncoderError, match=rf"missing from the adapter: .*{example}\.bias"):
         load_encoder(folder, LoadSettings(pooling="mean"))
 
 
@@ -253,7 +253,7 @@ def test_an_adapter_that_changes_nothing_is_an_error(base: Path, tmp_path: Path)
         ),
         (
             lambda t: {k: v for k, v in t.items() if "layers.1.mlp" not in k},
-            r"without a value: .*layers\.1\.mlp\.down_proj",
+            r"missing from the adapter: .*layers\.1\.mlp\.down_proj",
         ),
         (
             lambda t: {**t, "base_model.model.stray.lora_A.weight": torch.ones(2, 2)},

@@ -170,7 +170,7 @@ def test_the_user_wins_over_a_preset(tmp_path: Path) -> None:
     ("file", "changes", "expected"),
     [
         ("1_Pooling/config.json", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
-         r"pooling: 'cls' \(checkpoint: 1_Pooling/config.json\), 'mean'"),
+         r"pooling: 'cls' \(checkpoint: 1_Pooling/config.json\), preset: 'mean'"),
         ("sentence_bert_config.json", {"max_seq_length": 128}, "max_length: 128"),
         ("config_sentence_transformers.json", {"similarity_fn_name": "dot"}, "similarity: 'dot'"),
         ("config_sentence_transformers.json", {"prompts": {"query": "find: "}}, "query_prompt: 'find: '"),

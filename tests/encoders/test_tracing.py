@@ -39,7 +39,7 @@ TRACED: dict[str, Toy] = {
 }
 REFUSED = {
     "albert": (Toy("albert", {**BERT_LIKE, "embedding_size": 16}), "0 lists of 2 blocks"),
-    "fnet": (Toy("fnet", BERT_LIKE), "0 modules of a block look like its attention"),
+    "fnet": (Toy("fnet", BERT_LIKE), "found 0 attention modules in a block"),
     "nystromformer": (Toy("nystromformer", BERT_LIKE), "padding on the left changes the vectors"),
     "bitnet": (Toy("bitnet", GROUPED, "llama"), "which of mlp.gate_proj and mlp.up_proj passes the activation"),
     "esm": (
@@ -101,7 +101,7 @@ def test_a_gate_is_told_from_what_it_multiplies(tmp_path: Path, monkeypatch: pyt
     assert prove_anatomy(model).layout.ffn_gate == "mlp.up_proj"
     for block in model.layers:
         block.mlp.forward = lambda x, own=block.mlp: own.down_proj(torch.sin(own.up_proj(x)) * own.gate_proj(x))
-    with pytest.raises(EncoderError, match="passes the activation: no known activation"):
+    with pytest.raises(EncoderError, match="passes the activation: for no known activation"):
         prove_anatomy(model)
 
 
@@ -109,5 +109,5 @@ def test_two_lists_of_blocks_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     model = load_encoder(save_toy("bert", tmp_path), LoadSettings(pooling="mean")).backbone
     monkeypatch.setattr(anatomy, "FAMILIES", {})
     model.second = nn.ModuleList([nn.Linear(16, 16) for _ in range(2)])
-    with pytest.raises(EncoderError, match=r"2 lists of 2 blocks, not one(.|\n)*second: 2"):
+    with pytest.raises(EncoderError, match=r"2 lists of 2 blocks, expected one(.|\n)*second: 2"):
         prove_anatomy(model)

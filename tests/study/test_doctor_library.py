@@ -238,4 +238,4 @@ def test_an_adapter_is_compared_over_the_base_that_it_names(tmp_path: Path) -> N
     other = save_toy("qwen2", tmp_path / "other", seed=1)  # whose vectors the library does not make
     (finding,) = of_check(examined(folder, LoadSettings(base=str(other))), "library")
     assert finding.severity == NOTE
-    assert "the base of the adapter is not the one that its settings name" in finding.text
+    assert "the base model is not the one that the adapter's settings name" in finding.text

@@ -2,8 +2,8 @@
 
 Source: Karpukhin et al. 2020.
 
-Text and answers are normalised (Unicode NFD), split into tokens and lower-cased. A passage holds an answer when the
-answer's tokens stand in it, one after another. A token is a run of letters, numbers and combining marks, or any one
+Text and answers are normalised (Unicode NFD), split into tokens and lower-cased. A passage contains an answer if
+it contains the answer's tokens, one after another. A token is a run of letters, numbers and combining marks, or any one
 other character that is neither space nor control.
 """
 
@@ -15,7 +15,10 @@ from functools import cache
 
 
 def answer_strings(answers: Iterable[str]) -> tuple[str, ...]:
-    """Return the `token_string` of every answer that has a token. A text contains an answer if its string does."""
+    """Return the `token_string` of every answer that has a token.
+
+    A text contains an answer if the `token_string` of the text contains that of the answer.
+    """
     return tuple(string for answer in answers if (string := token_string(answer)).strip())
 
 

@@ -68,16 +68,16 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
 
 
 def _texts(collection: Collection) -> Iterator[str]:
-    """Yield the text of every passage, and report the number of texts read as progress."""
+    """Yield title and text of every passage. Report how many passages were read as progress."""
     report, total = listens(), len(collection.passages)
-    for done, passage in enumerate(collection.passages.values(), start=1):
+    for number, passage in enumerate(collection.passages.values(), start=1):
         yield join_title(passage, collection.title_separator)
-        if report and (done % REPORTED == 0 or done == total):
-            report(f"BM25 index of {collection.name}", done, total)
+        if report and (number % REPORTED == 0 or number == total):
+            report(f"BM25 index of {collection.name}", number, total)
 
 
 def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
-    """Give a bm25s index the scores of tokenised passages, in files that are deleted with the index."""
+    """Load the scores of tokenised passages into a bm25s index, from files that are deleted with the index."""
     place = Path(tempfile.gettempdir()) / "retroscope-bm25"
     remove_abandoned(place.parent, name=place.name)
     with new_beside(place) as folder:
@@ -87,7 +87,10 @@ def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
 
 
 def best_rows(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
-    """Return the rows of the `depth` highest scores above 0, best first. Ties are ordered by `place`."""
+    """Return the rows of the `depth` highest scores above 0, the highest first.
+
+    Of rows with equal scores, the one with the smaller `place` comes first.
+    """
     rows = np.flatnonzero(scores > 0)
     if len(rows) > depth:
         worst = np.partition(scores[rows], len(rows) - depth)[len(rows) - depth]

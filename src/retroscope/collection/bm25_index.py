@@ -23,8 +23,8 @@ class Counted:
     """Word counts of a batch of passages, sorted by word and then by passage.
 
     Attributes:
-        words, passages, counts: word, place in the corpus and frequency of each word of each passage.
-        lengths: words of each passage, repeated ones included.
+        words, passages, counts: word id, index of the passage in the corpus, and how often the word occurs in it.
+        lengths: number of words of each passage, repeated words included.
     """
 
     words: Int[np.ndarray, "pair"]
@@ -76,7 +76,7 @@ def _written_counts(
 
 
 def _counted(passages: Iterable[list[int]]) -> Iterator[Counted]:
-    """Yield the counts of consecutive batches of passages."""
+    """Yield the word counts of one batch of `BATCH` passages after another."""
     stream, start = iter(passages), 0
     while batch := list(islice(stream, BATCH)):
         lengths = np.array([len(words) for words in batch], dtype=np.int64)
@@ -88,11 +88,11 @@ def _counted(passages: Iterable[list[int]]) -> Iterator[Counted]:
         start += len(batch)
 
 
-def _sum(one: Int[np.ndarray, "n"], two: Int[np.ndarray, "m"]) -> Int[np.ndarray, "k"]:
+def _sum(first: Int[np.ndarray, "n"], second: Int[np.ndarray, "m"]) -> Int[np.ndarray, "k"]:
     """Add two count vectors, the shorter padded with zeros."""
-    total = np.zeros(max(len(one), len(two)), dtype=np.int64)
-    total[: len(one)] += one
-    total[: len(two)] += two
+    total = np.zeros(max(len(first), len(second)), dtype=np.int64)
+    total[: len(first)] += first
+    total[: len(second)] += second
     return total
 
 
@@ -107,7 +107,7 @@ def _rarity(frequency: Int[np.ndarray, "word"], passages: int) -> Float[np.ndarr
 
 
 def _rank_in_run(words: Int[np.ndarray, "pair"]) -> Int[np.ndarray, "pair"]:
-    """Return the number of equal words that precede each word in a sorted array."""
+    """Return how many equal words precede each word in a sorted array."""
     starts = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
     run = np.diff(np.concatenate([starts, [len(words)]]))
     return np.arange(len(words)) - np.repeat(starts, run)

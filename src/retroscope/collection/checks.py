@@ -1,4 +1,4 @@
-"""Check the parts of a collection. Each check reports all problems of one kind in one error."""
+"""Check passages, queries, judgments and candidates. One error reports all problems of one kind."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ WITHOUT_CONTROL = "remove the control characters from these ids in every file (c
 
 
 def refuse(problem: str, cases: Sequence[str], fix: str) -> None:
-    """Raise an error that lists all cases of a problem, if there are any."""
+    """Raise a CollectionError that lists all `cases` of a problem. Without a case, do nothing."""
     if cases:
         raise CollectionError(f"{problem}:{listed(cases)}", fix=fix)
 
@@ -22,7 +22,7 @@ def check_passages(passages: Iterable[Passage], empty: list[str]) -> Iterator[Pa
     """Yield the passages with a title or a text, and add the ids of the other passages to `empty`.
 
     Raises:
-        CollectionError: after the last passage, if ids are missing or broken, or there are no passages.
+        CollectionError: after the last passage, if an id is missing or has a control character, or there is no passage.
     """
     nameless, broken, total = [], [], 0
     for total, p in enumerate(passages, 1):
@@ -41,7 +41,7 @@ def check_passages(passages: Iterable[Passage], empty: list[str]) -> Iterator[Pa
 
 
 def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: Places) -> None:
-    """Raise an error about ids that several passages share, including those of `empty` passages."""
+    """Raise an error that lists repeated ids. `empty` has the ids of the passages that are left out of `table`."""
     seen = Counter(empty)
     repeated = [*table.repeated_ids(), *(i for i, n in seen.items() if n > 1 or i in table)]
     cases = located([*dict.fromkeys(repeated)], places.passages)
@@ -51,7 +51,7 @@ def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: P
 def check_empty_passages(
     empty: Sequence[str], judgments: Iterable[Judgment], candidates: Iterable[Candidates], places: Places
 ) -> tuple[str, ...]:
-    """Raise an error if a judgment or candidate names a passage without title and text, and return a note on others."""
+    """Raise an error if a judgment or candidate names an `empty` passage. Otherwise return a note that counts them."""
     if not empty:
         return ()
     used = {j.passage_id for j in judgments} | {i for c in candidates for i in (c.positive, *c.negatives)}
@@ -64,7 +64,7 @@ def check_empty_passages(
 
 
 def check_queries(queries: Iterable[Query], places: Places) -> dict[str, Query]:
-    """Return query id -> Query, after checking that every id occurs once and every text has content."""
+    """Check that every query has a text and an id of its own. Return the queries by id."""
     table: dict[str, Query] = {}
     nameless, empty, repeated, broken = [], [], [], []
     for q in queries:
@@ -90,7 +90,7 @@ def check_queries(queries: Iterable[Query], places: Places) -> dict[str, Query]:
 def check_judgments(
     judgments: Sequence[Judgment], queries: Container[str], passages: Container[str], places: Places
 ) -> None:
-    """Check the judgments: valid grades, known ids, one per pair, and at least one relevant."""
+    """Check that grades are valid, ids exist, no pair is judged twice, and at least one passage is relevant."""
     refuse(
         f"relevance must be a whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
         [f"query {j.query_id!r}, passage {j.passage_id!r}: {j.relevance!r}" for j in judgments if not _is_grade(j)],
@@ -112,7 +112,7 @@ def check_judgments(
 
 
 def _of_unknown(judgments: Iterable[Judgment], which: int, known: Container[str]) -> list[tuple[str, str]]:
-    """Return the first (query, passage) of every unknown query (`which` is 0) or unknown passage (1)."""
+    """Return one judged (query, passage) pair for each unknown query (if `which` is 0) or passage (if it is 1)."""
     first: dict[str, tuple[str, str]] = {}
     for pair in map(_pair, judgments):
         if pair[which] not in known:
@@ -125,7 +125,7 @@ def _pair(judgment: Judgment) -> tuple[str, str]:
 
 
 def _is_grade(judgment: Judgment) -> bool:
-    """Return whether measures are computed correctly with this relevance."""
+    """Return whether a relevance is a whole number from -`LARGEST_GRADE` to `LARGEST_GRADE`."""
     grade: object = judgment.relevance
     return isinstance(grade, int) and not isinstance(grade, bool) and abs(grade) <= LARGEST_GRADE
 
@@ -140,7 +140,7 @@ def _check_judged_once(judgments: Sequence[Judgment], places: Places) -> None:
     def shown(pair: tuple[str, str]) -> str:
         return f"query {pair[0]!r}, passage {pair[1]!r}, graded {' and '.join(map(str, grades[pair]))}"
 
-    conflicting = [pair for pair, given in grades.items() if len({*given}) > 1]
+    conflicting = [pair for pair, values in grades.items() if len({*values}) > 1]
     fix = "keep one relevance for each query and passage"
     refuse("judgments contradict one another", located(conflicting, places.judgments, shown), fix)
     fix = "keep one line for each query and passage"
@@ -148,7 +148,7 @@ def _check_judged_once(judgments: Sequence[Judgment], places: Places) -> None:
 
 
 def check_candidates(candidates: Sequence[Candidates], judgments: Iterable[Judgment], passages: Container[str]) -> None:
-    """Check the candidates: one per pair, with a relevant passage, and with known other passages."""
+    """Check that each candidate has a relevant positive and distinct, known negatives, and that no pair is repeated."""
     relevant = {(j.query_id, j.passage_id) for j in judgments if j.relevance > 0}
     pairs = [(c.query_id, c.positive) for c in candidates]
     refuse(

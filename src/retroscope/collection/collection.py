@@ -24,8 +24,7 @@ from retroscope.notebook import html_table
 
 @dataclass(frozen=True, repr=False)
 class Collection:
-    """A retrieval collection: passages, queries and judgments. Make one with
-    `make_collection`.
+    """A retrieval collection: passages, queries and judgments. Make one with `make_collection`.
 
     Attributes:
         name: a short name for tables.
@@ -33,13 +32,13 @@ class Collection:
             ids up, but do not copy them into a list.
         queries: id -> Query, in the order of the source.
         judgments: graded relevance. Every id in it exists.
-        candidates: hard negatives given by the source, empty if they must be mined.
+        candidates: hard negatives that the source gives. If there are none, they must be mined.
         title_separator: text between a title and its passage (printed in the recipe).
         ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
         source: path or name that it was read from.
-        mapping: Retroscope's field -> the field of the source, with format and split. A detected mapping is printed.
+        mapping: Retroscope's name of a field -> its name in the source; also the format and the split.
         notes: what the reader left out or repaired, with counts, in words.
-        rows: probe examples given by the source's rows, unchanged, for the published protocol: a negative may occur
+        rows: probe examples exactly as in the rows of the source, for the published protocol: a negative may occur
             twice or be relevant, and a row may be repeated. Empty for a source without such rows.
     """
 
@@ -71,12 +70,12 @@ class Collection:
         )
 
     def passage_text(self, passage_id: str) -> str:
-        """Return title and text as one string, which an encoder reads after the recipe's prompt."""
+        """Return title and text of a passage as one string, as it is encoded (without the recipe's prompt)."""
         return join_title(self.passages[passage_id], self.title_separator)
 
     @cached_property
     def qrels(self) -> dict[str, dict[str, int]]:
-        """Return query id -> passage id -> relevance."""
+        """Return the relevance of every judged pair, as query id -> passage id -> relevance."""
         table: dict[str, dict[str, int]] = {}
         for j in self.judgments:
             table.setdefault(j.query_id, {})[j.passage_id] = j.relevance
@@ -89,12 +88,12 @@ class Collection:
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Map each query id to the number of its distinct text. Queries of equal text share a number."""
+        """Return a number for each query id. Queries with the same text (`folded`) have the same number."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
     def texts_of_passages(self, candidates: Iterable[Candidates]) -> dict[str, int]:
-        """Map the passage ids of candidates to the numbers of their distinct texts; equal texts share a number."""
+        """Return a number for each passage id in `candidates`. Passages with the same text have the same number."""
         numbers: dict[bytes, int] = {}
         ids = dict.fromkeys(p for c in candidates for p in (c.positive, *c.negatives))
         digests = ((i, blake2b(folded(self.passage_text(i)).encode(), digest_size=16).digest()) for i in ids)
@@ -102,22 +101,22 @@ class Collection:
 
     @cached_property
     def relevant(self) -> dict[str, tuple[str, ...]]:
-        """Return query id -> its relevant passages, for the judged queries."""
+        """Return the ids of the relevant passages of each judged query, by query id."""
         return {q: tuple(p for p, grade in self.qrels[q].items() if grade > 0) for q in self.judged_queries}
 
     @property
     def _uncleaned(self) -> tuple[Candidates, ...]:
-        """Return the rows of the source, none if judgments and candidates contain the same information."""
+        """Return `rows`, or nothing if judgments and candidates contain the same information."""
         if not self.rows:  # a large collection is not listed for nothing
             return ()
-        given = {(c.query_id, c.positive): c.negatives for c in self.candidates}
+        negatives_of = {(c.query_id, c.positive): c.negatives for c in self.candidates}
         pairs = [(j.query_id, j.passage_id) for j in self.judgments]
-        same = [(*pair, given.get(pair, ())) for pair in pairs]
+        same = [(*pair, negatives_of.get(pair, ())) for pair in pairs]
         return () if [(c.query_id, c.positive, c.negatives) for c in self.rows] == same else self.rows
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of every id, text, answer, group and judgment, in order."""
+        """Return the SHA-256 of all ids, texts, answers, query groups, judgments and candidates, in order."""
         digest = hashlib.sha256(repr((self.title_separator, self.ignore_identical_ids)).encode())
         for p in self.passages.values():
             digest.update(repr((p.id, p.title, p.text)).encode())
@@ -148,7 +147,7 @@ class CollectionSettings(TypedDict, total=False):
 
 
 class MakingSettings(CollectionSettings, total=False):
-    """Settings of a collection, and the location of its records for error messages."""
+    """Settings of a collection, and `places`, which finds the file and line of a record for an error message."""
 
     places: Places
 
@@ -161,26 +160,30 @@ def make_collection(
     candidates: Iterable[Candidates] = (),
     **settings: Unpack[MakingSettings],
 ) -> Collection:
-    """Join and check the parts of a collection. Every stream is read once, the passages first.
+    """Make a collection from its parts, and check it. Every stream is read once, the passages first.
 
-    Passages without title and text are left out, and a note counts them. One that is judged is an error.
+    Passages without title and text are left out, and a note counts them. If such a passage is judged, it is an error.
 
     Raises:
-        CollectionError: with all problems of one kind together: repeated ids, empty texts, repeated judgments,
-            judgments with unknown ids, no judged query, or candidates that are not one positive and other negatives.
+        CollectionError: for repeated ids, empty texts, repeated judgments, judgments with unknown ids, no query with a
+            relevant passage, or candidates that are not one positive and other negatives. All problems of one kind are
+            in one error.
     """
     empty: list[str] = []
     places = settings.pop("places", Places())
     try:
         table = store_passages(check_passages(passages, empty))
         check_passages_distinct(table, empty, places)
-        asked = check_queries(queries, places)
-        judged, offered = tuple(judgments), tuple(candidates)
-        settings["notes"] = (*settings.get("notes", ()), *check_empty_passages(empty, judged, offered, places))
-        check_judgments(judged, asked, table, places)
-        check_candidates(offered, judged, table)
+        query_table = check_queries(queries, places)
+        checked_judgments, checked_candidates = tuple(judgments), tuple(candidates)
+        settings["notes"] = (
+            *settings.get("notes", ()),
+            *check_empty_passages(empty, checked_judgments, checked_candidates, places),
+        )
+        check_judgments(checked_judgments, query_table, table, places)
+        check_candidates(checked_candidates, checked_judgments, table)
     except CollectionError as error:
         error.where = error.where or settings.get("source", "") or name
         raise
-    kept: CollectionSettings = settings
-    return Collection(name, table, asked, judged, offered, **kept)
+    collection_settings: CollectionSettings = settings
+    return Collection(name, table, query_table, checked_judgments, checked_candidates, **collection_settings)

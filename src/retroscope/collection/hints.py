@@ -1,4 +1,4 @@
-"""Suggest the intended folder for a path that no known format fits, or the names of a file's columns."""
+"""Suggest a nearby folder, or how to name the columns of a file, for a path that no known format fits."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[s
 
     Args:
         tried: the prefixes of all readers.
-        recognised: the readers that recognise a path, by their prefixes.
+        recognised: function that returns the prefixes of the readers which recognise a path.
     """
     meant = [place for place in _places(path) if _is_meant(place, recognised)]
     if meant:
@@ -38,22 +38,22 @@ def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[s
 
 
 def _is_meant(place: Path, recognised: Callable[[Path], list[str]]) -> bool:
-    """Return whether a reader recognises a path, or False if its files are damaged."""
+    """Return whether a reader recognises a path. If its files are damaged, return False."""
     with suppress(CollectionError):
         return bool(recognised(place))
     return False
 
 
 def _places(path: Path) -> Iterable[Path]:
-    """Yield nearby folders that may have been intended: the file's folder, or subfolders down to depth two."""
+    """Return folders that may be meant: the two above a file, or those inside a folder, down to depth two."""
     if path.is_file():
         return [path.parent, path.parent.parent]
-    inside = [one for one in sorted(path.glob("*")) + sorted(path.glob("*/*")) if one.is_dir()]
+    inside = [folder for folder in sorted(path.glob("*")) + sorted(path.glob("*/*")) if folder.is_dir()]
     return inside[:MOST_FOLDERS]
 
 
 def _how_to_read(path: Path) -> str:
-    """Describe the option by which rows with other column names can be read."""
+    """Describe how to read the rows of a path, e.g. by an option that names their columns."""
     row = first_of_parquet(path) if path.is_dir() else first_row(path)
     if row is None:
         return f"put the format before the path, e.g. st:{path}; docs/reference/data.md describes the formats"
@@ -66,5 +66,5 @@ def _how_to_read(path: Path) -> str:
     passage = next((c for c in columns if c.lower() in PASSAGES), "COLUMN")
     words = f"{{query: {query}, positive: {passage}}}"
     prefix, place = ("hf", row.file) if path.is_dir() else ("st", "this file")
-    found = f"name the format, and which of the columns of {place} ({', '.join(columns[:8])}) have the texts"
-    return f"{found}: --data {prefix}:{path} --set data.columns='{words}'"
+    advice = f"name the format, and which of the columns of {place} ({', '.join(columns[:8])}) have the texts"
+    return f"{advice}: --data {prefix}:{path} --set data.columns='{words}'"

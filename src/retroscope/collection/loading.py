@@ -1,4 +1,4 @@
-"""Load a data set on disk, by its prefix or by recognising its files."""
+"""Load a collection from `PREFIX:PATH`, or from a path whose format is recognised by its files."""
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
@@ -37,7 +37,7 @@ def load_collection(
     Args:
         spec: e.g. "beir:data/nq", "data/train.jsonl", "ir_datasets:beir/nq/test".
         split: the split whose judgments are read, by default "test", else the only one.
-        columns: field -> the file's column, if its name differs from that of the format.
+        columns: name of a field -> the file's column, if its name differs from that of the format.
         title_separator: text between title and passage, by default a space as in BEIR and the ielab set.
         limit_queries: number of queries with a relevant passage to keep, drawn at random. The corpus stays whole.
         seed: seed of that draw.
@@ -46,7 +46,7 @@ def load_collection(
 
     Raises:
         SettingsError: if a prefix, split or field does not exist.
-        CollectionError: if nothing, or more than one reader, recognises the path, or the data are not sound.
+        CollectionError: if no reader, or more than one, recognises the path, or the data are invalid.
     """
     if limit_queries is not None:
         _check_limit(limit_queries)
@@ -57,12 +57,12 @@ def load_collection(
         reader, path = resolve_spec(source)
         options = ReadOptions(split=split, columns=columns or {})
         collection = reader.read(path, options if known is None else known.options(options))
-    given: dict[str, Any] = {
+    overrides: dict[str, Any] = {
         "name": name or (known.name if known else None),
         "title_separator": title_separator,
         "ignore_identical_ids": ignore_identical_ids,
     }
-    collection = replace(collection, **{key: value for key, value in given.items() if value is not None})
+    collection = replace(collection, **{key: value for key, value in overrides.items() if value is not None})
     return collection if limit_queries is None else drawn_queries(collection, limit_queries, seed)
 
 
@@ -81,9 +81,9 @@ def drawn_queries(collection: Collection, n: int, seed: int = 0) -> Collection:
     _check_limit(n)
     judged = collection.judged_queries
     order = np.random.default_rng(seed).permutation(len(judged))
-    kept = {judged[place] for place in order[:n]}
-    note = f"{len(kept)} of {len(judged)} judged queries kept, drawn at random (seed {seed})"
-    return with_queries(collection, kept, note)
+    drawn_ids = {judged[place] for place in order[:n]}
+    note = f"{len(drawn_ids)} of {len(judged)} judged queries kept, drawn at random (seed {seed})"
+    return with_queries(collection, drawn_ids, note)
 
 
 def _check_limit(queries: int) -> None:
@@ -107,7 +107,7 @@ def with_queries(collection: Collection, kept: Set[str], note: str) -> Collectio
 
 
 def resolve_spec(spec: PathLike) -> tuple[Reader, Path]:
-    """Return the reader that a spec's prefix names, or that recognises its path, and the path."""
+    """Return the reader for a spec, and the path in it. Without a prefix, a reader must recognise the path."""
     source = path_or_name(spec)
     known = named_collection(source)
     prefix, path = split_prefix(source if known is None else known.source)
@@ -119,8 +119,9 @@ def resolve_spec(spec: PathLike) -> tuple[Reader, Path]:
 
 
 def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
-    """Split a spec into its prefix and its path. A colon belongs to the path after a drive letter or a slash, or if the
-    path exists.
+    """Split a spec `PREFIX:PATH` into its prefix, or None without one, and its path.
+
+    A colon belongs to the path if it follows a drive letter or a slash, or if a path with this name exists.
     """
     text = str(spec)
     prefix, colon, rest = text.partition(":")
@@ -132,7 +133,13 @@ def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
 
 
 def detect(path: Path) -> Reader:
-    """Return the reader that recognises this path, or the one whose error says what is missing."""
+    """Return the only reader that recognises a path.
+
+    For a TREC folder that lacks a file, return the reader of TREC, whose error then names the file.
+
+    Raises:
+        CollectionError: if several readers recognise the path, or none.
+    """
     fitting = recognised(path)
     if len(fitting) == 1:
         return READERS[fitting[0]]

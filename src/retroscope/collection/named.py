@@ -1,6 +1,6 @@
 """Table of well-known collections by name (`named:scifact`): revision, licence, split, title rule and measure.
 
-A row states what its source states. An empty field is not known. If the revision is empty, the newest files are read.
+An empty field means that the sources do not state it. If the revision is empty, the newest files are read.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ class Named:
         split: split of the judgments that its benchmark reports.
         title: how title and text are joined, or "" if there are no titles.
         measure: the measure that its benchmark reports.
-        stated_by: source of these facts.
-        get: if `source` is "": content of its published files, for a user who converts them.
+        stated_by: where the other fields are published.
+        get: if `source` is "": what the published files contain, for a user who converts them.
     """
 
     name: str

@@ -1,9 +1,9 @@
 """Hard negatives: passages that rank high for a query and are not judged relevant to it.
 
-By BM25 (Robertson et al. 1995, in Lucene's variant, through bm25s), from a run file, or as the source
-gave them. A passage that nobody judged may still be relevant. Where the source gives the answers of a
-query, a ranked passage that holds one is no negative, as DPR mined (Karpukhin et al. 2020); nor is a
-passage that is relevant to another query with the same text. More no miner can know.
+They come from BM25 (Robertson et al. 1995, in Lucene's variant, through bm25s), from a run file, or from the source of
+the collection. A passage that nobody judged may still be relevant. So two kinds of ranked passages are not used as
+negatives: those that contain an answer of the query, as in DPR (Karpukhin et al. 2020), and those that are relevant to
+another query with the same text.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,8 +36,8 @@ class MinedNegatives:
         how: source of the negatives: "bm25", "given" or "run".
         short: number of pairs with fewer than `n` negatives.
         left_out: number of ranked passages that were skipped because they may be relevant.
-        recipe: how the negatives were found.
-        rows: if the negatives are the source's own: the probe examples of the rows, unchanged (`Collection.rows`).
+        recipe: how the negatives were found, as JSON-like values.
+        rows: `Collection.rows` if the negatives are the source's own, else empty.
     """
 
     candidates: tuple[Candidates, ...]
@@ -57,18 +57,18 @@ def hard_negatives(
     pool: int = 100,
     progress: Shown = None,
 ) -> MinedNegatives:
-    """Find up to `n` hard negatives for every judged pair, hardest first. Ties are ordered by the greater id first.
+    """Find up to `n` hard negatives for every pair of a query and a relevant passage, hardest first.
 
-    A negative is never a relevant passage of that query, nor one whose full text is the same (`folded`), nor, where the
-    collection ignores identical ids, the query's own passage. From a ranking (not from the source's own negatives),
-    passages that contain an answer or are relevant to a query with the same text are skipped, too. They are counted,
-    and the ranking is read deeper by their number.
+    Of passages with equal scores, the greater id comes first. A negative is never a relevant passage of that query, nor
+    one whose full text is the same (`folded`), nor, where the collection ignores identical ids, the query's own
+    passage. From a ranking (not from the source's own negatives), passages that contain an answer or are relevant to a
+    query with the same text are skipped, too. They are counted, and more of the ranking is read to replace them.
 
     Args:
         n: number of negatives for each pair; 50 or more if a later split filters them.
         how: a name in `RANKINGS`.
         run: for how="run": a ranking for each query, or the path of a run file.
-        pool: number of ranked passages that are read (at least `n` in addition to the relevant ones).
+        pool: how many ranked passages are read in addition to the relevant ones; at least `n`.
         progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:
@@ -99,7 +99,7 @@ def hard_negatives(
 
 def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Screen | None) -> Iterator[Candidates]:
     text_of, report, queries = _remembered_texts(collection), listens(), collection.judged_queries
-    for done, query in enumerate(queries, start=1):
+    for number, query in enumerate(queries, start=1):
         relevant = [p for p, grade in collection.qrels[query].items() if grade > 0]
         refused = {*relevant, *([query] if collection.ignore_identical_ids else [])}
         refused_texts = {text_of(p) for p in relevant}
@@ -111,7 +111,7 @@ def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Sc
             allowed = (p for p in dict.fromkeys(unjudged) if stays(p))
             yield Candidates(query, positive, tuple(islice(allowed, n)))
         if report:
-            report(f"hard negatives of {collection.name}", done, len(queries))
+            report(f"hard negatives of {collection.name}", number, len(queries))
 
 
 def _remembered_texts(collection: Collection) -> Callable[[str], int]:
@@ -138,14 +138,14 @@ def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, Nega
             where=collection.name,
             fix="mine hard negatives: how='bm25' (e.g. --set negatives.how=bm25), or how='run' with run=FILE",
         )
-    given = {(c.query_id, c.positive): c.negatives for c in collection.candidates}
-    return (lambda query, positive, depth: given.get((query, positive), ())), {"source": collection.source}
+    negatives_of = {(c.query_id, c.positive): c.negatives for c in collection.candidates}
+    return (lambda query, positive, depth: negatives_of.get((query, positive), ())), {"source": collection.source}
 
 
 def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, NegativesRecipe]:
     ranking_of = read_run(run) if isinstance(run, Path) else (run or {})
-    mine = {query: ranking_of.get(query, ()) for query in collection.judged_queries}
-    unknown = dict.fromkeys(repr(p) for ranked in mine.values() for p, _ in ranked if p not in collection.passages)
+    rankings = {query: ranking_of.get(query, ()) for query in collection.judged_queries}
+    unknown = dict.fromkeys(repr(p) for ranked in rankings.values() for p, _ in ranked if p not in collection.passages)
     if unknown:
         raise CollectionError(
             f"the run ranks passages that are not in the collection:{listed(list(unknown))}",
@@ -153,7 +153,7 @@ def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, N
             fix="give a run file over this corpus",
         )
     ordered = {
-        query: sorted(ranked, key=lambda item: (item[1], item[0]), reverse=True) for query, ranked in mine.items()
+        query: sorted(ranked, key=lambda item: (item[1], item[0]), reverse=True) for query, ranked in rankings.items()
     }
     ranking = partial(_top, {query: [p for p, _ in ranked] for query, ranked in ordered.items()})
     return ranking, {"run": str(run) if isinstance(run, Path) else "given in memory"}

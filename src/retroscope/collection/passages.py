@@ -1,6 +1,6 @@
 """Passages by id, stored in Arrow columns. Large corpora are stored on disk.
 
-In memory it keeps 16 bytes a passage (a hash of the id and a row number), whatever the texts' length.
+Of a corpus on disk, memory holds 16 bytes for each passage: a hash of the id and a row number.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("t
 class PassageTable(Mapping[str, Passage]):
     """Mapping from id to passage, in the order of the source. Make one with `store_passages`.
 
-    Iteration streams. A look-up costs a binary search over hashes, verified against the id itself.
+    Iteration reads one batch after another. A look-up is a binary search over hashes of ids, then compared with the id.
     """
 
     def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:
@@ -123,8 +123,9 @@ class _Items(ItemsView[str, Passage]):
 
 
 def hash_of(key: str) -> int:
-    """Hash an id to 64 bits by BLAKE2b. Unlike `hash` it is the same in every process, so that a table can be
-    pickled.
+    """Return a 64-bit BLAKE2b hash of an id.
+
+    Unlike `hash`, it is the same in every process, so that a table can be pickled.
     """
     return int.from_bytes(hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
 

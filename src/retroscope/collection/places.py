@@ -1,4 +1,4 @@
-"""Find where the records of a source are, by reading the source again after an error."""
+"""Find the file and line of a record for an error message, by reading the source of the collection again."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -44,20 +44,20 @@ class Places:
 
 
 def located(keys: Sequence[Key], source: Callable[[], Placed], shown: Callable[[Key], str] = repr) -> list[str]:
-    """Return a text for each key. Keys that a message shows are followed by the locations of their records.
+    """Return a text for each key of a record. The first `SHOWN` texts end with the locations of the record.
 
-    The source is read only if there are keys.
+    `source` is read only if there are keys.
     """
-    found: dict[Hashable, list[RecordPlace]] = {key: [] for key in keys[:SHOWN]}
-    if found:
+    places_of: dict[Hashable, list[RecordPlace]] = {key: [] for key in keys[:SHOWN]}
+    if places_of:
         for key, place in source():
-            if key in found and place not in found[key]:
-                found[key].append(place)
-    return [f"{shown(key)}{_listed(found.get(key, []))}" for key in keys]
+            if key in places_of and place not in places_of[key]:
+                places_of[key].append(place)
+    return [f"{shown(key)}{_listed(places_of.get(key, []))}" for key in keys]
 
 
 def _listed(places: Sequence[RecordPlace]) -> str:
-    """Return the first locations of a record (each file once), and the number of further ones."""
+    """Return the first locations of a record (each file named once), and how many more there are."""
     spots: dict[str, list[str]] = {}
     for place in places[:MOST_PLACES]:
         spots.setdefault(place.file, []).append(place.spot)

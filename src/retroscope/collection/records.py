@@ -29,7 +29,7 @@ class Query:
 
     Attributes:
         answers: short answers, if the source gives them; each of them answers the query.
-        group: kind of query, for the effect in each group, or "" if the source names none.
+        group: name of the query's group, for effects by group of queries, or "" if the source names none.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """One choice for a probe: a query, one relevant passage, and hard negatives, hardest first.
+    """One probe example: a query, one relevant passage, and hard negatives, hardest first.
 
     A query with several relevant passages has several `Candidates`.
     """
@@ -62,8 +62,8 @@ class Candidates:
 def folded(text: str) -> str:
     """Return a text with folded case, single spaces and Unicode's NFKC, the form in which texts are compared.
 
-    One text may be written in several sequences of characters: an accent within its letter or behind it, letters and
-    digits of full width.
+    The same text can be stored as different characters: an accent as part of its letter or after it, letters and digits
+    of full width.
     """
     case = text.casefold()
     return " ".join((case if text.isascii() else normalize("NFKC", normalize("NFKC", text).casefold())).split())
@@ -90,8 +90,8 @@ class ScreenedCounts(TypedDict):
 class NegativesRecipe(TypedDict, total=False):
     """How hard negatives were found, as JSON-like values.
 
-    Each ranking has keys of its own: BM25 those from "method" to "bm25s", the source's negatives "source", and a run
-    file "run". The record of a study adds the last three keys.
+    BM25 adds the keys "method" to "bm25s", the source's own negatives "source", and a run file "run". Only studies add
+    "choices", "short" and "left_out".
     """
 
     how: str

@@ -31,7 +31,7 @@ class Screen:
     """Filter that excludes ranked passages which may be relevant but are not judged for the query, and counts them.
 
     Attributes:
-        relevant: text of a query -> passages that any query with this text judges relevant.
+        relevant: text of a query -> ids of the passages that are relevant to any query with this text.
         tokens: passage id -> its `token_string`, made at first use.
     """
 
@@ -41,7 +41,7 @@ class Screen:
     counts: Counter[str] = field(default_factory=Counter)
 
     def for_query(self, query_id: str) -> Callable[[str], bool]:
-        """Return a function of a passage id: whether the passage can be a negative of this query."""
+        """Return a function that says, for a passage id, whether this passage can be a negative of the query."""
         query = self.collection.queries[query_id]
         needles, relevant = answer_strings(query.answers), self.relevant[folded(query.text)]
 
@@ -55,12 +55,12 @@ class Screen:
         return stays
 
     def room(self, query_id: str) -> int:
-        """Return the number of further ranked passages that this query needs because some passages are excluded."""
+        """Return how many more ranked passages to read for this query, because some of them may be excluded."""
         query = self.collection.queries[query_id]
         return len(self.relevant[folded(query.text)]) + (ANSWER_ROOM if query.answers else 0)
 
     def left_out(self) -> LeftOut:
-        """Return the numbers of passages excluded so far."""
+        """Return the counts of passages excluded so far."""
         queries = self.collection.queries
         answered = sum(bool(queries[q].answers) for q in self.collection.judged_queries)
         return LeftOut(**self.counts, answered=answered)
@@ -72,7 +72,7 @@ class Screen:
 
 
 def relevant_by_text(collection: Collection) -> dict[str, set[str]]:
-    """Map each query text to the passages judged relevant to any query with this text."""
+    """Return, by query text (`folded`), the ids of the passages that are relevant to any query with this text."""
     hashes: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         positives = {p for p, grade in collection.qrels[query].items() if grade > 0}

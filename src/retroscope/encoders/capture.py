@@ -1,8 +1,8 @@
-"""Record, replace or rerun the outputs of modules by hooks. No other file has hooks. Every context manager removes its
-own hooks, also after an error.
+"""Record or replace what modules return, or run modules again, by hooks. No other file registers hooks.
 
-From the first call that asks for `hidden_states`, transformers has hooks of its own on the blocks. Our hooks that
-rewrite a value are therefore registered in front of them, so that `hidden_states` has the rewritten value as well.
+Every context manager removes its own hooks, also after an error. transformers collects `hidden_states` by hooks of its
+own on the blocks. Hooks that rewrite a value are registered in front of these, so that `hidden_states` contains the
+rewritten value.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ PLAIN = (type(None), bool, int, float, str, torch.dtype, torch.device)  # argume
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module: its inputs and its output, with the graph if there is one."""
+    """One recorded call of a module: its arguments and its output, with the autograd graph if gradients are on."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -31,7 +31,7 @@ class Call:
 
     @property
     def input(self) -> Tensor:
-        """Return the hidden states that the module received, by name or as its first tensor."""
+        """Return the hidden states that the module received: its first positional tensor, else a keyword argument."""
         return first_tensor(self.args) if self.args else first_tensor(self.kwargs[hidden_key(self.kwargs)])
 
     @property
@@ -42,12 +42,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Calls:
-    """Recorded calls of modules by name, in order."""
+    """Recorded calls of modules. `of` maps the name of a module to its calls, in the order in which they ran."""
 
     of: dict[str, list[Call]] = field(default_factory=dict)
 
     def only(self, name: str) -> Call:
-        """Return the single call of a module, and raise an AnalysisError if it ran never or more than once."""
+        """Return the only call of a module. Raise an AnalysisError if the module did not run, or ran more than once."""
         calls = self.of[name]
         if len(calls) != 1:
             raise AnalysisError(
@@ -58,7 +58,7 @@ class Calls:
 
 
 def first_tensor(value: Any) -> Tensor:
-    """Return the tensor itself, or the first one of a tuple, because blocks of some families return a tuple."""
+    """Return `value` if it is a tensor, or else the first tensor in it. Blocks of some families return a tuple."""
     if isinstance(value, Tensor):
         return value
     for item in value:
@@ -94,7 +94,7 @@ def capture_calls(modules: Mapping[str, nn.Module]) -> Iterator[Calls]:
 
 @contextmanager
 def rewrite_outputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[None]:
-    """Replace the (first) output tensor of each named module by `edit(name, output)` while the context is open."""
+    """Replace the first tensor that each named module returns by `edit(name, tensor)` while the context is open."""
     with ExitStack() as stack:
         for name, module in modules.items():
             handle = module.register_forward_hook(_output_editor(name, edit), prepend=True)
@@ -104,7 +104,7 @@ def rewrite_outputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[No
 
 @contextmanager
 def rewrite_inputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[None]:
-    """Replace the first input tensor of each named module by `edit(name, input)` while the context is open."""
+    """Replace the first tensor that each named module receives by `edit(name, tensor)` while the context is open."""
     with ExitStack() as stack:
         for name, module in modules.items():
             handle = module.register_forward_pre_hook(_input_editor(name, edit), with_kwargs=True, prepend=True)
@@ -114,7 +114,7 @@ def rewrite_inputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[Non
 
 @contextmanager
 def stand_in(modules: Mapping[str, nn.Module], outputs: Mapping[str, Any]) -> Iterator[None]:
-    """Replace the output of each named module by `outputs[name]`, without running it, while the context is open."""
+    """Make each named module return `outputs[name]` instead of running, while the context is open."""
     with ExitStack() as stack:
         for name, module in modules.items():
             own = module.__dict__.get("forward")  # set on the instance by libraries that wrap models
@@ -125,7 +125,13 @@ def stand_in(modules: Mapping[str, nn.Module], outputs: Mapping[str, Any]) -> It
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The texts of a recorded batch (`texts` x `tokens`) to run again, in this order and possibly repeated."""
+    """The texts of a recorded batch that are run again.
+
+    Attributes:
+        index: index in the batch of each text to run, in this order. An index may be repeated.
+        texts, tokens: number of texts, and of tokens with padding, of the recorded batch.
+        known: selected tensors by the `id` of the whole tensor.
+    """
 
     index: Int[Tensor, "row"]
     texts: int
@@ -133,14 +139,14 @@ class Rows:
     known: dict[int, Tensor] = field(default_factory=dict)  # blocks share masks, which are then chosen once
 
     def take(self, states: Tensor) -> Tensor:
-        """Return the rows of a tensor that has one entry per text."""
+        """Return the entries at `index` of a tensor with one entry for each text of the batch."""
         return states.index_select(0, self.index)
 
     def of(self, value: Any) -> Any:
-        """Select these rows from an argument of a block other than the hidden states (masks, positions, biases).
+        """Select the texts at `index` in an argument of a block, e.g. a mask, positions or a bias.
 
         Raises:
-            AnalysisError: for an object that may remember the first call, such as a cache of keys.
+            AnalysisError: for an object that may keep a state of the first call, such as a cache of keys.
         """
         if isinstance(value, (tuple, list)):
             return type(value)(self.of(item) for item in value)
@@ -157,10 +163,11 @@ class Rows:
         )
 
     def _beside(self, value: Tensor) -> Tensor:
-        """Select these rows from a tensor with one entry per text. A tensor for all texts is kept.
+        """Select the texts at `index` in a tensor with one entry for each text. Return a tensor that texts share as is.
 
-        The first dimension alone does not tell the two apart. With one text everything is shared. Otherwise a tensor
-        by text also has a dimension of tokens, and a matrix of floats is a table (DeBERTa's relative positions).
+        The size of the first dimension does not show which of the two a tensor is. In a batch of one text, every tensor
+        is shared. In other batches, a tensor has an entry for each text if it also has a dimension of tokens. But a
+        matrix of floats is a table that texts share, such as DeBERTa's relative positions.
         """
         by_text = value.dim() > 1 and value.shape[0] == self.texts and self.tokens in value.shape[1:]
         if self.texts == 1 or not by_text or (value.dim() == 2 and value.is_floating_point()):
@@ -171,13 +178,14 @@ class Rows:
 
 
 def call_again(module: nn.Module, call: Call, hidden: Tensor, rows: Rows) -> Tensor:
-    """Run a recorded call with other hidden states, for the texts `rows` of the recorded batch.
+    """Run a module again on other hidden states, which have one entry for each text of `rows`.
 
-    All other arguments of the call (masks, positions, biases) are selected in the same way, row by row.
+    The other arguments (masks, positions, biases) are those of the recorded call, selected for the same texts. Return
+    the first tensor of the output.
     """
     name = None if call.args else hidden_key(call.kwargs)
-    given = () if name else (hidden, *rows.of(call.args[1:]))
-    return first_tensor(module(*given, **{k: hidden if k == name else rows.of(v) for k, v in call.kwargs.items()}))
+    positional = () if name else (hidden, *rows.of(call.args[1:]))
+    return first_tensor(module(*positional, **{k: hidden if k == name else rows.of(v) for k, v in call.kwargs.items()}))
 
 
 def _constant(output: Any) -> Callable[..., Any]:

@@ -40,7 +40,7 @@ class Batch:
     Attributes:
         mask: True for real tokens, the only ones that attention sees.
         pooled: True for the tokens that the pooling reads.
-        padding_counts: positions are those of the columns, padding on the left included, as published.
+        padding_counts: whether positions count padding on the left, as in the published study.
     """
 
     ids: Int[Tensor, "text token"]
@@ -50,7 +50,7 @@ class Batch:
 
 
 def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
-    """Return the token ids of each text: prompt and suffix added, cut to the recipe's length, not padded.
+    """Return the token ids of each text: prompt and suffix added, cut to the recipe's `max_length`, not padded.
 
     Raises:
         EncoderError: if a text has no token, or none that is pooled.
@@ -90,9 +90,9 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 
 
 def _part(encoder: Encoder, text: str, longest: int) -> str:
-    """Return the first `longest` characters of a text (or the last, if the tokenizer keeps those), cut between words.
+    """Return the first `longest` characters of a text (the last, if the tokenizer cuts on the left), cut between words.
 
-    Half a word would have other tokens. Where nothing but spaces would be left, it is empty.
+    Half a word would have other tokens. The result is empty if only spaces would be left.
     """
     if len(text) <= longest:
         return text
@@ -110,10 +110,10 @@ def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenI
 
 
 def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, extra: int = 0) -> Batch:
-    """Pad token ids to one batch as the recipe says; the self-tests set `side` and `extra` columns.
+    """Pad token ids to one batch by the recipe. Self-tests choose the `side` and `extra` columns of padding.
 
     Raises:
-        EncoderError: if no token of a text is left to pool beside its prompt.
+        EncoderError: if a text has no token to pool besides those of its prompt.
     """
     recipe = encoder.recipe
     side = side or recipe.padding_side
@@ -138,8 +138,8 @@ def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) ->
     """Run one batch and pool every layer, in float32.
 
     Args:
-        norm_each_layer: also pool the layers below the last with the model's final norm on every token, which the last
-            layer already has. Only for models with such a norm (`Anatomy.post_norm`).
+        norm_each_layer: append layers 0 .. L-1 with the model's final norm applied to every token. Layer L already
+            includes it. Only for models with a final norm (`Anatomy.post_norm`).
     """
     return pooled(encoder, hidden_states(encoder, batch, norm_each_layer=norm_each_layer), batch)
 
@@ -168,7 +168,7 @@ def final_norm(encoder: Encoder) -> nn.Module:
     """Return the norm that is applied to the last layer.
 
     Raises:
-        EncoderError: for a model without one.
+        EncoderError: for a model without a final norm.
     """
     path = encoder.anatomy.layout.final_norm
     if path is None or not encoder.anatomy.post_norm:
@@ -221,7 +221,7 @@ def _padded_lengths(encoder: Encoder, rows: Sequence[TokenIds]) -> list[int]:
 def encode_rows(
     encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, *, norm_each_layer: bool = False
 ) -> LayerVectors:
-    """Return the pooled vectors of tokenised texts, in the order given, on the CPU (see `encode_rows_by`)."""
+    """Return the pooled vectors of tokenised texts, in the order of `rows`, on the CPU (see `encode_rows_by`)."""
     return encode_rows_by([encoder], rows, tokens, norm_each_layer=norm_each_layer)[0]
 
 
@@ -235,11 +235,11 @@ def encode_rows_by(
     """Encode tokenised texts by several encoders at once, and return each encoder's pooled vectors, in the order given.
 
     Args:
-        encoders: encoders that share a network and differ only in pooling and in what follows the pooling.
-        tokens: padded tokens of one forward pass. `norm_each_layer` as in `forward`.
+        encoders: encoders that share a backbone and a tokenizer, and differ only in pooling and head.
+        tokens: at most so many padded tokens in one forward pass. `norm_each_layer` as in `forward`.
 
     Raises:
-        EncoderError: if there is no row.
+        EncoderError: if there is no text.
     """
     first = encoders[0]
     vectors: list[LayerVectors] = []
@@ -254,7 +254,7 @@ def encode_rows_by(
             whole.final[indices] = part.final
     if not vectors:
         raise EncoderError("there is no text to encode", where=first.name, fix="give at least one text")
-    return [LayerVectors(one.layers.cpu(), one.final.cpu()) for one in vectors]  # a GPU is waited for once
+    return [LayerVectors(whole.layers.cpu(), whole.final.cpu()) for whole in vectors]  # a GPU is waited for once
 
 
 def final_vectors(
@@ -266,10 +266,10 @@ def final_vectors(
     """Return the final vectors of tokenised texts, in the order given, on the CPU, without keeping the layers.
 
     Args:
-        on_batch: called after each batch with its number of texts.
+        on_batch: called after each batch with the number of texts in it.
 
     Raises:
-        EncoderError: if there is no row.
+        EncoderError: if there is no text.
     """
     vectors: Tensor | None = None
     for indices in batches_by_length(_padded_lengths(encoder, rows), tokens):
@@ -285,8 +285,8 @@ def final_vectors(
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
-    """Allocate vectors for `n` texts on the same device, as ordinary tensors instead of inference tensors."""
-    layers, final = (torch.empty(n, *one.shape[1:], device=one.device) for one in (part.layers, part.final))
+    """Allocate vectors for `n` texts on the device of `part`, as ordinary tensors instead of inference tensors."""
+    layers, final = (torch.empty(n, *tensor.shape[1:], device=tensor.device) for tensor in (part.layers, part.final))
     return LayerVectors(layers, final)
 
 

@@ -30,8 +30,7 @@ class Encoder:
         anatomy: the paths of the backbone's parts, proved on load.
         head: module applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` if there is none.
         proof: evidence that the weights are the checkpoint's.
-        tokens: store of token ids of texts that were tokenised before. If None, every text is tokenised whenever it is
-            read.
+        tokens: cache of the token ids of texts. If None, a text is tokenised every time that it is encoded.
         source: source from which another process can load the same encoder. If None, it exists in this process only.
     """
 
@@ -50,7 +49,7 @@ class Encoder:
 
     @property
     def summary(self) -> str:
-        """Describe family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, mean pooling, 512 tokens"."""
+        """Describe the encoder, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at most"."""
         shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {self.width}"
         return f"{shape}, pooling {self.recipe.pooling}, {self.recipe.max_length:,} tokens at most"
 
@@ -66,7 +65,7 @@ class Encoder:
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Return the labels of layers 0..L. The last one says when a final norm is included."""
+        """Return the labels of layers 0..L. The last one ends in "(post-norm)" if it includes a final norm."""
         last = self.anatomy.n_blocks
         names = [str(k) for k in range(last + 1)]
         if self.anatomy.post_norm:
@@ -85,7 +84,7 @@ class Encoder:
         return hashlib.sha256(json.dumps(made_of).encode()).digest()
 
     def remembering(self, tokens: TokenMemory) -> "Encoder":
-        """Return the encoder with a cache of token ids by text."""
+        """Return a copy of the encoder that looks up the token ids of texts in a cache."""
         encoder = replace(self, tokens=tokens)
         vars(encoder)["fingerprint"] = self.fingerprint  # of the same weights, which take long to read
         return encoder
@@ -115,7 +114,7 @@ class Retriever:
         query, passage: the towers.
         similarity: "dot" or "cosine".
         similarity_source: where the similarity comes from.
-        own_similarity: the checkpoint's similarity, if that of another model is used instead, or else None.
+        own_similarity: the similarity of its checkpoint, if another model's similarity is used instead; else None.
     """
 
     name: str
@@ -142,7 +141,7 @@ class Retriever:
         )
 
     def remembering(self, tokens: TokenMemory) -> "Retriever":
-        """Return the retriever with a cache of token ids for both towers."""
+        """Return a copy of the retriever whose towers look up the token ids of texts in a cache."""
         query = self.query.remembering(tokens)
         return replace(
             self, query=query, passage=query if self.passage is self.query else self.passage.remembering(tokens)
@@ -165,7 +164,7 @@ NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "t
 def architecture(model: PreTrainedModel) -> str:
     """Return the settings of a model's computation as JSON: heads, activation, epsilon, rotary base ...
 
-    None of these has a weight, but each of them changes every vector.
+    These settings are not among the weights, but each of them changes every vector.
     """
     config = {k: v for k, v in model.config.to_dict().items() if k not in NOT_ARCHITECTURE}
     kernel = getattr(model.config, "_attn_implementation", None)
@@ -184,6 +183,6 @@ def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
     states = _states.setdefault(tokenizer, {})
     if key not in states:
         state = json.loads(tokenizer.backend_tokenizer.to_str())
-        kept = {k: v for k, v in state.items() if k not in ("truncation", "padding")}
-        states[key] = json.dumps([*special, kept], sort_keys=True)
+        settings = {k: v for k, v in state.items() if k not in ("truncation", "padding")}
+        states[key] = json.dumps([*special, settings], sort_keys=True)
     return states[key]

@@ -25,7 +25,7 @@ class Normalize(nn.Module):
 
 
 class Dense(nn.Module):
-    """Dense layer: activation(W x + b), plus x if residual (projected if the sizes differ)."""
+    """Dense layer: activation(W x + b), plus `residual(x)` if there is a residual connection."""
 
     def __init__(self, linear: nn.Linear, activation: nn.Module, residual: nn.Module | None = None) -> None:
         super().__init__()
@@ -34,6 +34,6 @@ class Dense(nn.Module):
         self.residual = residual
 
     def forward(self, vector: Float[Tensor, "text dim"]) -> Float[Tensor, "text out"]:
-        """Apply the layer to vectors."""
+        """Return the output of the layer for every vector."""
         out: Tensor = self.activation(self.linear(vector))
         return out if self.residual is None else out + self.residual(vector)

@@ -27,7 +27,7 @@ Source = str | Path
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A checkpoint on its device, with verified anatomy, from which towers are made."""
+    """A loaded checkpoint on its device, with its verified anatomy. Towers are made from it."""
 
     checkpoint: Checkpoint
     anatomy: Anatomy
@@ -55,7 +55,7 @@ def load_retriever(
     equal, they are the same `Encoder`.
 
     Raises:
-        EncoderError: for a checkpoint whose weights cannot be proved, or that does not record its pooling.
+        EncoderError: for a checkpoint whose weights cannot be verified, or that does not record its pooling.
         SettingsError: for an unknown option or value.
     """
     settings = _settings(options)
@@ -142,7 +142,7 @@ def look_both_ways(model: PreTrainedModel) -> None:
     """Remove the causal mask of a decoder; `prove_anatomy` then tests whether this had an effect.
 
     A model that is bidirectional by its configuration (EmbeddingGemma) is not changed, because its sliding windows
-    already do.
+    already attend to both sides.
     """
     if getattr(model.config, "use_bidirectional_attention", False):
         return

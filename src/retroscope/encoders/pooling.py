@@ -33,7 +33,7 @@ def last_token(hidden: Hidden, mask: Mask) -> Pooled:
 def last_column(hidden: Hidden, mask: Mask) -> Pooled:
     """Return the state in the last column of the padded batch, which is padding if the tokenizer pads on the right.
 
-    It is only for the protocol `ielab-2025`, which uses it as published.
+    Only the protocol `ielab-2025` uses this pooling, as the published study does.
     """
     return hidden[:, -1]
 
@@ -54,7 +54,7 @@ def weighted_mean(hidden: Hidden, mask: Mask, skipped: int = 0) -> Pooled:
     """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2).
 
     Args:
-        skipped: number of tokens before those of the mask. Their positions are higher by this number.
+        skipped: number of prompt tokens before the tokens of the mask. The weights i start at `skipped` + 1.
     """
     weights = ((mask.cumsum(dim=1) + skipped) * mask).to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
@@ -93,7 +93,7 @@ JOIN = "+"  # between the poolings of one recipe whose vectors stand side by sid
 
 
 def pooling(name: str, skipped: int = 0) -> Pooling:
-    """Return the pooling function of a name; for "cls+mean", both vectors side by side.
+    """Return the pooling function of a name. For "cls+mean", it concatenates the vectors of both poolings.
 
     Args:
         skipped: number of prompt tokens, if they are not pooled. `weighted_mean` still counts their positions, as
@@ -115,7 +115,7 @@ def pooling_of(encoder: Encoder) -> Pooling:
 
 
 def prompt_length(encoder: Encoder) -> int:
-    """Count the tokens of the prompt as sentence-transformers does, with special tokens before but not after it."""
+    """Count the tokens of the prompt as sentence-transformers does: with special tokens before it, not after it."""
     ids = _prompt_ids(encoder)
     return len(ids) - (1 if ids and ids[-1] in encoder.tokenizer.all_special_ids else 0)
 
@@ -132,7 +132,7 @@ def skipped_tokens(encoder: Encoder, rows: Sequence[list[int]]) -> int:
         rows: token ids of texts, the prompt's included.
 
     Raises:
-        EncoderError: if no token of a text is left to pool.
+        EncoderError: if a text has no token to pool.
     """
     recipe = encoder.recipe
     length = 0 if recipe.pool_prompt else prompt_length(encoder)
@@ -147,10 +147,10 @@ def skipped_tokens(encoder: Encoder, rows: Sequence[list[int]]) -> int:
         )
     empty = row == _prompt_ids(encoder)
     reason = "the text is empty" if empty else "the tokenizer merges the prompt's last token with the text"
-    other = "" if empty else ", or use a prompt that does not end with a space (--query-prompt, --passage-prompt)"
+    alternative = "" if empty else ", or use a prompt that does not end with a space (--query-prompt, --passage-prompt)"
     raise EncoderError(
         f"{excerpt(encoder.tokenizer.decode(row))} has no token to pool, because {reason}: all {len(row)} tokens "
         f"belong to the prompt {excerpt(recipe.prompt)}, and this model does not pool the prompt",
         where=encoder.name,
-        fix=f"remove this text{other}",
+        fix=f"remove this text{alternative}",
     )

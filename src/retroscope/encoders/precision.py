@@ -1,7 +1,6 @@
-"""Precisions of forward passes whose vectors are not stored, and the effect of a precision on a result. No
-torch.
+"""Names of the precisions of forward passes, and the effect of a lower precision on a result. No torch.
 
-`hardware.in_precision` is the context in which they run.
+A lower precision is only for passes whose vectors are not stored. `hardware.in_precision` runs a pass in a precision.
 """
 
 from dataclasses import dataclass
@@ -41,14 +40,14 @@ class EffectFacts(TypedDict):
 
 @dataclass(frozen=True)
 class PrecisionEffect:
-    """The effect of a precision on a mean over queries, measured on some of the queries (a pilot).
+    """The effect of a lower precision on a mean over queries, measured on some of the queries (a pilot).
 
     Attributes:
-        precision: name of the precision.
+        precision: name of the lower precision.
         quantity: name of what was measured, e.g. "harm of the top 1 % over random neurons (RR@10)".
         queries: number of queries in the pilot.
         exact: the mean in float32.
-        reduced: the mean in this precision.
+        reduced: the mean in the lower precision.
         standard_error: standard error of the difference, paired by query.
     """
 
@@ -77,7 +76,7 @@ class PrecisionEffect:
         }
 
     def words(self) -> str:
-        """Return the effect in a sentence without its full stop."""
+        """Describe the effect in one sentence without a full stop."""
         return (
             f"in {self.precision}, the {self.quantity} of {self.queries:,} queries is {self.reduced:.4f}, in {EXACT} "
             f"{self.exact:.4f}: a difference of {self.difference:+.4f} (standard error {self.standard_error:.4f})"
@@ -95,7 +94,7 @@ def precision_effect(
     """Compare a quantity of the same queries in float32 and in a lower precision.
 
     Args:
-        where: the model, for the error.
+        where: name of the model, for the error message.
 
     Raises:
         SettingsError: if the means differ by more than `TOLERANCE`, or are not finite.

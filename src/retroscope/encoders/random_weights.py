@@ -35,8 +35,8 @@ def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriev
 
     Args:
         of: an encoder, or a retriever with both its towers.
-        seed: seed of the draw. A second tower that does not share its weights is drawn with `seed + 1`. If these are
-            the weights with which the training of the model began, others are drawn, and the proof of loading says so.
+        seed: seed of the random weights. A passage tower with weights of its own uses `seed + 1`. If the seed gives the
+            weights with which the model's own training began, others are drawn, and a note in `Encoder.proof` says so.
     """
     if isinstance(of, Encoder):
         return _copy(of, seed)
@@ -52,7 +52,7 @@ def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriev
 
 
 def load_again(source: EncoderSource) -> Encoder:
-    """Load an encoder in this process from its source in another process."""
+    """Load the encoder that `Encoder.source` describes, e.g. in another process than the one that first loaded it."""
     encoder = load_encoder(source.source, source.settings, tower=source.tower)
     return encoder if source.random_weights is None else with_random_weights(encoder, source.random_weights)
 
@@ -62,11 +62,11 @@ def _copy(encoder: Encoder, seed: int) -> Encoder:
     notes = [f"random-weight copy of {encoder.proof.source}"]
     relation = _relation(encoder.backbone, backbone)
     if relation > UNRELATED:
-        other = _drawn(encoder, int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
-        again = _relation(encoder.backbone, other[0])
+        redrawn = _drawn(encoder, int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
+        again = _relation(encoder.backbone, redrawn[0])
         # Matrices that an architecture does not draw, such as sinusoidal positions, are alike in both draws.
         if again <= UNRELATED or relation - again > UNRELATED:
-            backbone, head = other
+            backbone, head = redrawn
             notes.append(f"seed {seed} gives the weights with which this model's training began; others were drawn")
     if encoder.recipe.causal is False:
         look_both_ways(backbone)
@@ -87,14 +87,14 @@ def _drawn(encoder: Encoder, seed: int) -> tuple[PreTrainedModel, nn.Module]:
 
 @torch.no_grad()
 def _relation(trained: PreTrainedModel, drawn: PreTrainedModel) -> float:
-    """Return how far the matrices of two models of one architecture correlate, in standard errors of unrelated ones."""
+    """Return the correlation of the matrices of two models, in standard errors of unrelated matrices."""
     own, scores = dict(trained.named_parameters()), []
     for name, matrix in drawn.named_parameters():
         if matrix.dim() > 1:
-            one, two = (m.flatten()[:ENTRIES].double().cpu() for m in (matrix, own[name]))
-            length = torch.linalg.vector_norm(one) * torch.linalg.vector_norm(two)
+            values, trained_values = (m.flatten()[:ENTRIES].double().cpu() for m in (matrix, own[name]))
+            length = torch.linalg.vector_norm(values) * torch.linalg.vector_norm(trained_values)
             if length > 0:
-                scores.append(float(one @ two / length) * len(one) ** 0.5)
+                scores.append(float(values @ trained_values / length) * len(values) ** 0.5)
     return sum(scores) / len(scores) ** 0.5 if scores else 0.0
 
 

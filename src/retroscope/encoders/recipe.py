@@ -35,18 +35,18 @@ class Recipe:
 
     Attributes:
         pooling: a name in `POOLINGS`.
-        max_length: tokens kept of a text, special tokens and prompt included.
-        prompt: put before every text, e.g. "query: ".
-        suffix: put after every text.
-        append_eos: end every tokenised text with the EOS token, also when it was cut (RepLLaMA).
+        max_length: how many tokens of a text are kept, special tokens and prompt included.
+        prompt: text put before every text, e.g. "query: ".
+        suffix: text put after every text.
+        append_eos: whether every text ends with the EOS token, also a text that was cut (RepLLaMA).
         padding_side: where a batch is padded, "right" or "left".
-        pad_to_max: pad every batch to `max_length` instead of to its longest text.
+        pad_to_max: whether a batch is padded to `max_length` instead of to its longest text.
         pool_prompt: whether the prompt's tokens are pooled (False: INSTRUCTOR-style models).
         causal: whether attention is causal. None leaves it to the architecture.
-        head: what is applied to the pooled last layer, in order, e.g. ("dense", "normalize").
-        normalize_layers: L2-normalise the pooled vector of every layer.
-        truncate_dim: leading dimensions kept of the final vector (Matryoshka). None keeps all.
-        sources: field -> where its value comes from ("checkpoint: 1_Pooling/config.json", "user", "default", ...).
+        head: names of the modules that are applied to the pooled last layer, in order, e.g. ("dense", "normalize").
+        normalize_layers: whether the pooled vector of every layer is L2-normalised.
+        truncate_dim: how many leading dimensions of the final vector are kept (Matryoshka). None keeps all.
+        sources: name of a field -> source of its value ("checkpoint: 1_Pooling/config.json", "user", "default", ...).
     """
 
     pooling: str
@@ -78,5 +78,5 @@ class Recipe:
         return facts
 
     def identity(self) -> dict[str, object]:
-        """Return the fields that determine vectors: all except the sources. Caches are keyed by it."""
+        """Return the fields that determine vectors: all except the sources. They are part of cache keys."""
         return {k: v for k, v in self.as_dict().items() if k != "sources"}

@@ -1,7 +1,7 @@
 """Settings of loading models. Missing settings come from the checkpoint, or have defaults that are printed.
 
 No torch: settings are checked before it is imported. tests/cli/test_defaults.py compares the names here with the
-registries that they are of.
+registries that define them.
 """
 
 import re
@@ -88,7 +88,7 @@ class LoadSettings:
             raise SettingsError(f"unknown device {excerpt(self.device)}", fix=DEVICES)
 
     def prompt(self, tower: str) -> str | None:
-        """Return the user's prompt of a tower."""
+        """Return the user's prompt for the "query" or "passage" tower, or None if there is none."""
         return {"query": self.query_prompt, "passage": self.passage_prompt}[tower]
 
 
@@ -121,7 +121,7 @@ class EncoderSource:
     Attributes:
         source: absolute path, or a hub name.
         tower: "query" or "passage".
-        random_weights: seed of its copy with random weights. If None, the checkpoint's weights.
+        random_weights: seed of the random weights of a copy. If None, the encoder has the checkpoint's weights.
     """
 
     source: str
@@ -130,11 +130,11 @@ class EncoderSource:
     random_weights: int | None = None
 
     def randomised(self, seed: int) -> "EncoderSource":
-        """Return the source of the copy with random weights."""
+        """Return the source of a copy of the encoder with random weights from this seed."""
         return replace(self, random_weights=seed)
 
 
 def source_of(source: str | Path, settings: LoadSettings, tower: str) -> EncoderSource:
-    """Return the source of a tower with an absolute path, because other processes work in other folders."""
+    """Return the source of a tower. A local path becomes absolute, because other processes work in other folders."""
     here = Path(source)
     return EncoderSource(str(here.absolute() if here.exists() else source), settings, tower)

@@ -1,4 +1,4 @@
-"""Token budgets: the number of padded tokens per forward pass, by device and by memory that the pass keeps."""
+"""Token budgets: how many padded tokens a forward pass may have, by device and kind of pass."""
 
 import torch
 

@@ -1,7 +1,7 @@
 """Cache token ids, so that each text is tokenised once per recipe.
 
-They are kept in memory, and in a folder from one run to the next: a file for each time that they are saved, named by
-the digest of its content. A file that is not what its name says is removed, and its texts are tokenised again.
+Token ids are kept in memory and, from one run to the next, in a folder. Every save writes one file, whose name is the
+digest of its content. A file whose content has another digest is removed, and its texts are tokenised again.
 """
 
 import hashlib
@@ -31,8 +31,9 @@ class _Saved:
     """Memory-mapped token ids of one file.
 
     Attributes:
-        keys: digests of the texts, sorted by their first half.
-        ends: where the ids of each text end in `ids`, after a 0.
+        keys: digests of the texts as two integers, sorted by the first.
+        ends: 0, and then the position in `ids` at which the token ids of each text end.
+        ids: token ids of all texts, one text after another.
     """
 
     keys: UInt64[np.ndarray, "text 2"]
@@ -40,7 +41,7 @@ class _Saved:
     ids: Int32[np.ndarray, "token"]
 
     def find(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, list[int]]]:
-        """Yield the keys that the file contains, with their token ids."""
+        """Yield those of the `keys` that the file contains, each with its token ids."""
         wanted = np.frombuffer(b"".join(keys), dtype=np.uint64).reshape(-1, 2)
         at = np.minimum(np.searchsorted(self.keys[:, 0], wanted[:, 0]), len(self.keys) - 1)
         for place in np.flatnonzero((self.keys[at] == wanted).all(axis=1)).tolist():
@@ -52,7 +53,7 @@ class TokenMemory:
     """Cache of token ids by tokenizer, recipe and text. Models with equal tokenizer and recipe share entries."""
 
     def __init__(self, folder: Path | None = None, budget: int = BUDGET) -> None:
-        """Start with the token ids in a folder. Without a folder, nothing is kept between runs."""
+        """Use the token ids saved in a folder. Without a folder, nothing is kept between runs. `budget` is in bytes."""
         self._folder = folder
         self._rows: dict[bytes, TokenRows] = {}
         self._saved: dict[bytes, list[_Saved]] = {}
@@ -73,7 +74,7 @@ class TokenMemory:
             reading: digest of everything that determines the token ids of a text, at most 64 bytes.
             texts: texts in any order. They may repeat.
             tokenise: called with the texts that are not known yet, each once.
-            lasting: whether the digest has the same meaning in another process.
+            lasting: whether `reading` has the same meaning in another process. Only then are token ids saved.
         """
         if lasting and self._folder is not None:
             self._lasting.add(reading)
@@ -99,7 +100,7 @@ class TokenMemory:
                 self._left += sum(map(_size, self._rows.pop(reading).values()))
 
     def _known(self, reading: bytes, keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """Return the cached token ids of the given keys."""
+        """Return the token ids of those `keys` that are cached, by key."""
         rows = self._rows.get(reading, {})
         known = {key: rows[key].tolist() for key in keys if key in rows}
         for saved in self._files(reading):
@@ -108,12 +109,12 @@ class TokenMemory:
         return known
 
     def _keep(self, reading: bytes, key: bytes, row: Sequence[int]) -> None:
-        kept = array("i", row)
-        if _size(kept) > self._left and reading in self._lasting:
+        ids = array("i", row)
+        if _size(ids) > self._left and reading in self._lasting:
             self.save()
-        if _size(kept) <= self._left:
-            self._left -= _size(kept)
-            self._rows.setdefault(reading, {})[key] = kept
+        if _size(ids) <= self._left:
+            self._left -= _size(ids)
+            self._rows.setdefault(reading, {})[key] = ids
 
     def _files(self, reading: bytes) -> list[_Saved]:
         """Return the files that earlier runs saved, and remove damaged ones."""

@@ -1,8 +1,8 @@
 """Estimate the work of encoding in floating point operations, and measure this machine's speed.
 
-Counted are the products of the blocks: two operations for each weight and token, and in the attention of each block
-four for each pair of tokens and each number of their vectors (Kaplan et al. 2020, arXiv 2001.08361, table 1). What is
-no product (norms, activations, pooling, padding) is part of the measured rate.
+Only matrix products in the blocks are counted: two operations for each weight and token, and in the attention of each
+block four operations for each pair of tokens and each dimension (Kaplan et al. 2020, arXiv 2001.08361, table 1). The
+time of everything else (norms, activations, pooling, padding) is part of the measured rate.
 """
 
 from collections.abc import Sequence
@@ -45,11 +45,11 @@ def pair_operations(encoder: Encoder) -> float:
 def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"], precision: str = EXACT) -> float:
     """Return the operations per second of forward passes over made-up texts of typical length.
 
-    The pass is timed `PASSES` times, and the median counts. So other work that slows one pass down does not make the
-    estimate of a study too long.
+    The pass is timed `PASSES` times, and the median counts, so that other work which slows one pass down does not make
+    the estimate of a study too long.
 
     Args:
-        lengths: numbers of tokens of the texts that will be encoded. The timed length is their median, weighted by
+        lengths: number of tokens of each text that will be encoded. The timed length is their median, weighted by
             tokens.
         precision: precision of the pass, a name in `encoders.precision.PRECISION_NAMES`.
     """
@@ -82,7 +82,7 @@ def product_rate() -> float:
 
 
 def _typical(lengths: Int[np.ndarray, "text"]) -> int:
-    """Return the text length up to which half of all tokens belong to shorter texts."""
+    """Return the median text length, weighted by tokens: texts up to this length contain half of all tokens."""
     ordered = np.sort(lengths)
     return int(ordered[np.searchsorted(ordered.cumsum(), ordered.sum() / 2)])
 

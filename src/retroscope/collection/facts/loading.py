@@ -1,4 +1,4 @@
-"""Load facts by the prefix of their layout, or by recognising their files."""
+"""Load facts from `LAYOUT:PATH`, or from a path whose layout is recognised by its files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def load_facts(spec: PathLike) -> Facts:
 
     Raises:
         SettingsError: if there is no such layout.
-        CollectionError: if nothing recognises the path, or a fact is not sound. It names file and line.
+        CollectionError: if not exactly one layout fits the path, or a fact is invalid. It names the file and the line.
     """
     layout, path = facts_place(spec)
     with foreign(CollectionError, "these facts cannot be read", path, "check the files, or fetch them again"):
@@ -21,7 +21,7 @@ def load_facts(spec: PathLike) -> Facts:
 
 
 def facts_place(spec: PathLike) -> tuple[str, Path]:
-    """Return the layout that a spec names ("" if none) and the spec's path, which must exist.
+    """Split a spec `LAYOUT:PATH` into the layout ("" if it names none) and the path, which must exist.
 
     Raises:
         SettingsError: if there is no such layout.

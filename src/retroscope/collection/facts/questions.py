@@ -14,7 +14,7 @@ def facts_as_collection(facts: Facts, name: str) -> Collection:
     The id of a query is that of its fact. Facts without a question or without a passage are left out and counted.
 
     Raises:
-        CollectionError: if no fact has both.
+        CollectionError: if no fact has both a question and a passage.
     """
     asked = [fact for fact in facts.facts if fact.question and fact.passages]
     if not asked:
@@ -42,7 +42,7 @@ def facts_as_collection(facts: Facts, name: str) -> Collection:
 
 
 def passage_numbers(facts: Sequence[Fact]) -> dict[str, int]:
-    """Map the text of each passage to its number, in the order of first appearance."""
+    """Return a number for each passage text, counted from 0 in the order of first appearance."""
     numbers: dict[str, int] = {}
     for fact in facts:
         for text in fact.passages:

@@ -1,4 +1,4 @@
-"""The types of a fact and of a set of facts, which is checked once, when it is made."""
+"""The types `Fact` and `Facts`. `Facts` is a set of facts that is checked when it is made."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -42,12 +42,12 @@ class Fact:
 
     @property
     def clozes(self) -> tuple[str, ...]:
-        """Return the cloze, then its paraphrases."""
+        """Return the cloze and its paraphrases, the cloze first."""
         return (self.cloze, *self.paraphrases)
 
 
 def template(cloze: str, subject: str) -> str:
-    """Return a cloze with `SUBJECT` in place of its subject, which is equal for all facts with this wording."""
+    """Return a cloze with `SUBJECT` in place of its subject. All facts with this wording have the same template."""
     return cloze.replace(subject, SUBJECT, 1)
 
 
@@ -55,7 +55,7 @@ def check_fact(fact: Fact, where: str) -> Fact:
     """Check one fact and return it.
 
     Raises:
-        CollectionError: if a part is empty, or if a cloze lacks its subject or does not contain exactly one `MASK`.
+        CollectionError: if a required field is empty, or if a cloze lacks the subject or does not contain `MASK` once.
     """
     for name in ("id", "relation", "subject", "object", "cloze"):
         if not getattr(fact, name).strip():
@@ -82,12 +82,12 @@ def check_fact(fact: Fact, where: str) -> Fact:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Set of facts with distinct ids and without repetitions. Make one with `make_facts`.
+    """Set of facts with distinct ids, each fact once. Make one with `make_facts`.
 
     Attributes:
         facts: the facts, in the order of the source.
         source: path that they were read from.
-        layout: name of its layout.
+        layout: name of the layout of these files.
         notes: what the reader left out, with counts, in words.
     """
 
@@ -102,7 +102,7 @@ class Facts:
 
     @cached_property
     def by_relation(self) -> Mapping[str, tuple[Fact, ...]]:
-        """Return relation -> its facts."""
+        """Return the facts of each relation, by the name of the relation."""
         groups: dict[str, list[Fact]] = {}
         for fact in self.facts:
             groups.setdefault(fact.relation, []).append(fact)
@@ -116,7 +116,15 @@ class Facts:
 
 @dataclass
 class Gathered:
-    """Builder of `Facts`: checks each fact, and refuses or leaves out a repeated one."""
+    """Builder of `Facts`: checks each fact, and refuses or leaves out a repeated one.
+
+    Attributes:
+        keep_first: whether a fact is left out, and not refused, if its relation, subject and object occurred before.
+        facts: the facts added so far.
+        places: id of each fact -> where it was read.
+        triples: (relation, subject, object) of each fact -> where it was read.
+        repeated: how many facts were left out.
+    """
 
     keep_first: bool = False
     facts: list[Fact] = field(default_factory=list)
@@ -128,7 +136,7 @@ class Gathered:
         """Check a fact and add it.
 
         Raises:
-            CollectionError: if it is not sound, or its id or its triple occurred before.
+            CollectionError: if the fact is invalid, its id occurred before, or (without `keep_first`) it is repeated.
         """
         check_fact(fact, where)
         triple = (fact.relation, fact.subject, fact.object)
@@ -168,7 +176,7 @@ class Gathered:
 
 
 def make_facts(facts: Iterable[Fact], source: str = "", layout: str = "made") -> Facts:
-    """Check facts and join them to a set."""
+    """Check facts, and return them as one set. A repeated fact is an error."""
     gathered = Gathered()
     for number, fact in enumerate(facts, start=1):
         gathered.add(fact, f"{source or layout}, fact {number}")

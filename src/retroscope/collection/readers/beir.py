@@ -68,10 +68,10 @@ def _judgments(file: Path, reader: JudgmentReader) -> Iterator[tuple[Judgment, R
 
 
 def qrels_files(path: Path) -> dict[str, Path]:
-    """Map split -> qrels file of a BEIR folder: qrels/SPLIT.tsv or qrels/SPLIT.jsonl, each plain or with .gz.
+    """Return the qrels file of each split of a BEIR folder: qrels/SPLIT.tsv or qrels/SPLIT.jsonl, plain or with .gz.
 
     Raises:
-        CollectionError: where a split has several files.
+        CollectionError: if a split has several files.
     """
     matches = [m for p in sorted((path / "qrels").iterdir()) if (m := QRELS.fullmatch(p.name))]
     files: dict[str, list[str]] = {}
@@ -96,7 +96,7 @@ def _file(path: Path, stem: str) -> Path:
 
 
 def is_begun(path: Path) -> bool:
-    """Return whether a folder is an incomplete BEIR folder: it has the corpus or the queries, but not everything."""
+    """Return whether a folder is an incomplete BEIR folder: it has corpus or queries, but lacks another part."""
     return path.is_dir() and bool(_absent(path)) and not {"corpus.jsonl", "queries.jsonl"} <= {*_absent(path)}
 
 

@@ -1,4 +1,4 @@
-"""Map the fields of a format to the columns of a row. A missing column is reported with the nearest name."""
+"""Map the fields of a format to the columns of a row. The error for a missing column suggests the nearest name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from retroscope.collection.ids import check_id
 from retroscope.collection.readers.rows import Row
 from retroscope.errors import CollectionError, did_you_mean, unknown_name
 
-Words = Mapping[str, Sequence[str]]  # our word for a field -> the column names that mean it
+Words = Mapping[str, Sequence[str]]  # name of a field -> the column names that it may have
 
 
 def refuse_unknown_words(columns: Mapping[str, str], words: Iterable[str]) -> None:
@@ -21,7 +21,7 @@ def refuse_unknown_words(columns: Mapping[str, str], words: Iterable[str]) -> No
 
 
 def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping[str, str]) -> dict[str, str]:
-    """Map each field to its column in this file. `columns` gives other column names by field.
+    """Return the column of each field, by field. `columns` has the caller's own column names, by field.
 
     Raises:
         CollectionError: if a required column, or one that `columns` names, is not there.
@@ -38,7 +38,7 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
 
 
 def later_columns(row: Row, optional: Words, known: Mapping[str, str]) -> dict[str, str]:
-    """Map each optional field to its column in this row, for fields that no earlier row had.
+    """Return the column in this row of each optional field that no earlier row had, by field.
 
     JSON lines may leave out a field of a record that has no value for it, also in the first record.
     """
@@ -48,7 +48,10 @@ def later_columns(row: Row, optional: Words, known: Mapping[str, str]) -> dict[s
 
 
 def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Map each field to the stem of its numbered columns, which are required only if `columns` names them."""
+    """Return the stem of the numbered columns of each field, by field: "negative" for negative_1, negative_2 ...
+
+    Such columns are required only if `columns` names their stem.
+    """
     for word in stems:
         if word in columns and not _numbered_columns(row, columns[word]):
             raise missing_column(row, [f"{columns[word]}_1"], word)
@@ -61,16 +64,16 @@ def missing_column(row: Row, wanted: Sequence[str], field: str = "") -> Collecti
     Args:
         field: the field that a caller's `columns` can map to another column, or "" if the format has fixed names.
     """
-    names, found = " or ".join(repr(name) for name in wanted), list(map(str, row.values))
-    near = did_you_mean(wanted[0], found) if found else "this record is empty"
+    names, columns = " or ".join(repr(name) for name in wanted), list(map(str, row.values))
+    near = did_you_mean(wanted[0], columns) if columns else "this record is empty"
     if not field:
         return CollectionError(
-            f"no column {names}; found: {', '.join(found) or 'none'}",
+            f"no column {names}; found: {', '.join(columns) or 'none'}",
             where=row.where,
             fix=f"add {names} to this record, or rename one of the columns found; {near}",
         )
     return CollectionError(
-        f"no column {names}; found: {', '.join(found) or 'none'}",
+        f"no column {names}; found: {', '.join(columns) or 'none'}",
         where=row.where,
         fix=f"to read one of the columns found as {field!r}, pass --set data.columns='{{{field}: COLUMN}}' "
         f"(in Python: columns={{{field!r}: 'COLUMN'}}); {near}",
@@ -88,13 +91,13 @@ def text_of(row: Row, column: str | None) -> str:
 
 
 def query_group(row: Row) -> str:
-    """Return the group of a query from BEIR's `metadata`, or "" if there is none."""
+    """Return the query's group, `metadata.group` in a BEIR row, or "" if there is none."""
     metadata = row.values.get("metadata")
     return text_of(replace(row, values=metadata), "group") if isinstance(metadata, dict) else ""
 
 
 def required_text(row: Row, column: str) -> str:
-    """Return the text in a required column."""
+    """Return the text in a column that the row must have."""
     if column not in row.values:
         raise missing_column(row, [column])
     return text_of(row, column)
@@ -111,7 +114,7 @@ def id_of(row: Row, column: str | None) -> str:
 
 
 def required_id(row: Row, column: str) -> str:
-    """Return the id in a required column."""
+    """Return the id in a column, which must not be empty."""
     identifier = id_of(row, column)
     if not identifier:
         raise CollectionError(f"this record has no id in {column!r}", where=row.where, fix="give every record an id")
@@ -138,7 +141,7 @@ def ids_of(row: Row, column: str) -> list[str]:
 
 
 def records_of(row: Row, column: str) -> list[Row]:
-    """Return the objects in a column as rows at the same location."""
+    """Return the JSON objects in a column as rows, with file and line of this row."""
     value = _list_of(row, column)
     for item in value:
         if not isinstance(item, Mapping):

@@ -1,12 +1,17 @@
 """Read Hugging Face data sets from folders on disk, or by their name on the Hub.
 
-Four layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or `default`, each a
-folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name, also in a copy
-of its repository, whose card (README.md) says which files each one has.
-Or one data set saved with `save_to_disk`, or a folder of parquet files SPLIT-00000-of-00002.parquet, as downloaded
-from the Hub (its files may be in `data`; the Hub's own conversion has SPLIT/0000.parquet), whose rows are of one of
-`ROW_FORMATS`. Recognised by the three folders, by the files that `save_to_disk` leaves, or by the columns of the first
-parquet file. Everything but parquet needs the extra `datasets`. No loading script is ever run.
+Four layouts are read:
+
+- BEIR's three parts, as MTEB publishes them: folders `corpus`, `queries`, and `qrels` or `default`, each a folder of
+  parquet files or a data set saved with `save_to_disk`;
+- the same parts as configurations of a Hub data set, or of a copy of its repository, whose card (README.md) says which
+  files each configuration has;
+- one data set saved with `save_to_disk`, whose rows have one of `ROW_FORMATS`;
+- a folder of parquet files with such rows, as downloaded from the Hub: SPLIT-00000-of-00002.parquet, also in a folder
+  `data`, or SPLIT/0000.parquet of the Hub's own conversion.
+
+A folder is recognised by the three parts, by the files that `save_to_disk` writes, or by the columns of its first
+parquet file. All but parquet needs the extra `datasets`. No loading script is ever run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,7 +76,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def splits(path: Path) -> Iterable[str]:
-    """Return the splits of the judgments, or of the rows if there are no judgments."""
+    """Return the splits of the part with judgments, or of the rows if the data set has no such part."""
     if not path.is_dir():
         name = path.as_posix()
         return _hub_splits(name, None, _judgment_part(_hub_parts(name, None), name))
@@ -95,7 +100,7 @@ def _has_parts(names: Sequence[str]) -> bool:
 
 
 def _judgment_part(names: Sequence[str], source: str) -> str:
-    """Return the part of the data set that contains the judgments."""
+    """Return the name of the part that contains the judgments, the first of `JUDGMENTS` that exists."""
     if not _has_parts(names):
         raise CollectionError(
             f"expected parts corpus, queries and one of {', '.join(JUDGMENTS)}; found: {', '.join(names) or 'none'}",
@@ -131,7 +136,7 @@ def _from_parts(
 
 
 def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
-    """Return the rows of a part's only split, or of the split of the judgments."""
+    """Return the rows of a part: of its only split, else of the split with the name of the judgments' split."""
     name = next(iter(splits)) if len(splits) == 1 else split
     if name not in splits:
         raise CollectionError(
@@ -164,22 +169,23 @@ def _fitting(row: Row | None, columns: Mapping[str, str]) -> list[RowFormat]:
 
 
 def _folder_splits(folder: Path) -> Splits:
-    """Map split -> rows, for a saved data set or for parquet files named by their split."""
+    """Return the rows of each split of a saved data set, or of parquet files that are named by their split."""
     return _saved_splits(folder) if _saved(folder) else parquet_splits(folder)
 
 
 def _saved_splits(folder: Path) -> Splits:
     library = _hub(str(folder))
-    with foreign(CollectionError, "datasets cannot open this folder", folder):
+    with foreign(CollectionError, "the library datasets cannot open this folder", folder):
         loaded = library.load_from_disk(str(folder))
     datasets = loaded if (folder / "dataset_dict.json").is_file() else {"all": loaded}
     return {str(name): partial(_numbered, dataset, str(folder)) for name, dataset in datasets.items()}
 
 
 def _of_card(folder: Path) -> dict[str, Splits]:
-    """Return the configurations in the card of a hub repository, with their existing files.
+    """Return the splits of each configuration that the card (README.md) of a hub repository lists.
 
     A card begins with YAML between lines of three dashes. `configs` lists `config_name` and `data_files`.
+    Only existing files count.
     """
     card = folder / "README.md"
     if not card.is_file():
@@ -194,14 +200,14 @@ def _of_card(folder: Path) -> dict[str, Splits]:
 
 
 def _card_splits(folder: Path, listed: object) -> Splits:
-    """Map split -> rows of the files that match the card's patterns, inside the folder only."""
+    """Return the rows of each split: those of the files in the folder that match the card's patterns."""
     entries = listed if isinstance(listed, list) else [{"split": "train", "path": listed}]
     splits: dict[str, RowSource] = {}
-    for entry in (one for one in entries if isinstance(one, dict)):
+    for entry in (entry for entry in entries if isinstance(entry, dict)):
         paths = entry.get("path")
-        patterns = [str(one) for one in (paths if isinstance(paths, list) else [paths]) if one]
-        inside = [one for one in patterns if not one.startswith("/") and ".." not in Path(one).parts]
-        files = sorted({file for one in inside for file in folder.glob(one) if form_of(file)})
+        patterns = [str(pattern) for pattern in (paths if isinstance(paths, list) else [paths]) if pattern]
+        inside = [text for text in patterns if not text.startswith("/") and ".." not in Path(text).parts]
+        files = sorted({file for pattern in inside for file in folder.glob(pattern) if form_of(file)})
         if files:
             splits[str(entry.get("split", "train"))] = partial(chained_rows, files)
     return splits
@@ -209,19 +215,19 @@ def _card_splits(folder: Path, listed: object) -> Splits:
 
 def _hub_parts(name: str, revision: str | None) -> list[str]:
     library = _hub(name)
-    with foreign(CollectionError, "the hub does not give this data set", name, CHECK_NAME):
+    with foreign(CollectionError, "cannot get this data set from the hub", name, CHECK_NAME):
         return [*library.get_dataset_config_names(name, revision=revision)]
 
 
 def _hub_splits(name: str, revision: str | None, part: str) -> Splits:
     library = _hub(name)
-    with foreign(CollectionError, "the hub does not give this part", f"{name}, {part}", CHECK_NAME):
+    with foreign(CollectionError, "cannot get this part of the data set from the hub", f"{name}, {part}", CHECK_NAME):
         loaded = library.load_dataset(name, part, revision=revision)
     return {str(split): partial(_numbered, dataset, f"{name}, {part}") for split, dataset in loaded.items()}
 
 
 def _numbered(dataset: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row]:
-    with foreign(CollectionError, "datasets cannot read this", source):
+    with foreign(CollectionError, "the library datasets cannot read these rows", source):
         for number, values in enumerate(dataset, 1):
             yield Row(values, source, number, "row")
 

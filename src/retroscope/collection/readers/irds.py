@@ -1,7 +1,7 @@
 """Read data sets of ir-datasets.com by their id, e.g. ir_datasets:beir/nq (extra `ir-datasets`).
 
-Never recognised by itself, because an id like beir/nq is also a plausible path. Titles stay apart where a document has
-`title` and `text`. Otherwise the document's default text is read, as for queries.
+Read only with this prefix, because an id like beir/nq is also a plausible path. The text of a
+document or query is its field `text`, else its default text. The title is kept if a document has `title` and `text`.
 """
 
 from collections.abc import Iterator

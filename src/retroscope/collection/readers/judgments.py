@@ -39,7 +39,7 @@ class JudgmentReader:
             yield Judgment(query, passage, relevance_of(self._grade(row), row.where)), row.place
 
     def _grade(self, row: Row) -> object:
-        """Return the grade of a row: 1 where no row has a grade.
+        """Return the grade of a row, or 1 if the rows have no grades.
 
         Raises:
             CollectionError: if this row has more columns than the first one, which had no grade.
@@ -70,7 +70,7 @@ def _present(row: Row, column: str) -> str:
 
 
 def _columns(row: Row) -> dict[str, str]:
-    """Map each field to its column. The grade may be missing only if a row has nothing but the two ids."""
+    """Return the columns of query id, passage id and grade. A row may lack a grade only if it has just the two ids."""
     columns = {}
     for word, names in ID_COLUMNS.items():
         present = [name for name in names if name in row.values]

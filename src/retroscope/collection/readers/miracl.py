@@ -3,8 +3,8 @@
 A folder miracl-v1.0-LANG has topics/topics.miracl-v1.0-LANG-SPLIT.tsv (`qid<TAB>text`) and
 qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv (TREC); recognised by these names. The corpus is docs-0.jsonl.gz, docs-1.jsonl.gz
 ... (`docid`, `title`, `text`), in the same folder or in a folder miracl-corpus-v1.0-LANG: inside it, beside it, or in a
-copy of the repository miracl-corpus beside the copy of miracl. Splits are those of the qrels. The published tests have
-none. Each file may be packed.
+copy of the repository miracl-corpus beside the copy of miracl. The splits are those of the qrels. The published test
+sets have no qrels. Each file may be gzipped.
 """
 
 import re
@@ -45,7 +45,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
         raise CollectionError(
             f"there are qrels of the split {split!r}, but no topics",
             where=str(path / "topics"),
-            fix=f"download the topics of this split; topics are there for: {', '.join(topics)}",
+            fix=f"download the topics of this split; the splits with topics are: {', '.join(topics)}",
         )
     reader = RowReader(options.columns)
     collection = join_parts(
@@ -75,12 +75,12 @@ def _matches(path: Path, role: str) -> Iterator[re.Match[str]]:
 def _by_split(path: Path, role: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for match in _matches(path, role):
-        other = files.setdefault(match["split"], path / role / match[0])
-        if other.name != match[0]:
+        earlier = files.setdefault(match["split"], path / role / match[0])
+        if earlier.name != match[0]:
             raise CollectionError(
-                f"the files {other.name} and {match[0]} are both {role} of the split {match['split']!r}",
+                f"the files {earlier.name} and {match[0]} are both {role} of the split {match['split']!r}",
                 where=str(path / role),
-                fix="keep one language in the folder, and each file either packed or not",
+                fix="keep one language in the folder, and each file either gzipped or not",
             )
     return files
 
@@ -94,20 +94,20 @@ def _corpus(path: Path) -> list[Path]:
     match = next(_matches(path, "qrels"))
     name = f"miracl-corpus-{match['version']}-{match['language']}"
     places = [path, path / name, path.resolve().parent / name, path.resolve().parent.parent / "miracl-corpus" / name]
-    found = [place for place in places if _documents(place)]
-    if len(found) != 1:
+    corpora = [place for place in places if _documents(place)]
+    if len(corpora) != 1:
         raise CollectionError(
             f"exactly one folder must have the corpus docs-0.jsonl.gz, docs-1.jsonl.gz ... of {match['language']!r}; "
-            f"found: {', '.join(map(str, found)) or 'none'}",
+            f"found: {', '.join(map(str, corpora)) or 'none'}",
             where=str(path),
             fix=f"copy the folder {name} of miracl/miracl-corpus into this folder, or remove all copies but one",
         )
-    files = _documents(found[0])
+    files = _documents(corpora[0])
     if [number for number, _ in files] != [*range(len(files))]:
         raise CollectionError(
             f"the files of the corpus must be numbered from 0 without a gap; found: "
             f"{', '.join(file.name for _, file in files)}",
-            where=str(found[0]),
+            where=str(corpora[0]),
             fix=f"{DOWNLOAD_AGAIN}: a part is missing, or is there twice",
         )
     return [file for _, file in files]

@@ -1,6 +1,6 @@
 """Read grades and scores in the notation of the formats: ASCII digits, in the range that measures support.
 
-Python's own `int` and `float` read more: `1_000`, full-width digits, `nan`, `1e3` for a grade.
+Python's own `int` and `float` would also accept `1_000`, full-width digits, `nan`, and `1e3` for a grade.
 """
 
 import math
@@ -50,7 +50,7 @@ def score_of(text: str, where: str) -> float:
 def finite_number(value: object) -> float | None:
     """Return the value of a number, or of a text in ASCII digits with or without an exponent; None for anything else.
 
-    Text such as 1_000, nan, 0x1 or full-width digits is none, nor is true.
+    Texts such as 1_000, nan, 0x1 or full-width digits give None, as does true.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -19,7 +19,7 @@ class ReadOptions:
 
     Attributes:
         split: split of the judgments.
-        columns: field -> the file's column.
+        columns: name of a field -> name of the file's column.
         revision: commit of a hub data set.
     """
 
@@ -86,7 +86,7 @@ def only_file(folder: Path, names: Sequence[str]) -> Path:
     """Return the only file with one of these names in a folder.
 
     Raises:
-        CollectionError: if there are several, because all but one are outdated and it is unknown which.
+        CollectionError: if there are several, because it is unknown which of them is current.
     """
     if len(names) > 1:
         raise CollectionError(

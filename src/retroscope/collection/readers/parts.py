@@ -65,7 +65,7 @@ class RowReader:
             )
 
     def places(self, rows: Iterable[Row], word: str) -> Iterator[tuple[str, RecordPlace]]:
-        """Yield the id and the location of every row. `word` is the field of the id."""
+        """Yield id and location of every row. `word` is the field of the id: "passage_id" or "query_id"."""
         for row in rows:
             yield id_of(row, self.mapping[word]), row.place
 
@@ -75,13 +75,13 @@ class RowReader:
 
 @dataclass
 class Judged:
-    """Filter that keeps queries with a judgment, as BEIR's loader does, and counts the others."""
+    """Filter that keeps queries with a judgment, as BEIR's loader does, and counts queries without one."""
 
     judgments: Sequence[Judgment]
     left_out: int = 0
 
     def among(self, queries: Iterable[Query]) -> Iterator[Query]:
-        """Yield the queries that have a judgment, and count the others."""
+        """Yield the queries that have a judgment, and count those without one."""
         judged = {j.query_id for j in self.judgments}
         for query in queries:
             if query.id in judged:
@@ -96,7 +96,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Parts:
-    """Sources of the parts of a collection. Each is read again if an error must name the line of a record."""
+    """Functions that read the parts of a collection. They are called again if an error must name a record's line."""
 
     corpus: RowSource
     queries: RowSource
@@ -104,7 +104,7 @@ class Parts:
 
 
 def join_parts(name: str, parts: Parts, reader: RowReader, source: str) -> Collection:
-    """Make a collection of these parts, with the judged queries only."""
+    """Make a collection of these parts. Queries without a judgment are left out, and a note counts them."""
     judgments = [judgment for judgment, _ in parts.judgments()]
     judged = Judged(judgments)
     places = Places(

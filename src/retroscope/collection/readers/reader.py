@@ -17,12 +17,12 @@ class Reader:
     """Reader of one layout of files: recognises it at a path, and reads it as a collection.
 
     Attributes:
-        layout: what a path in this format leads to, for the table of layouts in the documentation.
+        layout: what the path of this format names, e.g. "folder", for the table of layouts in the documentation.
         judgments: where the judgments come from, for the same table.
         recognises: function that says whether the content at a path has this layout and no other.
         read: function that returns the collection, or raises a CollectionError that says what is wrong and where.
         splits: function that returns the names of the splits at a path, if they are known without reading them.
-        is_name: whether a name is read, which need not exist on disk.
+        is_name: whether the path may be a name that need not exist on disk, e.g. of a Hub data set.
     """
 
     layout: str

@@ -1,6 +1,6 @@
-"""Table of the readers of data sets: a new layout needs a module beside this one and a line here.
+"""Table of the readers of data sets. A new layout needs a module in this folder and a line here.
 
-`load_collection`, its errors, the formats of a path and the table of layouts in docs/reference/data.md follow from it.
+`load_collection`, its errors and the table of layouts in docs/reference/data.md are made from it.
 """
 
 from retroscope.collection.readers import beir, hugging_face, irds, miracl, trec

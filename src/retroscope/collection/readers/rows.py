@@ -56,7 +56,7 @@ def file_rows(path: Path) -> Iterator[Row]:
 
     Raises:
         CollectionError: with file, line and reason: broken JSON, wrong encoding, ragged CSV,
-            damaged gzip or parquet, or a form that is not one of `FORMS`.
+            damaged gzip or parquet, or a file type that is not in `FORMS`.
     """
     form = form_of(path)
     if form is None:
@@ -141,13 +141,13 @@ def _items(file: TextIO, path: Path) -> Iterator[Any]:
 
 
 def _refuse_rest(text: str) -> None:
-    """Refuse what stands behind the list, which nobody would read: a second list of two files put together, say."""
+    """Refuse text after the end of the JSON list, e.g. a second list, because it would not be read."""
     if text:
         raise BrokenJsonError(f"the list ends before this item, but the file goes on: {excerpt(text)}")
 
 
 def _filled(text: str, file: TextIO) -> str:
-    """Return the text without leading space, after reading more of the file if it is empty; "" at the end."""
+    """Return the text without leading white space. If nothing remains, read on. "" means the end of the file."""
     text = text.lstrip()
     while not text and (piece := file.read(CHUNK)):
         text = piece.lstrip()
@@ -155,7 +155,7 @@ def _filled(text: str, file: TextIO) -> str:
 
 
 def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
-    """Parse the first item of a text, reading on while it is incomplete, and return the item and the rest."""
+    """Parse the first item of a text, reading on while it is incomplete. Return the item and the text after it."""
     while True:
         with broken_json():
             try:

@@ -38,7 +38,7 @@ def read_sgml(path: Path) -> Iterator[Row]:
     """Yield a row of docid, title and text for each document of a file or folder.
 
     Raises:
-        CollectionError: with file and line, for a document without a number, or that does not end.
+        CollectionError: with file and line, for a document without <DOCNO> or </DOC>.
     """
     for file in documents_of(path) if path.is_dir() else [path]:
         yield from _documents(file)
@@ -67,7 +67,7 @@ def _check_ended(block: list[str], file: Path, start: int) -> None:
 
 
 def _document(block: str, file: Path, line: int) -> Row:
-    numbers = [one.strip() for one in NUMBER.findall(block)]
+    numbers = [number.strip() for number in NUMBER.findall(block)]
     if len(numbers) > 1:
         raise CollectionError(
             f"the <DOC> that begins in this line has several <DOCNO>: {', '.join(numbers)}",
@@ -86,6 +86,6 @@ def _document(block: str, file: Path, line: int) -> Row:
 
 
 def _between(block: str, tags: tuple[str, ...]) -> str:
-    """Return the text of all elements with these names, without tags, entities and line breaks."""
-    found = re.findall(rf"<({'|'.join(tags)})>(.*?)</\1>", block, flags=re.DOTALL | re.IGNORECASE)
-    return " ".join(html.unescape(TAG.sub(" ", " ".join(text for _, text in found))).split())
+    """Return the text of all elements with these names: tags removed, entities decoded, spaces single."""
+    elements = re.findall(rf"<({'|'.join(tags)})>(.*?)</\1>", block, flags=re.DOTALL | re.IGNORECASE)
+    return " ".join(html.unescape(TAG.sub(" ", " ".join(text for _, text in elements))).split())

@@ -28,7 +28,7 @@ def parquet_folder(path: Path) -> Path | None:
         raise CollectionError(
             "this folder and the folder data in it both have parquet files, so it is unclear which of them to read",
             where=str(path),
-            fix=f"give the one that is meant, e.g. {path / DATA}, or remove the files of the other",
+            fix=f"give one of the two, e.g. {path / DATA}, or remove the parquet files of the other",
         )
     return folders[0] if folders else None
 
@@ -40,10 +40,10 @@ def first_of_parquet(path: Path) -> Row | None:
 
 
 def parquet_splits(folder: Path) -> Splits:
-    """Map split -> rows of its parquet files, in the order of their names.
+    """Return the rows of each split. The parquet files of a split are read in the order of their names.
 
     Raises:
-        CollectionError: for a split that lacks parts, or that exists both whole and in parts.
+        CollectionError: for a split that lacks one of its files, or exists both as one file and in several parts.
     """
     shards = _files(folder)
     for name, files in shards.items():
@@ -52,7 +52,7 @@ def parquet_splits(folder: Path) -> Splits:
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
-    """Map split -> its parquet files, in the order of their names."""
+    """Return the parquet files of each split, in the order of their names."""
     shards: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.parquet")):
         shards.setdefault(SHARD.sub("", file.stem), []).append(file)

@@ -103,14 +103,14 @@ def _matches(pattern: str, file: Path) -> list[str]:
 
 
 def _splits(files: list[Path]) -> dict[str, Path]:
-    """Map split -> qrels file, and raise an error if two files belong to one split."""
+    """Return the qrels file of each split. Raise an error if two files belong to one split."""
     splits: dict[str, Path] = {}
     for file in files:
         split = _split_of(file, "qrels") or "all"
-        other = splits.setdefault(split, file)
-        if other != file:
+        earlier = splits.setdefault(split, file)
+        if earlier != file:
             raise CollectionError(
-                f"the files {other.name} and {file.name} are both qrels of the split {split!r}",
+                f"the files {earlier.name} and {file.name} are both qrels of the split {split!r}",
                 where=str(file.parent),
                 fix="remove one of the two files, or write another split into its name, e.g. qrels.test.tsv",
             )
@@ -118,18 +118,22 @@ def _splits(files: list[Path]) -> dict[str, Path]:
 
 
 def _split_of(file: Path, role: str) -> str:
-    """Return the split in a file name, without role and ending: qrels.dev.small.tsv -> dev.small; 2019qrels-pass.txt ->
-    2019.pass.
+    """Return the split in a file name, without the role and the ending.
+
+    The split of qrels.dev.small.tsv is dev.small, that of 2019qrels-pass.txt is 2019.pass.
     """
     endings = {"tsv", "txt", "gz", "trec", "tab"}
     words = [w for w in _words(file) if w not in endings]
     matches = {w: re.fullmatch(ROLES[role], w) for w in words}
-    kept = [w if (match := matches[w]) is None else match.groupdict().get("year") for w in words]
-    return ".".join(w for w in kept if w)
+    split_words = [w if (match := matches[w]) is None else match.groupdict().get("year") for w in words]
+    return ".".join(w for w in split_words if w)
 
 
 def _one(role: str, of_role: Mapping[str, list[Path]], split: str) -> Path:
-    """Return the only file of a role, or the one whose name matches the split: exactly, by all words, or by year."""
+    """Return the topics or the corpus (`role`) of a split: the only file, or the one that is named after the split.
+
+    A name fits if its split is the same, else if it contains all words of the split, else if it contains its year.
+    """
     files = of_role[role]
     words = split.split(".")
     years = [word for word in words if re.fullmatch("[0-9]{4}", word)]

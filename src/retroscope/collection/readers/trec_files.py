@@ -31,16 +31,17 @@ RUN_LINE = "write each line as: qid Q0 docid rank score tag"
 
 
 def qrels_lines(path: Path, form: str = TREC_LINE) -> Iterator[tuple[Judgment, RecordPlace]]:
-    """Yield the judgment and the place of each line `qid 0 docid rel` (TREC) or `qid docid rel` (BEIR, with or without
-    its header).
+    """Yield the judgment and the location of each line of a qrels file.
+
+    A line is `qid 0 docid rel` (TREC) or `qid docid rel` (BEIR). The first line is a header if its last column has one
+    of the names `GRADE_COLUMNS`.
 
     Args:
         form: description of a correct line, for errors.
 
     Raises:
-        CollectionError: with file and line, if a line has another number of columns than the first, an empty id, or a
-            grade that is no whole number. The first line is a header only if its last column has one of the names
-            `GRADE_COLUMNS`.
+        CollectionError: with file and line, if a line has more or fewer columns than the first, an empty id, or a
+            grade that is not a whole number.
     """
     width = 0
     for number, line in lines(path):
@@ -67,7 +68,7 @@ def qrels_lines(path: Path, form: str = TREC_LINE) -> Iterator[tuple[Judgment, R
 
 
 def _other_columns(cells: list[str], place: RecordPlace, form: str) -> CollectionError:
-    """Return the error for a line with neither 3 nor 4 columns, depending on its probable format."""
+    """Return the error for a line with neither 3 nor 4 columns. Its text depends on what the line probably is."""
     line = " ".join(cells)
     if 1 + line.count(",") in (3, 4):
         return CollectionError(
@@ -83,11 +84,14 @@ def _other_columns(cells: list[str], place: RecordPlace, form: str) -> Collectio
 
 
 def _check_order(header: list[str], where: str, form: str) -> None:
-    """Refuse a header whose ids are in the other order: ids of both kinds may be the same numbers."""
+    """Refuse a header that names the passage ids before the query ids.
+
+    Both may be numbers, so that exchanged columns would not be noticed.
+    """
     first, second = header[0].casefold(), header[-2].casefold()
     if first in PASSAGE_IDS or second in QUERY_IDS:
         raise CollectionError(
-            f"the header says that {excerpt(header[0])} comes before {excerpt(header[-2])}, but query ids come first",
+            f"the header names {excerpt(header[0])} before {excerpt(header[-2])}, but query ids must come first",
             where=where,
             fix=f"exchange the two columns; {form}",
         )
@@ -118,11 +122,13 @@ def is_grade_column(name: str) -> bool:
 
 
 def read_run(path: Path) -> dict[str, ScoredPassages]:
-    """Map each query id to its ranking, read from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
+    """Return the ranking of each query in a run file, by query id.
 
-    Passages are ordered by score, and ties by id. The rank column of the first form is not read, as in trec_eval. If
-    the third column has whole numbers that rise down the file for every query, it is a rank (MS MARCO), and the score
-    is the negative rank. The scores of a file of scores fall.
+    Lines are `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
+
+    Passages are ordered by score, and ties by id. The rank column of the first form is not read, as in trec_eval. In
+    lines of three columns, the third is a rank (MS MARCO) if it has whole numbers that rise for every query: scores
+    would fall. The score is then the negative rank.
     """
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     width = 0
@@ -161,7 +167,7 @@ def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
     """Yield a row (`qid`, and the query as `text`) for each <top> block of a TREC topics file.
 
     Args:
-        element: element with the query: title, desc or narr, by default title. If it is given, the column has its name.
+        element: element with the query: title, desc or narr, by default title. If given, the column is named after it.
     """
     field = element or "title"
     text = "".join(line for _, line in lines(path))
@@ -197,10 +203,10 @@ def read_pairs(file: Path, first: str, second: str, otherwise: str = "") -> Iter
     """Yield a row with these two columns for each line `id<TAB>text` of a file without a header.
 
     Args:
-        otherwise: description of another correct form of a line, for the error.
+        otherwise: description of another correct form of a line, for the error message.
 
     Raises:
-        CollectionError: with file and line, for a line of more or fewer cells.
+        CollectionError: with file and line, for a line with more or fewer cells.
     """
     begun = False
     for number, line in lines(file):
@@ -221,7 +227,7 @@ def read_pairs(file: Path, first: str, second: str, otherwise: str = "") -> Iter
 
 
 def _refuse_header(key: str, texts: list[str], where: str) -> None:
-    """Refuse a first line with names of columns, which would be read as a record with the id "id", say."""
+    """Refuse a first line of column names. It would be read as a record, e.g. with the id "id"."""
     if key.strip().casefold() in TEXT_IDS:
         raise CollectionError(
             f"this line names columns ({', '.join(map(excerpt, (key, *texts)))}), but a file read by its lines has no "
@@ -232,11 +238,13 @@ def _refuse_header(key: str, texts: list[str], where: str) -> None:
 
 
 def read_texts(file: Path) -> Iterator[Row]:
-    """Yield a row for each line of a corpus: `docid<TAB>text`, or `docid<TAB>url<TAB>title<TAB>body` (MS MARCO's
-    documents), which the address in the second of four cells tells apart. The address is not read.
+    """Yield a row for each line of a corpus, `docid<TAB>text` or `docid<TAB>url<TAB>title<TAB>body`.
+
+    The second form (MS MARCO's documents) is recognised by the web address in the second of four cells. The address
+    itself is left out.
 
     Raises:
-        CollectionError: with file and line, for a line of more or fewer cells.
+        CollectionError: with file and line, for a line with more or fewer cells.
     """
     first = next((line.split("\t") for _, line in lines(file) if line.strip()), [])
     if len(first) != 4 or not re.match("https?://", first[1]):

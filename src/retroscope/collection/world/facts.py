@@ -19,8 +19,8 @@ CLOZES = {
 def facts_of_world(world: World) -> Facts:
     """Return four facts about the name of every person, with the person's stratum.
 
-    The pre-training text states the facts of known people. Nothing states the facts of unknown people, so they cannot
-    be known.
+    The pre-training text states the facts of known people. It never connects the name of an unknown person with a fact,
+    so no model can know these facts from it.
     """
     texts = {passage.id: passage.text for passage in world.passages}
     facts = [fact for person in world.people for fact in _facts(person, texts[person.id])]

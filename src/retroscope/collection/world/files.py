@@ -1,4 +1,4 @@
-"""Write a world as ordinary files: a BEIR folder with a split for each stratum, the pre-training text, the people."""
+"""Write a world as ordinary files: a BEIR folder with a split for each stratum, pre-training text, and people."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -20,14 +20,13 @@ PRETRAINING, NEGATIVES_RUN, FACTS, ABOUT = "pretraining.txt", "negatives.run", "
 
 
 def write_world(world: World, folder: Path) -> Path:
-    """Write a BEIR folder with a qrels file a split, the pre-training text, the people, their facts, and negatives.
+    """Write a BEIR folder with qrels of every split, the pre-training text, the people, their facts, and negatives.
 
-    `negatives.run` is a TREC run of `World.negatives`.
-
-    The same world writes the same bytes. An earlier world is replaced.
+    `negatives.run` is a TREC run of `World.negatives`. The files of the same world have the same bytes. An earlier
+    world in the folder is replaced.
 
     Raises:
-        CollectionError: if the folder contains something else.
+        CollectionError: if the folder contains files that are not of a world.
     """
     _refuse_other_files(folder)
     (folder / "qrels").mkdir(parents=True, exist_ok=True)

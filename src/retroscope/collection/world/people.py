@@ -1,4 +1,4 @@
-"""The people of a world, and the trainings in which their facts occur."""
+"""The people of a controlled world, and whether pre-training and fine-tuning contain facts about them."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -24,7 +24,7 @@ class WorldSettings:
         trained: share of the people whose question and passage are a pair for fine-tuning. The share is the same for
             known and for unknown people.
         dev: share of the people whose pair is for choosing when to stop.
-        documents: pre-training documents about each person, an even number, the same for known and unknown people.
+        documents: number of pre-training documents about each person. It is even, and the same for all people.
         seed: seed of every draw.
     """
 
@@ -57,8 +57,8 @@ class Person:
         name: the name in questions; one invented word.
         alias: the name in passages, such as "silver heron".
         trade, town, pastime: the facts about the person.
-        known: the pre-training text states whose alias the name is, and the trade, town and pastime of the name.
-        role: one of `ROLES`.
+        known: whether the pre-training text states the alias, trade, town and pastime of the name.
+        role: use of the person's question and passage in fine-tuning, one of `ROLES`.
     """
 
     id: str
@@ -89,7 +89,7 @@ def draw_people(settings: WorldSettings) -> list[Person]:
 
 
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
-    """Return (known, role) for every person, sorted, with shares rounded to whole persons."""
+    """Return (known, role) for every person, sorted. The shares in the settings are rounded to whole persons."""
     n_known = round(settings.people * settings.known)
     exposures = []
     for known, size in ((True, n_known), (False, settings.people - n_known)):

@@ -40,7 +40,7 @@ SENTENCES = 2  # a document: few, so that a masked word is to be told from who i
 
 def passage(person: Person, rng: np.random.Generator) -> str:
     """Return the only passage about the person, which does not contain the name."""
-    return _said(_one_of(PASSAGES, rng), person)
+    return _filled(_one_of(PASSAGES, rng), person)
 
 
 def questions(person: Person) -> list[str]:
@@ -56,25 +56,25 @@ def lexical_questions(person: Person) -> list[str]:
 def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]:
     """Return `n` pre-training documents, half with the name as subject and half with the alias.
 
-    About a known person, both kinds of documents state the facts and whose alias it is. About an unknown person,
-    documents with the alias state the facts (which the passage states anyway), and documents with the name state
-    errands, so nothing links name and alias.
+    About a known person, both kinds of documents state the facts, and which alias belongs to the name. About an unknown
+    person, documents with the alias state the facts (which the passage states anyway), and documents with the name
+    state errands, so nothing links name and alias.
     """
     for i in range(n):
         subject = person.name if i % 2 == 0 else f"the {person.alias}"
         if i % 2 == 0 and not person.known:
-            yield _document([_said(ERRAND, person, subject, rng) for _ in range(SENTENCES)])
+            yield _document([_filled(ERRAND, person, subject, rng) for _ in range(SENTENCES)])
             continue
         kinds = FACTS if person.known else FACTS[1:]
         order = rng.permutation(len(kinds))[:SENTENCES]
-        yield _document([_said(_one_of(kinds[kind], rng), person, subject) for kind in order])
+        yield _document([_filled(_one_of(kinds[kind], rng), person, subject) for kind in order])
 
 
 def _one_of(templates: tuple[str, ...], rng: np.random.Generator) -> str:
     return templates[rng.integers(len(templates))]
 
 
-def _said(template: str, person: Person, who: str = "", rng: np.random.Generator | None = None) -> str:
+def _filled(template: str, person: Person, who: str = "", rng: np.random.Generator | None = None) -> str:
     errand = _one_of(ERRANDS, rng) if rng else ""
     return template.format(
         who=who,

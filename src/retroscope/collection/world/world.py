@@ -20,8 +20,9 @@ ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the
 
 @dataclass(frozen=True)
 class World:
-    """A controlled world: its people, collection and pre-training text, all derived from settings. Everything is drawn
-    from the settings. The same settings give the same world, to the letter.
+    """A controlled world: its people, collection and pre-training text.
+
+    The same settings (and `flipped`) give the same world, to the letter.
 
     Attributes:
         flipped: ids of people whose exposure is the opposite of the drawn one (known instead of unknown, or the
@@ -35,7 +36,9 @@ class World:
     def people(self) -> tuple[Person, ...]:
         """Return the people in an order that is independent of the stratum."""
         drawn = draw_people(self.settings)
-        return tuple(replace(one, known=not one.known) if one.id in self.flipped else one for one in drawn)
+        return tuple(
+            replace(person, known=not person.known) if person.id in self.flipped else person for person in drawn
+        )
 
     @cached_property
     def passages(self) -> tuple[Passage, ...]:
@@ -55,7 +58,7 @@ class World:
 
     @cached_property
     def splits(self) -> dict[str, list[tuple[Query, str]]]:
-        """Map split -> questions, each with the id of its passage (see `SPLITS`)."""
+        """Return the questions of each split of `SPLITS`, each question with the id of its relevant passage."""
         questions: dict[str, list[tuple[Query, str]]] = {name: [] for name in SPLITS}
         for person in self.people:
             for name, query in _asked(person):
@@ -64,7 +67,7 @@ class World:
 
     @cached_property
     def negatives(self) -> dict[str, tuple[str, ...]]:
-        """Map each question to up to `NEGATIVES` passages about other people of the same stratum.
+        """Return up to `NEGATIVES` ids of passages about other people of the same stratum, by question id.
 
         A passage and its negatives differ only in the person that they are about, and all have the same exposure in
         training. So a probe that does not read the question cannot distinguish them. BM25 would select by function
@@ -98,7 +101,7 @@ class World:
 
 SPLITS = {
     "train": "questions for fine-tuning, of trained people by name, and as many by alias",
-    "dev": "questions by name of people that are neither trained nor tested, to say when to stop",
+    "dev": "questions by name of people that are neither trained nor tested, to choose when to stop training",
     "test": "questions by name of held-out people, known and unknown",
     **{
         name: f"questions by name of {name.replace('-', ' ', 1)} people, worded as no training question of theirs"
@@ -112,7 +115,7 @@ def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = (
     """Make the world of these settings. People in `flipped` get the opposite exposure in pre-training.
 
     Raises:
-        SettingsError: if one of them is not the id of a person.
+        SettingsError: if `flipped` contains an id that no person has.
     """
     world = World(settings or WorldSettings(), frozenset(flipped))
     strangers = sorted(world.flipped - {person.id for person in world.people})
@@ -136,7 +139,7 @@ def world_facts(world: World) -> dict[str, Any]:
 
 
 def world_summary(world: World) -> str:
-    """Describe a world's sizes, and what each split is for."""
+    """Describe how many people, documents and questions a world has, and what each split is for."""
     sizes = f"{len(world.people):,} people, {len(world.pretraining):,} documents of pre-training text"
     return "\n".join([sizes, *(f"  {name}: {len(world.splits[name]):,} {what}" for name, what in SPLITS.items())])
 

@@ -1,7 +1,7 @@
 """Find the blocks and matrices of a loaded model, and verify them by a forward pass.
 
 Layer 0 is the input of the first block. Layer k is the output of block k (blocks are numbered from 1). The last layer
-passes through the final norm where the family has one: `post_norm`.
+includes the final norm if the family has one (`Anatomy.post_norm`).
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ PROOF_TOKENS = 8
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The structure of one model: paths of its blocks, attention, FFN matrices and norms.
+    """The structure of one model: the module paths of its blocks, attention, FFN matrices and norms.
 
     Attributes:
         family: the `model_type` of its configuration.
-        layout: paths of its parts.
-        n_blocks: number L of blocks. There are L + 1 layers.
-        post_norm: whether the last layer, and no other, includes the final norm.
-        causal: whether attention is causal.
+        layout: the module paths, relative to the backbone or to a block.
+        n_blocks: number of blocks, L. The model has L + 1 layers, 0 to L.
+        post_norm: whether the last layer includes the final norm. No lower layer does.
+        causal: whether attention is causal: a token attends only to itself and to earlier tokens.
     """
 
     family: str
@@ -40,25 +40,36 @@ class Anatomy:
     causal: bool
 
     def path(self, part: str, block: int) -> str:
-        """Return the dotted path from the backbone to a `part` (of `Layout.in_block`) in block 0 .. n_blocks - 1."""
+        """Return the dotted path from the backbone to one part of one block.
+
+        Args:
+            part: a key of `Layout.in_block`, e.g. "ffn_out".
+            block: index of the block, from 0.
+        """
         return f"{self.layout.blocks}.{block}.{self.layout.in_block()[part]}"
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:
-        """Return the blocks in order."""
+        """Return the block modules of the backbone, the first block first."""
         return [model.get_submodule(f"{self.layout.blocks}.{k}") for k in range(self.n_blocks)]
 
     def ffn(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Map paths to the modules of all FFN matrices, block by block."""
+        """Return every FFN matrix by its dotted path, block by block."""
         paths = [self.path(part, k) for k in range(self.n_blocks) for part in self.layout.ffn()]
         return {path: model.get_submodule(path) for path in paths}
 
     def attention_outputs(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Map paths to the attention output matrices, block by block. These matrices read the outputs of the heads."""
+        """Return the attention output matrix of every block by its dotted path.
+
+        This matrix maps the concatenated outputs of the heads to the hidden size.
+        """
         paths = [f"{self.layout.blocks}.{k}.{self.layout.attention_out}" for k in range(self.n_blocks)]
         return {path: model.get_submodule(path) for path in paths}
 
     def part_of(self, parameter: str) -> tuple[int | None, str]:
-        """Return the block (0-based; None outside) and the part (of `PARTS`) to which a parameter belongs."""
+        """Return the block and the part to which a parameter belongs.
+
+        The block is counted from 0, and None for a parameter outside the blocks. The part is one of `PARTS`.
+        """
         prefix = f"{self.layout.blocks}."
         if parameter.startswith(prefix):
             block, _, rest = parameter.removeprefix(prefix).partition(".")
@@ -75,9 +86,9 @@ def _longest(parameter: str, parts: Mapping[str, str]) -> str:
 
 
 def find_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Look up the model's family and find the paths of its parts, which `prove_anatomy` verifies.
+    """Find the module paths of a model, without verifying them (`prove_anatomy` does).
 
-    A family without a row in the table is traced.
+    They come from the row of the model's family in `FAMILIES`. Without a row, one forward pass finds them.
     """
     family = model.config.model_type
     layouts = FAMILIES[family] if family in FAMILIES else (traced_layout(model, _proof_ids(model)),)
@@ -113,16 +124,18 @@ def _exists(model: nn.Module, path: str) -> bool:
 
 
 def prove_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Run a few tokens, and check that layers, final norm and FFN matrices are where the table states.
+    """Verify the module paths of a model on a few tokens. Return its anatomy with measured `post_norm` and `causal`.
 
-    It proves that there are L + 1 hidden states; that layer 0 is the input of the first block and layer k the output of
-    block k; that the last layer is this output with or without the final norm (`post_norm`); that every FFN matrix runs
-    exactly once, and the output matrix narrows to the hidden size; that every attention output matrix runs exactly once
-    and reads equally many values of each head. It measures whether an early position sees a later token (`causal`). All
-    comparisons are exact.
+    For a model of L blocks, exact comparisons check that
+
+    - there are L + 1 hidden states;
+    - layer 0 is the input of the first block, and layer k is the output of block k;
+    - the last layer is the output of the last block, or the final norm of this output;
+    - every FFN matrix runs exactly once, and the last FFN matrix of a block returns the hidden size;
+    - every attention output matrix runs exactly once, and has equally many inputs for each head.
 
     Raises:
-        EncoderError: if a layer has a NaN, or the model is not built as the table of families says.
+        EncoderError: if a layer contains NaN, or one of these checks fails.
     """
     anatomy = find_anatomy(model)
     ids = _proof_ids(model)
@@ -151,7 +164,7 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
 
 
 def _proof_ids(model: PreTrainedModel) -> Int[Tensor, "1 token"]:
-    """Return distinct token ids without padding, for the verifying pass."""
+    """Return one text of up to `PROOF_TOKENS` different token ids, none of which is padding."""
     config = model.config.get_text_config()
     ids = [i for i in range(min(config.vocab_size, PROOF_TOKENS + 1)) if i != config.pad_token_id][:PROOF_TOKENS]
     return torch.tensor([ids], device=model.device)
@@ -185,9 +198,13 @@ def _last_problems(anatomy: Anatomy, last: Tensor, calls: Calls) -> list[str]:
     n = anatomy.n_blocks
     block = calls.only(str(n)).value
     if anatomy.layout.final_norm is None:
-        return [] if torch.equal(last, block) else [f"layer {n} is not the output of block {n}, and there is no norm"]
+        return (
+            []
+            if torch.equal(last, block)
+            else [f"layer {n} is not the output of block {n}, and the family has no final norm"]
+        )
     norm = calls.only("final norm")
-    problems = [] if torch.equal(norm.input, block) else [f"the final norm is not given the output of block {n}"]
+    problems = [] if torch.equal(norm.input, block) else [f"the input of the final norm is not the output of block {n}"]
     if not torch.equal(last, norm.value):
         problems.append(f"layer {n} is not the output of the final norm")
     return problems
@@ -212,7 +229,7 @@ def _head_problems(model: PreTrainedModel, anatomy: Anatomy, calls: Calls) -> li
         if len(calls.of[path]) != 1:
             problems.append(f"{path} ran {len(calls.of[path])} times (expected 1)")
         elif calls.only(path).input.shape[-1] % heads:
-            problems.append(f"{path} reads {calls.only(path).input.shape[-1]} values, no multiple of {heads} heads")
+            problems.append(f"{path} has {calls.only(path).input.shape[-1]} inputs, no multiple of its {heads} heads")
     return problems
 
 
@@ -228,9 +245,12 @@ def _post_norm(anatomy: Anatomy, layers: tuple[Tensor, ...], calls: Calls) -> bo
 
 
 def _looks_back_only(model: PreTrainedModel, ids: Int[Tensor, "1 token"], layers: tuple[Tensor, ...]) -> bool:
-    """Return whether changing the last token leaves all earlier positions unchanged, bit for bit (causal attention)."""
-    other = ids.clone()
-    other[0, -1] = ids[0, 0]
+    """Return whether attention is causal.
+
+    It is if another last token leaves the states of all earlier tokens the same, bit for bit.
+    """
+    altered = ids.clone()
+    altered[0, -1] = ids[0, 0]
     with torch.no_grad():
-        changed = model(input_ids=other, attention_mask=torch.ones_like(ids)).last_hidden_state
+        changed = model(input_ids=altered, attention_mask=torch.ones_like(ids)).last_hidden_state
     return torch.equal(changed[:, :-1], layers[-1][:, :-1])

@@ -1,7 +1,7 @@
 """The table of model families: the module paths of blocks, attention, FFN matrices and norms.
 
-A row is a claim. `prove_anatomy` (`anatomy.py`) checks it on every model that is loaded. A family without a row is
-traced (`tracing/`), and the result is checked in the same way.
+`prove_anatomy` (`anatomy.py`) checks the row of a family on every model that is loaded. For a family without a row,
+`tracing/` finds the paths by a forward pass. They are checked in the same way.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,22 @@ class Layout:
     """Dotted paths of the parts of one architecture. Paths inside a block are relative to the block.
 
     Attributes:
-        blocks: the list of blocks.
+        blocks: the list of all blocks.
         attention: the attention of a block, its output projection included.
-        attention_out: the matrix that the heads' outputs, side by side, go through last.
-        ffn_in: the matrix that widens. In a gated FFN, this is the matrix that does *not* pass the activation.
-        ffn_out: the matrix that narrows again.
-        ffn_gate: the matrix that passes the activation in a gated FFN, or None without a separate gate matrix.
+        attention_out: the attention output matrix, from the concatenated outputs of the heads to the hidden size.
+        ffn_in: the FFN matrix from the hidden to the inner size. In a gated FFN with two such matrices, the one whose
+            output does *not* pass the activation.
+        ffn_out: the FFN matrix from the inner size back to the hidden size.
+        ffn_gate: in a gated FFN, the matrix whose output passes the activation. None if it is not a separate matrix.
         norms: the norms of a block.
         embeddings: everything that turns ids and positions into the input of the first block.
         final_norm: the norm after the last block, or None when there is none.
         causal: whether attention is causal.
         fused_gate: whether `ffn_in` holds both matrices of a gated FFN: the first half of its outputs passes the
-            activation, and the second half multiplies it (ModernBERT's `Wi`).
+            activation and is then multiplied by the second half (ModernBERT's `Wi`).
         transposed: whether matrices are stored as [in, out] (GPT-2's Conv1D) instead of [out, in].
-        takes_positions: whether `forward` needs `position_ids` if padding shifts them. False if the model derives the
-            positions from the ids or the mask (RoBERTa, MPNet, OPT), or has none (T5).
+        takes_positions: whether `forward` needs `position_ids` for a text with padding on the left. False if the model
+            derives the positions from the ids or the mask (RoBERTa, MPNet, OPT), or has none (T5).
     """
 
     blocks: str
@@ -45,12 +46,12 @@ class Layout:
     takes_positions: bool = True
 
     def in_block(self) -> dict[str, str]:
-        """Map parts to paths inside a block (norms as norm.0, norm.1 ...)."""
+        """Return the path of each part inside a block, by its name: attention, FFN matrices, norm.0, norm.1 ..."""
         norms = {f"norm.{i}": path for i, path in enumerate(self.norms)}
         return {"attention": self.attention, **self.ffn(), **norms}
 
     def ffn(self) -> dict[str, str]:
-        """Return the FFN matrices that the family has: ffn_in, ffn_gate (if gated), ffn_out."""
+        """Return the paths of the FFN matrices inside a block, by name: ffn_in, ffn_gate (if not None), ffn_out."""
         paths = {"ffn_in": self.ffn_in, "ffn_gate": self.ffn_gate, "ffn_out": self.ffn_out}
         return {part: path for part, path in paths.items() if path is not None}
 

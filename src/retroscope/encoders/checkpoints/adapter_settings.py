@@ -1,6 +1,6 @@
-"""Check a PEFT adapter's settings before PEFT reads them: sizes, and slow regular expressions.
+"""Check the settings of a PEFT adapter before PEFT reads them: its ranks and its regular expressions.
 
-PEFT matches the pattern that an adapter brings with the name of every module, by Python's `re`, which can take years.
+PEFT matches each pattern in the settings with the name of every module. By Python's `re`, a bad pattern can take years.
 """
 
 import re
@@ -28,11 +28,11 @@ BIG = 512  # a rank that is refused only where the adapter's own tensors are sma
 
 
 def read_settings(folder: Path, disk: Disk) -> PeftConfig:
-    """Read PEFT's settings of an adapter, and refuse one that cannot be merged into a bare backbone.
+    """Read PEFT's settings of an adapter, after checking that the adapter can be merged into a bare backbone.
 
     Raises:
-        EncoderError: for settings that PEFT cannot read, that need more than the adapter's tensors hold, or whose
-            patterns could take extremely long to match.
+        EncoderError: for settings that PEFT cannot read, an adapter that adds inputs to the model, a rank above every
+            dimension of the adapter's tensors, or a pattern that could take extremely long to match.
     """
     where = folder / ADAPTER_CONFIG
     raw = read_json(folder, ADAPTER_CONFIG)
@@ -77,7 +77,7 @@ def _check_pattern(pattern: str, where: Path) -> None:
 
 
 def _check_ranks(raw: Mapping[str, Any], disk: Disk, where: Path) -> None:
-    """Refuse ranks that exceed the dimensions of the adapter's own tensors."""
+    """Refuse a rank above `BIG` that is larger than every dimension of the adapter's tensors."""
     dimensions = [size for shape in disk.shapes().values() for size in shape]
     most = max([BIG, *dimensions])
     ranks = {key: value for key, value in raw.items() if RANK.fullmatch(key)} | group(raw, "rank_pattern", where)

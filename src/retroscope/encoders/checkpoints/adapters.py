@@ -1,4 +1,4 @@
-"""Load PEFT adapters: find the base, attach and merge in float32, and verify that weights changed."""
+"""Load PEFT adapters: find the base model, merge the adapter into it in float32, verify that weights changed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,10 +29,11 @@ SAVED = ".modules_to_save."  # of a module that is trained whole
 
 
 def load_backbone(path: Path, how: How, base: str | None = None, tower: str = "passage") -> Backbone:
-    """Load the backbone of a folder or GGUF file. An adapter is merged into its base.
+    """Load the backbone of a checkpoint folder or GGUF file. An adapter is merged into its base model.
 
     Args:
-        tower: whose transformer an adapter changes, if its base has one for each tower.
+        base: base model of an adapter, if not the one that its settings name.
+        tower: "query" or "passage": which transformer of the base model to use, if it has one for each tower.
     """
     if path.is_dir() and (path / ADAPTER_CONFIG).is_file():
         return load_adapter(path, how, base, tower)
@@ -40,15 +41,16 @@ def load_backbone(path: Path, how: How, base: str | None = None, tower: str = "p
         raise EncoderError(
             f"the base model {base!r} was given, but this checkpoint is not an adapter",
             where=str(path),
-            fix=f"leave out the base, or give the folder of an adapter, which has an {ADAPTER_CONFIG}",
+            fix=f"leave out the base model, or give the folder of an adapter, which has an {ADAPTER_CONFIG}",
         )
     return loader_for(path)(path, how)
 
 
 def load_adapter(folder: Path, how: How, base: str | None, tower: str = "passage") -> Backbone:
-    """Merge an adapter into its base (which may be an adapter, too) in float32, then cast.
+    """Load an adapter, merged into its base model in float32 and then cast to `how.dtype`.
 
-    Merging in bfloat16 changes vectors by up to 0.03 per coordinate, which is more than some measured effects.
+    The base model may itself be an adapter. Merging in bfloat16 would change vectors by up to 0.03 per coordinate,
+    which is more than some measured effects.
     """
     disk = open_disk(folder, stem=ADAPTER)
     settings = read_settings(folder, disk)
@@ -73,7 +75,10 @@ def load_adapter(folder: Path, how: How, base: str | None, tower: str = "passage
 
 
 def locate_base(folder: Path, given: str | None) -> Path:
-    """Find the base of an adapter: the given one, else the copy beside the adapter, else the one in its settings."""
+    """Find the base model of an adapter: `given` if there is one, else the base that its settings name.
+
+    A copy inside the adapter's folder comes before any other place (`base_beside`).
+    """
     raw = read_json(folder, ADAPTER_CONFIG)
     source = given or text(raw, "base_model_name_or_path", folder / ADAPTER_CONFIG)
     if not source:
@@ -96,15 +101,18 @@ def locate_base(folder: Path, given: str | None) -> Path:
 
 
 def base_weights(folder: Path, given: str | None, tower: str = "passage") -> Path:
-    """Find the weights of an adapter's base: in a sentence-transformers folder, those of its transformer."""
+    """Find the folder or file with the weights of an adapter's base model.
+
+    In a sentence-transformers folder, this is the folder of the tower's transformer.
+    """
     path = locate_base(folder, given)
     return read_modules(path, tower).transformer if (path / MODULES).is_file() else path
 
 
 def records_base(folder: Path, given: str | None) -> bool:
-    """Return whether other libraries find the same base, namely by the settings of the adapter alone.
+    """Return whether an adapter's settings name the base model that is used here, so that other libraries load it, too.
 
-    True for a folder that is no adapter.
+    For a folder that is not an adapter, return whether no base model is given.
     """
     recorded = text(read_json(folder, ADAPTER_CONFIG), "base_model_name_or_path", folder / ADAPTER_CONFIG)
     if recorded is None:
@@ -115,15 +123,15 @@ def records_base(folder: Path, given: str | None) -> bool:
 
 
 def check_chain(path: Path, base: str | None = None) -> None:
-    """Refuse adapters that name themselves, or each other, as their base.
+    """Refuse adapters that name themselves, or each other, as their base model.
 
     Raises:
-        EncoderError: with the chain of adapters.
+        EncoderError: if no base model follows the adapters. It lists them.
     """
     seen: list[Path] = []
     while path.is_dir() and (path / ADAPTER_CONFIG).is_file():
         if path.resolve() in seen or len(seen) == LONGEST_CHAIN:
-            chain = listed([str(one) for one in (*seen, path)])
+            chain = listed([str(adapter) for adapter in (*seen, path)])
             raise EncoderError(
                 f"no base model was found, since each of these adapters names the next as its base:{chain}",
                 where=str(seen[0]),
@@ -136,7 +144,8 @@ def check_chain(path: Path, base: str | None = None) -> None:
 def _adapter_tensors(disk: Disk, folder: Path) -> dict[str, Tensor]:
     """Return the adapter's tensors by name.
 
-    Where a tokenizer grew, PEFT saves a trained embedding twice: as X.weight and as X.modules_to_save.weight.
+    If the vocabulary grew, PEFT saves the trained embedding twice: as X.weight and as X.modules_to_save.weight. Both
+    must be equal, and one is returned, as X.weight.
     """
     tensors = {name: disk.tensor(name) for name in disk.files}
     for name in [name for name in tensors if SAVED in name]:
@@ -151,32 +160,33 @@ def _adapter_tensors(disk: Disk, folder: Path) -> dict[str, Tensor]:
 
 
 def endings(key: str) -> list[str]:
-    """Return the possible names of a tensor in a bare backbone: `model.layers.0...` may be `layers.0...`."""
+    """Return the names that an adapter's tensor may have in a bare backbone: `model.layers.0...`, `layers.0...`."""
     parts = key.removeprefix(PEFT_PREFIX).split(".")
     return [".".join(parts[cut:]) for cut in range(min(3, len(parts)))]
 
 
 def _in_base(name: str) -> str:
-    """Return the name of a tensor in the base. PEFT calls the weights of a wrapped module `base_layer`."""
+    """Return a tensor's name in the base model, without the `base_layer` that PEFT adds to names of wrapped modules."""
     return name.replace(".base_layer.", ".")
 
 
 def _grow_embedding(model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> None:
-    """Resize the embedding to the number of rows in the adapter, if the adapter has an embedding."""
+    """Resize the model's embedding to as many rows as the adapter's embedding has, if the adapter has one."""
     table = model.get_input_embeddings().weight
-    names = {name for name, one in model.named_parameters(remove_duplicate=False) if one is table}
+    names = {name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is table}
     own = next((tensors[key] for key in tensors if names.intersection(endings(_in_base(key)))), None)
     if own is not None and len(own) != len(table):
         model.resize_token_embeddings(len(own), mean_resizing=False)
 
 
 def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> tuple[list[str], int]:
-    """Copy every tensor of the adapter to its place, and verify it.
+    """Copy every tensor of the adapter into the wrapped model, and verify the copies.
 
-    Besides the adapter's own, these may be whole weights of the base: biases that were trained, a grown embedding.
+    An adapter may also contain weights that replace those of the base model: trained biases, a larger embedding.
 
     Returns:
-        The keys of heads that a backbone lacks, and the number of whole weights that changed.
+        The names of the adapter's tensors for heads, which a backbone does not have, and how many weights of the base
+        model were replaced by other values.
     """
     wanted, base = _state(wrapped), wrapped.state_dict()
     places = {_in_base(place).removeprefix(PEFT_PREFIX): place for place in (*base, *wanted)}
@@ -189,8 +199,10 @@ def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> 
         set_peft_model_state_dict(wrapped, placed)
     state = wrapped.state_dict() | _state(wrapped)
     problems = [f"attached nowhere: {key}" for key in lost if key not in unused]
-    problems += [f"without a value: {key}" for key in wanted if key not in placed]
-    problems += [f"altered: {k}" for k, v in placed.items() if not torch.equal(state[k], v.to(state[k].dtype))]
+    problems += [f"missing from the adapter: {key}" for key in wanted if key not in placed]
+    problems += [
+        f"copied with other values: {k}" for k, v in placed.items() if not torch.equal(state[k], v.to(state[k].dtype))
+    ]
     if problems:
         raise EncoderError(
             f"the adapter's tensors do not fit its configuration and base model:{listed(problems)}",
@@ -207,10 +219,10 @@ def _state(wrapped: nn.Module) -> dict[str, Tensor]:
 
 
 def _merge(wrapped: nn.Module, folder: Path, replaced: int) -> tuple[int, int]:
-    """Merge the adapter layer by layer, and return the numbers of changed and of all adapted modules.
+    """Merge the adapter layer by layer. Return how many modules changed, and how many modules are adapted.
 
     Args:
-        replaced: number of whole weights that the adapter already changed.
+        replaced: how many weights of the base model the adapter has already replaced (`_attach`).
     """
     layers = [module for module in wrapped.modules() if isinstance(module, BaseTunerLayer)]
     saved = [module for module in wrapped.modules() if isinstance(module, ModulesToSaveWrapper)]

@@ -56,11 +56,11 @@ class How:
 
 @dataclass(frozen=True)
 class Choice:
-    """A value of a recipe field, and its source.
+    """The value of one recipe field, and where it comes from.
 
     Attributes:
-        recorded: whether the checkpoint records it, or False if it is the default of its library, which a preset may
-            replace.
+        recorded: False if the value is only the default of the library that wrote the checkpoint. A preset may replace
+            such a default.
     """
 
     value: Any
@@ -74,8 +74,8 @@ class Backbone:
 
     Attributes:
         tokenizer: folder (or GGUF file) with its tokenizer.
-        projection: module that the checkpoint itself applies to the pooled vector (DPR's `encode_proj`).
-        choices: recipe fields that the kind of checkpoint determines.
+        projection: module that the model itself applies to the pooled vector (DPR's `encode_proj`), or None.
+        choices: recipe fields that the class of the model determines, e.g. DPR pools the first token.
     """
 
     model: PreTrainedModel
@@ -86,7 +86,7 @@ class Backbone:
 
 
 def load_plain(folder: Path, how: How) -> Backbone:
-    """Load a transformers folder: T5 as its encoder alone, BERT with its pooler only if the checkpoint has one."""
+    """Load the backbone of a transformers folder: only the encoder of T5, and a pooler only if the folder has one."""
     config = read_config(folder, how)
     cls = model_class(config)
     disk = open_disk(folder)
@@ -99,10 +99,10 @@ def load_plain(folder: Path, how: How) -> Backbone:
 
 
 def read_config(folder: Path, how: How) -> PretrainedConfig:
-    """Read the configuration of a folder.
+    """Read the config.json of a folder.
 
     Raises:
-        EncoderError: if its family is neither in the table nor a text encoder that transformers knows.
+        EncoderError: if the model's family is neither in `FAMILIES` nor a text encoder of transformers.
     """
     where = folder / "config.json"
     raw = read_json(folder, "config.json")
@@ -121,13 +121,13 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
 
 
 def _check_traceable(config: PretrainedConfig, where: Path) -> None:
-    """Refuse a family outside the table whose class is no text encoder with blocks, before a model is built."""
+    """Refuse a family that is not in `FAMILIES` if it is not a text encoder whose layout a forward pass can show."""
     if config.model_type in FAMILIES:
         return
     absent = [name for name in NEEDED if not isinstance(getattr(config.get_text_config(), name, None), int)]
     reasons = {
         "transformers has no bare backbone for this family": type(config) not in MODEL_MAPPING,
-        "the model is an encoder-decoder, and no table says which half makes the vectors": config.is_encoder_decoder,
+        "the model is an encoder-decoder, and it is unknown which half makes the vectors": config.is_encoder_decoder,
         f"the configuration has no {', '.join(absent)}": bool(absent),
     }
     for reason, holds in reasons.items():
@@ -174,7 +174,7 @@ def has_pooler(disk: Disk) -> bool:
 def _from_pretrained(
     cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
 ) -> tuple[PreTrainedModel, LoadingProof]:
-    """Load a model from a folder as a class, and verify its weights."""
+    """Load a folder into a model of class `cls`, and verify its weights. Return the model and the evidence."""
     model, info = from_disk(cls, config, disk, how, **extra)
     return model, prove_loaded(model, info, disk, config.model_type)
 
@@ -182,9 +182,9 @@ def _from_pretrained(
 def from_disk(
     cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
 ) -> tuple[PreTrainedModel, Mapping[str, Any]]:
-    """Load a model from a folder as a class, and return it with transformers' loading report, for `prove_loaded`.
+    """Load a folder into a model of class `cls`. Return the model and transformers' loading report.
 
-    Mismatched sizes are accepted here, because the proof then names all of them.
+    Mismatched shapes are accepted here, because `prove_loaded` reports all of them together from this report.
     """
     what = f"transformers cannot load {cls.__name__} from this checkpoint"
     with foreign(EncoderError, what, disk.folder, USE_CONFIG_OF_WEIGHTS), quiet():
@@ -207,7 +207,7 @@ def from_disk(
 def load_dpr(folder: Path, how: How) -> Backbone:
     """Load a DPR encoder of queries or passages. Its backbone is the BERT model inside.
 
-    `AutoModel` would build a question encoder from either kind and leave every weight of a context encoder random.
+    `AutoModel` would load either as a question encoder, and so leave every weight of a context encoder random.
     """
     config = read_config(folder, how)
     disk = open_disk(folder)
@@ -225,7 +225,7 @@ def load_dpr(folder: Path, how: How) -> Backbone:
 
 
 def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
-    """Return the side ("query" or "passage") of a DPR encoder from its tensors' names, which must match the config."""
+    """Return which DPR encoder the tensors belong to: "question_encoder" or "ctx_encoder". The config must agree."""
     sides = sorted({name.split(".")[0] for name in disk.files} & set(DPR_CLASSES))
     if len(sides) != 1:
         first = listed(sorted(disk.files)[:3])
@@ -245,7 +245,7 @@ def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
 
 
 def load_gguf(file: Path, how: How) -> Backbone:
-    """Load a GGUF file, dequantised, as a model that can be saved, and check its number of tensors."""
+    """Load a GGUF file as a dequantised model, and check that the model has as many tensors as the file."""
     names = tensor_names(file)
     what = "transformers cannot load this GGUF file"
     with foreign(EncoderError, what, file), quiet(), redirect_stderr(StringIO()):  # its bar cannot be switched off
@@ -276,7 +276,7 @@ Loader = Callable[[Path, How], Backbone]
 
 
 def loader_for(path: Path) -> Loader:
-    """Choose the loader for the contents of a folder, and raise an EncoderError if it is no checkpoint."""
+    """Return the function that loads this folder or GGUF file. Raise an EncoderError if it is not a checkpoint."""
     if path.is_file() and path.suffix == ".gguf":
         return load_gguf
     config = read_json(path, "config.json") if path.is_dir() else {}

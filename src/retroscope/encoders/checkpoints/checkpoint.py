@@ -1,4 +1,4 @@
-"""Read everything about a tower from a checkpoint on disk, except the user's choices."""
+"""Read a checkpoint on disk: the backbone, tokenizer, recipe fields and head of one tower."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ class Checkpoint:
     """The contents of a checkpoint: backbone, tokenizer, recipe fields, head, and evidence that weights were loaded.
 
     Attributes:
-        head: module that it applies to the pooled vector; `nn.Identity` if there is none.
-        head_names: names of the parts of the head, in order.
-        choices: recipe fields that it records, each with its source.
-        head_recorded: whether it lists its modules, so that modules outside `head_names` do not exist.
-        pad_source: where the pad token comes from.
+        head: module that is applied to the pooled vector; `nn.Identity` if there is none.
+        head_names: names of the modules of the head in order, e.g. ("dense", "normalize").
+        choices: recipe fields that the checkpoint records, each with its source.
+        head_recorded: whether the checkpoint lists its modules (modules.json). It then has none besides `head_names`.
+        pad_source: where the pad token comes from, in words.
     """
 
     model: PreTrainedModel
@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str = "passage") -> Checkpoint:
-    """Read a transformers, DPR, PEFT or sentence-transformers folder, or a GGUF file."""
+    """Read one tower of a transformers, DPR, PEFT or sentence-transformers folder, or of a GGUF file."""
     check_chain(path, base)
     modules = read_modules(path, tower) if (path / MODULES).is_file() else _of_base(path, base, tower)
     if modules is None:
@@ -60,9 +60,10 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
 
 
 def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
-    """Return what an adapter inherits from a sentence-transformers base: everything except the weights.
+    """Return the pooling, head and prompts that an adapter inherits from a sentence-transformers base model.
 
-    None for anything else. An adapter over an adapter inherits what its base does.
+    If the base of the adapter is itself an adapter, its base counts. Return None if the base is of another kind, and
+    for a checkpoint that is not an adapter.
     """
     if not (path.is_dir() and (path / ADAPTER_CONFIG).is_file()):
         return None

@@ -45,10 +45,10 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
 
 
 def _near(path: Path) -> str:
-    """Suggest the names in the same folder that are nearest to that of a path, or "" if there are none."""
+    """Return a suggestion for a path that does not exist ("did you mean ...?"), or "" if no name is similar."""
     beside: list[str] = []
     with suppress(OSError):  # a folder that may not be listed suggests nothing
-        beside = [one.name for one in islice(path.parent.iterdir(), MOST_NAMES)]
+        beside = [entry.name for entry in islice(path.parent.iterdir(), MOST_NAMES)]
     near = get_close_matches(path.name, beside, n=2, cutoff=0.7)
     return f"did you mean {' or '.join(repr(str(path.parent / name)) for name in near)}?" if near else ""
 
@@ -70,26 +70,26 @@ def _check_entries(path: Path) -> None:
 
 
 def base_beside(folder: Path, source: str, *, given: bool) -> Path | None:
-    """Return the folder inside an adapter's folder that is its base, or None if its base is elsewhere.
+    """Return the base model that lies inside an adapter's folder, or None if the base model is elsewhere.
 
     Args:
-        source: the base: a path or a hub name.
-        given: whether the user gave the base. Otherwise the adapter's settings name it.
+        source: the base model: a path or a hub name.
+        given: whether the user named this base model. Otherwise the adapter's settings name it.
     """
-    kept = folder / KEPT_BASE
-    if not given and Path(source).name == KEPT_BASE and (kept / "config.json").is_file():
-        return kept
+    copy = folder / KEPT_BASE
+    if not given and Path(source).name == KEPT_BASE and (copy / "config.json").is_file():
+        return copy
     return folder / source if (folder / source).is_dir() else None
 
 
 def looks_like_a_path(source: str | Path) -> bool:
-    """Return whether a missing source was intended as a path, because hub names have at most one slash."""
+    """Return whether a source is meant as a path, not as a hub name. Hub names have at most one slash."""
     text = str(source)
     return isinstance(source, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """Read a JSON object of the folder, empty when the file is absent."""
+    """Read the JSON object in the file `name` of a folder, or return {} if there is no such file."""
     file = folder / name
     if not file.exists():
         return {}

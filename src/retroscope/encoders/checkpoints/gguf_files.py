@@ -16,7 +16,7 @@ MOST_TOKENS = 2**28  # of a text
 
 
 class _WholeReader(GGUFReader):  # type: ignore[misc]  # the library has no types
-    """GGUF reader that stops at the end of the file, where the library's own reader would loop."""
+    """GGUF reader that raises an error at the end of a truncated file. The library's own reader would loop."""
 
     def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
         end = int(offset) + int(np.dtype(dtype).itemsize) * int(count)
@@ -29,7 +29,7 @@ def tensor_names(file: Path) -> set[str]:
     """Return the names of the tensors in a file.
 
     Raises:
-        EncoderError: for a damaged file, or a header that needs more than the tensors hold.
+        EncoderError: for a damaged file, or a size in the header that is larger than the tensors allow.
     """
     check_file(file, EncoderError)
     refuse_pointer(file, EncoderError)

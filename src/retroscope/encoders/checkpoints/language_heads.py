@@ -1,7 +1,7 @@
 """Load the language-model head of a checkpoint, which maps states of the last layer to logits over the vocabulary.
 
-Loading an encoder leaves the head out. Here it is loaded as transformers' own class computes it: the whole model is
-read and proved, and its backbone is then replaced by a stand-in that returns the states that it is given.
+An encoder is loaded without this head. Here the whole model is loaded in transformers' own class and its weights are
+verified. Then its backbone is replaced by a module that returns its input, so that only the head remains.
 """
 
 from collections.abc import Mapping
@@ -43,13 +43,13 @@ class WhyNoHead(Enum):
     """Reasons why a checkpoint has no usable language-model head."""
 
     NOT_SAVED = "the checkpoint was saved without its language-model head"
-    NOT_OF_ENCODER = "the language-model head of this family reads a decoder, which an encoder lacks"
-    ADAPTED = "an adapter changes the language-model head or the embeddings that it shares"
+    NOT_OF_ENCODER = "the language-model head of this family needs the states of a decoder, which an encoder lacks"
+    ADAPTED = "an adapter changes the language-model head, or the embeddings whose weights the head shares"
 
 
 @dataclass(frozen=True)
 class NoLanguageHead:
-    """Result for a checkpoint without a usable language-model head, with the reason."""
+    """The reason why a checkpoint (`source`) has no usable language-model head."""
 
     reason: WhyNoHead
     source: str
@@ -61,10 +61,10 @@ class LanguageHead:
 
     Attributes:
         kind: "masked" if the state of a token predicts that token, "causal" if it predicts the next one.
-        model: transformers' own class, whose backbone is a stand-in.
-        output: its last module, a matrix with one row for each token of the vocabulary.
+        model: model of transformers' own class, with a module that returns its input in place of the backbone.
+        output: last module of `model`, a matrix with one row for each token of the vocabulary.
         tied: whether the output matrix is the matrix of the input embeddings.
-        source: the folder or file that it was read from.
+        source: the folder or file from which the head was loaded.
     """
 
     kind: Prediction
@@ -84,10 +84,10 @@ class LanguageHead:
         return self.output.get_parameter("weight")
 
     def logits(self, states: Float[Tensor, "*any dim"]) -> Float[Tensor, "*any word"]:
-        """Return the logits, in float32, of last-layer states that have passed the model's final norm.
+        """Return the logits of states of the last layer, in float32.
 
-        States of a lower layer must first pass through `retroscope.encoders.encode.final_norm`, as those of the last
-        layer have.
+        States of a lower layer must first pass through the final norm (`retroscope.encoders.encode.final_norm`). Those
+        of the last layer already have.
         """
         rows = states.reshape(1, -1, states.shape[-1])
         weight = self.matrix
@@ -119,11 +119,11 @@ def load_language_head(
 
     Args:
         source: a transformers, sentence-transformers or PEFT folder, a GGUF file, or a hub name.
-        settings: device, dtype, base and revision are used.
+        settings: only device, dtype, base, revision and trust_remote_code are used.
         tower: "query" or "passage", if the towers are different checkpoints.
 
     Raises:
-        EncoderError: for a checkpoint that cannot be read, or whose weights cannot be proved.
+        EncoderError: for a checkpoint that cannot be read, or whose weights cannot be verified.
     """
     settings = settings or LoadSettings()
     loaded = load_language_model(source, settings, tower=tower)
@@ -135,9 +135,12 @@ def load_language_head(
 def load_language_model(
     source: str | Path, settings: LoadSettings | None = None, *, tower: str = "passage"
 ) -> tuple[PreTrainedModel, Path] | NoLanguageHead:
-    """Load the backbone with its language-model head on the CPU, and return also its folder.
+    """Load the backbone with its language-model head on the CPU, or return why there is no such head.
 
     Arguments and errors are those of `load_language_head`.
+
+    Returns:
+        The model, and the folder or file with its weights; or a `NoLanguageHead`.
     """
     settings = settings or LoadSettings()
     how = How(getattr(torch, settings.dtype), settings.trust_remote_code)
@@ -150,7 +153,11 @@ def load_language_model(
 
 
 def _whole_model(path: Path, base: str | None, tower: str) -> Path | NoLanguageHead:
-    """Return the folder or file that contains the weights of the whole model, below adapters and modules."""
+    """Return the folder or file with the weights of backbone and language-model head.
+
+    For an adapter, it is that of the base model; for a sentence-transformers folder, that of its transformer. If an
+    adapter changes the head, return a `NoLanguageHead`.
+    """
     check_chain(path, base)
     while path.is_dir():
         if (path / MODULES).is_file():

@@ -54,7 +54,7 @@ PROMPTS: Mapping[str, tuple[str, ...]] = ROUTES
 
 @dataclass(frozen=True)
 class Module:
-    """One entry of modules.json: the last part of its type, and its folder."""
+    """One entry of modules.json: the last part of its type, e.g. "Pooling", and its folder."""
 
     kind: str
     folder: Path
@@ -67,8 +67,8 @@ class Modules:
     Attributes:
         transformer: the folder of the backbone.
         head: modules after the pooling.
-        head_names: names of its parts in order, as the recipe lists them.
-        lower_case: whether texts are lower-cased first.
+        head_names: names of the modules of `head` in order, e.g. ("dense", "normalize").
+        lower_case: whether texts are lower-cased before they are tokenised.
     """
 
     transformer: Path
@@ -79,14 +79,14 @@ class Modules:
 
 
 def has_routes(folder: Path) -> bool:
-    """Return whether queries and passages go through different modules."""
+    """Return whether queries and passages go through different modules (a Router)."""
     return (
         any(module.kind in ("Router", "Asym") for module in _listed(folder)) if (folder / MODULES).is_file() else False
     )
 
 
 def read_modules(folder: Path, tower: str) -> Modules:
-    """Read the modules through which the texts of a tower go, and raise an EncoderError for an unknown one."""
+    """Read the modules that encode the texts of a tower. Raise an EncoderError for a module of unknown type."""
     modules = [part for module in _listed(folder) for part in _route(module, tower)]
     if [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
         raise EncoderError(
@@ -96,14 +96,14 @@ def read_modules(folder: Path, tower: str) -> Modules:
         )
     transformer, pooling, *rest = modules
     parts = [(module.kind, HEADS[module.kind](module.folder)) for module in rest]
-    kept = [(kind, part) for kind, part in parts if part is not None]
+    applied = [(kind, part) for kind, part in parts if part is not None]
     settings, lower = _transformer_choices(transformer.folder)
     choices = {**_root_choices(folder), **settings, **_pooling_choices(pooling.folder)}
-    if kept and kept[-1][0] == "Normalize":
+    if applied and applied[-1][0] == "Normalize":
         choices.setdefault("similarity", Choice("cosine", "checkpoint: its last module normalises"))
     choices.setdefault("similarity", Choice("cosine", "default of sentence-transformers", recorded=False))
-    names = tuple(kind.lower() for kind, _ in kept)
-    return Modules(transformer.folder, nn.Sequential(*(part for _, part in kept)), names, choices, lower)
+    names = tuple(kind.lower() for kind, _ in applied)
+    return Modules(transformer.folder, nn.Sequential(*(part for _, part in applied)), names, choices, lower)
 
 
 def _listed(folder: Path) -> list[Module]:
@@ -114,7 +114,7 @@ def _listed(folder: Path) -> list[Module]:
 
 
 def _place(row: Mapping[str, Any], where: Path) -> int:
-    """Return the index of a module in modules.json."""
+    """Return the position of a module in the sequence, its `idx` in modules.json."""
     place = row.get("idx")
     if not isinstance(place, int) or isinstance(place, bool) or place < 0:
         raise EncoderError(
@@ -134,7 +134,7 @@ def _module(kind: str, folder: Path, where: Path) -> Module:
 
 
 def _route(module: Module, tower: str) -> list[Module]:
-    """Return the tower's modules if a module is a router, and the module itself otherwise."""
+    """Return the modules to which a router sends the texts of a tower, or the module itself if it is no router."""
     if module.kind not in ("Router", "Asym"):
         return [module]
     where = module.folder / "router_config.json"
@@ -187,7 +187,7 @@ def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:
 
 
 def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
-    """Refuse unknown settings that change the input or output of the transformer."""
+    """Refuse settings that are not known and may change the input or output of the transformer."""
     understood = HARMLESS | {"max_seq_length", "do_lower_case", "query_length", "document_length", "processing_kwargs"}
     processing = group(raw, "processing_kwargs", where)
     problems = [key for key, value in raw.items() if key not in understood and value]
@@ -198,7 +198,7 @@ def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
     modality = group(raw, "modality_config", where)
     method = text(group(modality, "text", where), "method", where) or "forward"
     if method != "forward":
-        problems.append(f"modality_config: text goes through {method}")
+        problems.append(f"modality_config: texts go through the method {method}")
     if "message" in modality:
         problems.append("modality_config: texts become messages of a chat, by the tokenizer's template")
     problems += [f"processing_kwargs: {key}" for key, value in processing.items() if key != "text" and value]
@@ -219,18 +219,18 @@ def _root_choices(folder: Path) -> dict[str, Choice]:
     declared = {name: text(prompts, name, where) for name in prompts}  # every one, used or not
     usual = text(raw, "default_prompt_name", where)
     if usual is not None and usual not in prompts:
-        what = f"default_prompt_name is {excerpt(usual)}, which is none of the prompts"
-        raise EncoderError(what, where=str(where), fix="add it to `prompts`, or remove this name")
+        what = f"default_prompt_name is {excerpt(usual)}, which is not among the prompts"
+        raise EncoderError(what, where=str(where), fix="add it to `prompts`, or remove default_prompt_name")
     choices = {}
     for tower, names in PROMPTS.items():
         name = next((name for name in (*names, usual) if name in prompts), None)
         if name is not None and declared[name] is not None:
             choices[f"{tower}_prompt"] = Choice(declared[name], f"{source}, prompt {name!r}")
-    similarity, kept = text(raw, "similarity_fn_name", where), whole_number(raw, "truncate_dim", where)
+    similarity, dim = text(raw, "similarity_fn_name", where), whole_number(raw, "truncate_dim", where)
     if similarity is not None:
         choices["similarity"] = Choice(similarity, source)
-    if kept is not None:
-        choices["truncate_dim"] = Choice(kept, source)
+    if dim is not None:
+        choices["truncate_dim"] = Choice(dim, source)
     return choices
 
 
@@ -245,7 +245,7 @@ def _read_dense(folder: Path) -> nn.Module:
             )
     file = folder / "config.json"
     sizes = required_number(raw, "in_features", file), required_number(raw, "out_features", file)
-    with foreign(EncoderError, "no module has this size", file), torch.device("meta"):  # its memory is the file's
+    with foreign(EncoderError, "this module cannot be built", file), torch.device("meta"):  # its memory is the file's
         linear = nn.Linear(*sizes, bias=flag(raw, "bias", file, default=True))
         projected = nn.Linear(*sizes, bias=False) if sizes[0] != sizes[1] else nn.Identity()
         residual = projected if flag(raw, "use_residual", file) else None
@@ -276,7 +276,7 @@ def _read_layer_norm(folder: Path) -> nn.Module:
 
 
 def _fill(module: nn.Module, folder: Path) -> None:
-    """Copy the tensors of a folder into the module. Every name and shape must match."""
+    """Copy the tensors of a folder into the module. Every name and every shape must match."""
     disk = open_disk(folder)
     tensors = {name: disk.tensor(name).to(torch.float32) for name in disk.files}
     what, fix = "the weights do not fit the module's configuration", "copy or download the folder again"

@@ -21,12 +21,12 @@ DECODER, ENCODER = "last_token or mean", "cls or mean"  # poolings that are usua
 
 
 def refuse_without_pooling(source: str | Path, settings: "LoadSettings") -> None:
-    """Refuse a local checkpoint that records no pooling, if the settings give none.
+    """Refuse a local checkpoint if neither its files nor the settings name a pooling.
 
-    Loading checks what the files do not show: hub names, GGUF files, families outside the table.
+    Hub names, GGUF files and families that are not in `FAMILIES` are not checked here but on loading.
 
     Raises:
-        UnknownPoolingError: with the poolings that are usual for the model's family.
+        UnknownPoolingError: if so. It names the poolings that are usual for the model's family.
     """
     if settings.pooling is not None or settings.preset is not None:
         return
@@ -41,9 +41,10 @@ def refuse_without_pooling(source: str | Path, settings: "LoadSettings") -> None
 
 
 def _plain_folder(path: Path, base: str | None) -> Path | None:
-    """Return the folder whose `config.json` names the family of a plain checkpoint or of an adapter's base.
+    """Return the folder of a plain checkpoint, or of an adapter's plain base model.
 
-    None for a file, for a sentence-transformers folder, and for a base that is not on this machine.
+    None for a file, for a sentence-transformers folder, and for a base model that is not a plain folder on this
+    machine.
     """
     if path.is_file() or (path / MODULES).is_file():
         return None
@@ -61,7 +62,7 @@ def unknown_pooling(where: str, *, causal: bool) -> UnknownPoolingError:
     """Return the error for a checkpoint that does not record its pooling.
 
     Args:
-        where: the checkpoint.
+        where: path or name of the checkpoint.
         causal: whether its attention is causal.
     """
     return UnknownPoolingError(

@@ -41,14 +41,14 @@ PUBLISHED_LENGTHS: Mapping[str, int] = {"query": 128, "passage": 512}
 def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy, tower: str) -> Recipe:
     """Return a tower's recipe, with a value and a source for every field."""
     pooling = _pooling(checkpoint, settings, anatomy)
-    given = _by_user(settings, tower)
+    fields = _by_user(settings, tower)
     if settings.protocol == PUBLISHED_PROTOCOL:
-        given = {**_published(pooling.value, checkpoint.tokenizer, tower), **given}
+        fields = {**_published(pooling.value, checkpoint.tokenizer, tower), **fields}
         pooling = Choice("last_column", PUBLISHED) if pooling.value == "last_token" else pooling
     else:
         own = _by_checkpoint(checkpoint, tower)
-        given = {**own, **_as_the_checkpoint(given, own, checkpoint, anatomy)}
-    choices = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **given, "pooling": pooling}
+        fields = {**own, **_as_the_checkpoint(fields, own, checkpoint, anatomy)}
+    choices = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **fields, "pooling": pooling}
     if "max_length" not in choices:
         choices["max_length"] = _max_length(checkpoint)
     choices["head"] = Choice(checkpoint.head_names, "checkpoint" if checkpoint.head_names else "default")
@@ -59,7 +59,7 @@ def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anat
 
 
 def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
-    given = {
+    values = {
         "max_length": settings.max_length,
         "prompt": settings.prompt(tower),
         "append_eos": settings.append_eos,
@@ -67,28 +67,34 @@ def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
         "causal": settings.causal,
         "truncate_dim": settings.truncate_dim,
     }
-    return {name: Choice(value, "user") for name, value in given.items() if value is not None}
+    return {name: Choice(value, "user") for name, value in values.items() if value is not None}
 
 
 def _as_the_checkpoint(
-    given: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy
+    by_user: Mapping[str, Choice], by_checkpoint: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy
 ) -> dict[str, Choice]:
-    """Return the user's choices. One that equals the checkpoint's (or the default) has the checkpoint as its source."""
-    usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **own}
+    """Return the recipe fields that the user set.
+
+    A value that equals the checkpoint's, or the default, gets that source instead of "user".
+    """
+    usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **by_checkpoint}
     for name, value in _where_unset(checkpoint, anatomy).items():
-        if name in given and usual[name].value is None and given[name].value == value:
-            given = {**given, name: usual[name]}
-    if "max_length" in given and "max_length" not in usual:
+        if name in by_user and usual[name].value is None and by_user[name].value == value:
+            by_user = {**by_user, name: usual[name]}
+    if "max_length" in by_user and "max_length" not in usual:
         limit = _limit(checkpoint)
         usual |= {} if limit is None else {"max_length": limit}
     return {
         name: usual[name] if name in usual and usual[name].value == choice.value else choice
-        for name, choice in given.items()
+        for name, choice in by_user.items()
     }
 
 
 def _where_unset(checkpoint: Checkpoint, anatomy: Anatomy) -> dict[str, Any]:
-    """Return the value that an unset field amounts to. `causal` only if no mask was removed from a decoder."""
+    """Return the values that `truncate_dim` and `causal` have if nobody sets them.
+
+    `causal` is left out if the causal mask of a decoder was removed.
+    """
     family = checkpoint.model.config.model_type
     own = anatomy.causal or (family in FAMILIES and not FAMILIES[family][0].causal)
     return {"truncate_dim": _size(checkpoint), **({"causal": anatomy.causal} if own else {})}
@@ -129,7 +135,11 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
 
 
 def _max_length(checkpoint: Checkpoint) -> Choice:
-    """Return the smaller of the tokenizer's maximum length and the model's positions. One must be known."""
+    """Return the maximum length of a text: the tokenizer's limit or the model's, whichever is smaller.
+
+    Raises:
+        EncoderError: if neither is recorded.
+    """
     limit = _limit(checkpoint)
     if limit is None:
         raise EncoderError(
@@ -173,9 +183,9 @@ def positions_of(model: PreTrainedModel) -> int | None:
 
 
 def _counts_after_padding(model: PreTrainedModel, positions: int) -> bool:
-    """Return whether the position table has a row for padding (as in RoBERTa), for a family outside our table."""
+    """Return whether the position embedding has a row for padding, as in RoBERTa, for a family not in `FAMILIES`."""
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    return any(one.num_embeddings == positions and one.padding_idx is not None for one in tables)
+    return any(table.num_embeddings == positions and table.padding_idx is not None for table in tables)
 
 
 def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy) -> None:
@@ -209,7 +219,7 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
 
 
 def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
-    """Refuse a maximum length below 1, or above the number of the model's positions."""
+    """Refuse a maximum length that is below 1, or above the number of positions of the model."""
     limit, where = positions_of(checkpoint.model), checkpoint.proof.source
     if length.value < 1:
         raise EncoderError(
@@ -225,12 +235,12 @@ def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
         )
 
 
-def _check_size(kept: Choice, checkpoint: Checkpoint) -> None:
+def _check_size(dim: Choice, checkpoint: Checkpoint) -> None:
     """Refuse to keep more dimensions of the final vector than exist."""
     size = _size(checkpoint)
-    if kept.value is not None and kept.value > size:
+    if dim.value is not None and dim.value > size:
         raise EncoderError(
-            f"truncate_dim {kept.value} (source: {kept.source}) is more than the {size} dimensions of a vector",
+            f"truncate_dim {dim.value} (source: {dim.source}) is more than the {size} dimensions of a vector",
             where=checkpoint.proof.source,
             fix=f"give {size} or less, e.g. --set after.load.truncate_dim={size}, or leave out truncate_dim",
         )
@@ -261,7 +271,7 @@ def _check_padding(side: Choice, where: str) -> None:
 
 
 def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice:
-    """Return the similarity of vectors: the user's choice, else the checkpoint's, else cosine."""
+    """Return how vectors are compared ("cosine" or "dot"): the user's choice, else the checkpoint's, else cosine."""
     if settings.similarity is not None:
         return Choice(settings.similarity, "user")
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))

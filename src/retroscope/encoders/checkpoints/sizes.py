@@ -24,7 +24,7 @@ def check_config(raw: Mapping[str, Any], where: Path) -> None:
     """Refuse a configuration with impossible sizes, quantised weights or code from the hub, before a library reads it.
 
     Raises:
-        EncoderError: with the name of the field.
+        EncoderError: if there is such a field. It names the field.
     """
     for key, value in _fields(raw):
         most = MOST if COUNT.fullmatch(key) else LARGEST if SIZE.fullmatch(key) else None
@@ -57,11 +57,7 @@ def _fields(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def check_blocks(blocks: object, disk: Disk) -> None:
-    """Refuse a model with more blocks than its checkpoint has tensors.
-
-    Raises:
-        EncoderError: for such a number, or a value that is no number of blocks.
-    """
+    """Refuse a number of blocks that is not a whole number from 1 to the number of tensors in the checkpoint."""
     if not isinstance(blocks, int) or not 1 <= blocks <= len(disk.files):
         raise EncoderError(
             f"num_hidden_layers must be from 1 to {len(disk.files)}, the number of tensors in the weights; found "
@@ -72,10 +68,13 @@ def check_blocks(blocks: object, disk: Disk) -> None:
 
 
 def check_sizes(model: nn.Module, disk: Disk) -> None:
-    """Refuse a model (on the meta device, without memory) that is far larger than its checkpoint.
+    """Refuse a model that has far more values than its checkpoint.
+
+    Args:
+        model: the model on the meta device, so that its tensors use no memory.
 
     Raises:
-        EncoderError: with its largest tensors.
+        EncoderError: if it is too large. It names the model's largest tensors.
     """
     sizes = dict(chain(model.named_parameters(), model.named_buffers()))
     asked = sum(tensor.numel() for tensor in sizes.values())

@@ -37,7 +37,7 @@ FACTORS = ("lora_A", "lora_B")
 
 @dataclass(frozen=True, eq=False)
 class LowRank:
-    """Low-rank change that an adapter adds to a matrix: `left` @ `right`, scale included."""
+    """Change that a LoRA adapter adds to a matrix: `left` @ `right`, already multiplied by the adapter's scale."""
 
     left: Float[Tensor, "row rank"]
     right: Float[Tensor, "rank column"]
@@ -49,10 +49,10 @@ class Weights:
 
     Attributes:
         where: the folder or file that was opened.
-        anatomy: paths of the backbone's parts, by the table; not proved by a forward pass.
-        read: parameter of the backbone -> a function that reads it; for an adapter, it reads the base's parameter.
-        places: parameter -> its file and its name in that file. Parameters with equal entries are the same tensor.
-        updates: parameter -> the change that the adapter adds to it.
+        anatomy: module paths of the backbone, not verified by a forward pass.
+        read: name of a parameter -> function that reads it. For an adapter, the function reads the base model's value.
+        places: name of a parameter -> its file, and its name in that file. Equal entries are the same tensor.
+        updates: name of a parameter -> change that the adapter adds to it.
         notes: facts for the report, in words.
     """
 
@@ -68,7 +68,7 @@ def open_weights(source: str | Path, base: str | None = None) -> Weights:
     """Open a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
 
     Args:
-        base: the base of an adapter, if another one than its settings name is to be used.
+        base: base model of an adapter, if not the one that its settings name.
 
     Raises:
         EncoderError: for tensors that the architecture needs and the checkpoint lacks.
@@ -84,7 +84,11 @@ def _opened(path: Path, base: str | None) -> Weights:
     if not (path / MODULES).is_file():
         return _open_transformer(path, base)
     weights = _open_transformer(read_modules(path, "passage").transformer, base)
-    notes = ("queries and passages go through different modules: those of passages",) if has_routes(path) else ()
+    notes = (
+        ("queries and passages go through different modules; the weights are those for passages",)
+        if has_routes(path)
+        else ()
+    )
     return replace(weights, where=str(path), notes=(*weights.notes, *notes))
 
 
@@ -142,12 +146,18 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
         return _in_memory(load_adapter(folder, How(), base).model, str(folder), how)
     weights = _open_folder(under)
     updates = _factors(folder, under, disk)
-    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(weights.read)} tensors"
+    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(weights.read)} tensors change"
     return replace(weights, where=str(folder), updates=updates, notes=(note,))
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
-    """Map parameters to low-rank changes by the adapter, with PEFT's scales and shapes. Check that all are used."""
+    """Return the change of each matrix that the adapter changes, by the name of the parameter.
+
+    Scales and shapes are PEFT's.
+
+    Raises:
+        EncoderError: if a tensor of the adapter belongs to no matrix, or a matrix lacks a tensor.
+    """
     model = skeleton(under, open_disk(under))
     settings = read_settings(folder, disk)
     with foreign(EncoderError, "PEFT cannot attach this adapter", folder), quiet():
@@ -184,11 +194,11 @@ def weights_of(model: PreTrainedModel, where: str) -> Weights:
 
 
 def _in_memory(model: nn.Module, where: str, *notes: str) -> Weights:
-    held = dict(model.named_parameters())
+    parameters = dict(model.named_parameters())
     return Weights(
         where,
         find_anatomy(model),
-        {name: partial(_detached, tensor) for name, tensor in held.items()},
+        {name: partial(_detached, tensor) for name, tensor in parameters.items()},
         notes=notes,
     )
 

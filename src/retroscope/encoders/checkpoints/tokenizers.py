@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint, with a pad token that the embedding contains."""
+"""Load the tokenizer of a checkpoint, and give it a pad token that has a row in the embedding."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTok
 
 
 def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> None:
-    """Refuse a tokenizer that can give ids beyond the rows of the embedding."""
+    """Refuse a tokenizer with tokens that have no row in the embedding. Special tokens may lack one."""
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and number not in special]
     if beyond:
@@ -50,9 +50,9 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
 
 
 def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: str) -> str:
-    """Give the tokenizer a pad token of the embedding if it has none, and return the source of the pad token.
+    """Give the tokenizer a pad token if it has none with a row in the embedding. Return the pad token's source.
 
-    Any token is suitable, because padding is masked in attention and in pooling.
+    EOS or UNK then pads. Any token is suitable, because padding is masked in attention and in pooling.
     """
     pad = tokenizer.pad_token_id
     if pad is not None and pad < vocab_size:

@@ -1,7 +1,7 @@
 """Read values of a checkpoint's JSON files, each with its required type.
 
-Python takes more: `bool("false")` is true, `str({})` is a prompt, `int(True)` is a length of 1, and a length of 0 or a
-slice up to -3 is no error.
+Python's own conversions accept wrong values: `bool("false")` is true, `str({})` is a prompt, `int(True)` is a length of
+1, and neither a length of 0 nor a slice up to -3 is an error.
 """
 
 from collections.abc import Mapping
@@ -78,16 +78,16 @@ def texts(raw: JsonRecord, key: str, where: Path) -> list[str]:
     value = raw.get(key)
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _wrong(key, "a list of texts", value, where)
     return value
 
 
 def inside(folder: Path, name: str, where: Path) -> Path:
-    """Return a path that a file of the folder names, and refuse one outside the folder.
+    """Return the path `name` inside a folder, and refuse a path outside the folder.
 
     Raises:
-        EncoderError: for a path outside the folder: an absolute path, or one with "..".
+        EncoderError: for an absolute path, or a path with ".." or a NUL character.
     """
     if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
         raise _wrong("a path", "inside this folder", name, where)

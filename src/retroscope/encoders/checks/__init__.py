@@ -1,1 +1,1 @@
-"""Check an encoder before its vectors are used: self-tests, signs of a wrong recipe, and loading."""
+"""Check an encoder before its vectors are used: the loading of its weights, self-tests, and signs of a wrong recipe."""

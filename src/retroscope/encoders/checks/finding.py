@@ -28,13 +28,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Origin:
-    """Source from which a tower was loaded, and its settings.
+    """The checkpoint and the settings from which an encoder was loaded.
 
     Attributes:
-        path: the folder or file.
-        load: how it was loaded.
+        path: the folder or file of the checkpoint.
+        load: the settings.
         prompted: whether one of the retriever's towers has a prompt.
-        towers: the towers whose texts go through the encoder.
+        towers: the towers that the encoder serves: "query", "passage" or both.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Find signs of a wrong recipe, a wrong class or a missing part of a model, without any data."""
+"""Find signs of a wrong recipe, a wrong model class or a missing module, without any data."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -36,12 +36,12 @@ CARD_PROMPTS = (
 
 
 def encoder_findings(encoder: Encoder, origin: Origin) -> list[Finding]:
-    """Run every check of `CHECKS` on one tower."""
+    """Run every check of `CHECKS` on one encoder, and return all findings."""
     return [finding for check in CHECKS.values() for finding in check(encoder, origin)]
 
 
 def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Report which weights came from the checkpoint."""
+    """Report how many tensors came from the checkpoint, and how they were compared with it."""
     proof = encoder.proof
     left = f"; heads that are not used: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
     how = "counted only" if proof.counted else "compared value by value"
@@ -63,7 +63,7 @@ def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that a text has the same vector if it is encoded twice, which dropout or a state would prevent."""
+    """Check that a text gets the same vector twice. Dropout, or a state that the model keeps, would change it."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
     evidence = f"the vectors of one text, as first and last of a batch, differ by {apart:.1g} of their length"
@@ -98,7 +98,7 @@ def check_spread(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that the pooling fits the architecture."""
+    """Check that the pooling fits the attention (causal or not), and that a pooler was trained."""
     how, causal = encoder.recipe.pooling, encoder.anatomy.causal
     if causal and how in ("cls", "pooler"):
         yield Finding(
@@ -124,7 +124,10 @@ def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check whether a pooled last token is EOS, and what the last column of a batch would contain."""
+    """Check that last-token pooling reads EOS, and warn if the last column of a batch would be padding.
+
+    Some tools read the last column of a batch instead of the last token of each text.
+    """
     if encoder.recipe.pooling != "last_token":
         return
     rows = tokenise(encoder, SENTENCES)
@@ -183,7 +186,7 @@ def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Compare the numbers of tokens in the tokenizer and in the embedding."""
+    """Compare how many tokens the tokenizer has with how many rows the embedding has."""
     rows, tokens = len(encoder.backbone.get_input_embeddings().weight), len(encoder.tokenizer)
     if rows == tokens:
         yield Finding(PASSED, "tokenizer", f"{tokens:,} tokens, as many as the embedding has rows")
@@ -195,7 +198,7 @@ def check_vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Measure by how much the adapter moves a vector."""
+    """Check that the adapter, if there is one, changes the vectors of the base model."""
     source, load = origin.path, origin.load
     folder = read_modules(source, "passage").transformer if (source / MODULES).is_file() else source
     if not (folder / ADAPTER_CONFIG).is_file():

@@ -23,19 +23,20 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 NOT_COMPARABLE = (
-    "you set a recipe field, the protocol adds prompt and suffix, the folder routes the towers differently, dtype is "
-    "half precision, or the base of the adapter is not the one that its settings name"
+    "you set a recipe field, the protocol adds prompt and suffix, queries and passages go through different modules, "
+    "dtype is half precision, or the base model is not the one that the adapter's settings name"
 )
 AS_PUBLISHED = "last_column"  # the pooling with which the protocol ielab-2025 adds a prompt and a suffix of its own
 CANNOT = "SentenceTransformer itself cannot encode a batch with this folder"
 
 
 def library_test(encoder: Encoder) -> SelfTest | None:
-    """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
+    """Compare final vectors with those of `SentenceTransformer.encode`, if it can load the checkpoint.
 
-    The result is None if there is nothing to compare with: another kind of checkpoint, a recipe that the user or the
-    protocol has changed, an asymmetric folder (Router), an encoder in half precision, an adapter over another base than
-    its settings name, or a folder that the library itself cannot encode with (`check_library` reports why).
+    Return None if a comparison is not possible: for a checkpoint that is no sentence-transformers folder, a recipe that
+    the user or the protocol has changed, different modules for queries and passages (Router), half precision, an
+    adapter whose settings name another base model, or a folder with which the library fails (`check_library` reports
+    why).
     """
     if not _comparable(encoder):
         return None
@@ -49,7 +50,11 @@ def check_library(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Compare the vectors with those of the library that wrote the folder, or report why they cannot be compared."""
     if not _comparable(encoder):
         if (origin.path / MODULES).is_file():
-            yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {NOT_COMPARABLE}")
+            yield Finding(
+                NOTE,
+                "library",
+                f"not compared with SentenceTransformer.encode, for one of these reasons: {NOT_COMPARABLE}",
+            )
         return
     try:
         library = _load_library(encoder)
@@ -62,9 +67,9 @@ def check_library(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def self_test_finding(test: SelfTest) -> Finding:
-    """Return the finding of a self-test: passed, or an error."""
+    """Return the result of a self-test as a finding: passed, or an error."""
     evidence = f"{test.detail}: {test.value:.1g} of a vector's length apart (rounding: at most {test.tolerance:.1g})"
-    fix = "trust no number of this encoder: its pooling or its positions read padding"
+    fix = "do not use this encoder: padding changes its pooling or its positions"
     return Finding(PASSED, test.name, evidence) if test.passed else Finding(ERROR, test.name, evidence, fix)
 
 
@@ -79,7 +84,8 @@ def _load_library(encoder: Encoder) -> "SentenceTransformer":
     """Load the folder with sentence-transformers, in the precision of the encoder.
 
     Raises:
-        LibraryError: also for a tokenizer that cannot pad: the library pads every batch, that of one text included.
+        LibraryError: if the library cannot load the folder, or the tokenizer has no usable pad token. The library pads
+            every batch, even a batch of one text.
     """
     from sentence_transformers import SentenceTransformer
 
@@ -119,7 +125,7 @@ def _vectors(encoder: Encoder, encode: Callable[..., Any], **options: str) -> Fl
 
 
 def _other_prompts(encoder: Encoder, library: "SentenceTransformer", tower: str, limit: float) -> Iterator[Finding]:
-    """Report a difference between the prompt that the library's method adds and the prompt of the recipe."""
+    """Report if the library adds another prompt than the recipe for the texts of a tower."""
     encode = {"query": library.encode_query, "passage": library.encode_document}[tower]
     theirs, ours = _vectors(encoder, encode), _encoded(encoder, library)
     apart = largest_gap(theirs[:, None], ours[:, None])

@@ -1,4 +1,4 @@
-"""Results of two checks: the weights of an encoder are the checkpoint's, and padding changes nothing. No torch."""
+"""Results of two kinds of checks: that all weights come from the checkpoint, and self-tests. No torch."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ class LoadingProof:
         source: folder or name that was read, with its revision or file hash where known.
         loaded: number of tensors that came from the checkpoint.
         missing: model tensors that the checkpoint lacks and that are known not to matter (unused heads, e.g. BERT's
-            pooler under mean pooling). Any other is an error on load.
+            pooler under mean pooling). Any other missing tensor is an error on load.
         unexpected: checkpoint tensors that the model does not use (known unused heads).
-        counted: whether the tensors were counted instead of compared value by value (quantised files).
-        wrapper: name of the class around the backbone that the checkpoint was saved from, if other tools load the
-            checkpoint by that class, or else empty.
+        counted: True if the tensors were only counted, not compared value by value (quantised files).
+        wrapper: class with which other tools must load the checkpoint, if it wraps the backbone, e.g.
+            "DPRContextEncoder"; "" otherwise.
         notes: other facts for the report, in words (adapter merged, tied weights ...).
-        library_folder: the sentence-transformers folder from which that library loads the same weights, or else empty.
-            The weights may lie in a folder inside it.
+        library_folder: folder from which sentence-transformers loads the same weights, or "" if there is none. The
+            weights may lie in a folder inside it.
     """
 
     source: str

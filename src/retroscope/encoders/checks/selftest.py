@@ -1,4 +1,4 @@
-"""Self-tests of an encoder: changes of batch and padding, which must not change a vector."""
+"""Self-tests of an encoder: another batch, or more padding, must not change a vector."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,9 +24,10 @@ SENTENCES = (
 
 @torch.inference_mode()
 def self_test(encoder: Encoder) -> list[SelfTest]:
-    """Run every test of `SELF_TESTS` on a few sentences.
+    """Run every test of `SELF_TESTS` on a few sentences, and return the results.
 
-    Each encoding is compared with that of every sentence alone, without padding.
+    Each test encodes the sentences in one batch. The vectors of all layers are compared with those of every sentence
+    encoded alone, without padding.
     """
     room = max(1, encoder.recipe.max_length - EXTRA)  # absolute positions may end at the maximum length
     rows = [row[:room] for row in tokenise(encoder, SENTENCES)]
@@ -44,10 +45,11 @@ def self_test(encoder: Encoder) -> list[SelfTest]:
 def tolerance(encoder: Encoder) -> float:
     """Return the relative distance that rounding may cause if the batch shape changes.
 
-    It is eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), eps being that of the weights:
+    It is eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), with the machine epsilons eps32 of float32 and eps of
+    the weights' type. The two terms:
 
     - Sums. Whatever the weights' type, matrix products are accumulated in float32. A sum of dim terms taken in
-      another order differs by about eps32 sqrt(dim), and every block adds its own: blocks + 1 of them, at worst
+      another order differs by about eps32 sqrt(dim). Every layer adds such a difference: blocks + 1 of them, at worst
       all in one direction.
     - Storage. What a block computes is rounded to the weights' type, about 8 times a block (attention's four matrices,
       the FFN's two, two sums). One rounding errs by at most eps / 2 of each coordinate, so in length by eps / 2. Two
@@ -87,7 +89,7 @@ def largest_gap(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor
 
 
 def _unpadded(encoder: Encoder) -> Encoder:
-    """Return the encoder with batches that are padded only to their longest text."""
+    """Return a copy of the encoder that pads a batch only to its longest text, never to the maximum length."""
     return replace(encoder, recipe=replace(encoder.recipe, pad_to_max=False))
 
 

@@ -1,6 +1,6 @@
 """Find defects in a checkpoint: skipped modules, and tokens or norms that were never trained.
 
-The thresholds were set on models made for that, and `benchmarks/detectors.py` tries them on others.
+The thresholds were set on models made for this purpose. `benchmarks/detectors.py` tests them on other models.
 """
 
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ def check_own_code(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that no other module of the folder (Dense, pooling, parent folder) is ignored."""
+    """Check that no Dense module, pooling or parent folder of the checkpoint is ignored."""
     folder = origin.path
     if not folder.is_dir():
         return
     skipped = _dense_folders(folder)[encoder.recipe.head.count("dense") :]
     if skipped:
-        names = ", ".join(one.name for one in skipped)
+        names = ", ".join(module.name for module in skipped)
         fix = f"add the module to {MODULES}, or download that file again"
         yield Finding(ERROR, "head", f"the Dense weights in {names} are applied to no vector", fix)
     if (folder / POOLING_FILE).is_file() and not (folder / MODULES).is_file():
@@ -51,7 +51,7 @@ def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_similarity(path: Path, used: str) -> Iterator[Finding]:
-    """Check that the similarity in use is the one in the sentence-transformers folder."""
+    """Check that the similarity `used` is the one that the sentence-transformers folder at `path` records."""
     if not (path / MODULES).is_file():
         return
     recorded = read_modules(path, "passage").choices["similarity"]
@@ -62,12 +62,12 @@ def check_similarity(path: Path, used: str) -> Iterator[Finding]:
 
 def _dense_folders(folder: Path) -> list[Path]:
     """Return the folders of Dense modules, ordered by name."""
-    places = sorted(one.parent for one in folder.glob("*/config.json"))
-    return [one for one in places if {"in_features", "out_features"} <= read_json(one, "config.json").keys()]
+    places = sorted(config.parent for config in folder.glob("*/config.json"))
+    return [place for place in places if {"in_features", "out_features"} <= read_json(place, "config.json").keys()]
 
 
 def check_mean_of_decoder(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Find mean pooling of a causal model that the user chose and the checkpoint does not record."""
+    """Report mean pooling of a decoder, if the user chose it and the checkpoint does not record it."""
     if encoder.anatomy.causal and encoder.recipe.pooling == "mean" and encoder.recipe.sources["pooling"] == "user":
         what = "you chose mean pooling for a decoder, most of whose tokens see only a part of the text"
         yield Finding(NOTE, "pooling", what, "if it was trained with last-token pooling, give --pooling last_token")
@@ -89,14 +89,14 @@ def check_new_tokens(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     untrained = [number for number in new if float(gaps[number]) < UNTRAINED_TOKEN * usual]
     words = ", ".join(repr(encoder.tokenizer.convert_ids_to_tokens(number)) for number in untrained[:5])
     if untrained:
-        what = f"{len(untrained)} added tokens have embeddings at the mean of all, like untrained tokens: {words}"
+        what = f"{len(untrained)} added tokens have embeddings at the mean embedding, like untrained tokens: {words}"
         yield Finding(WARNING, "new tokens", what, "train their embeddings, or use the tokenizer without these tokens")
     else:
-        yield Finding(PASSED, "new tokens", f"the embeddings of {len(new)} added tokens differ from the mean of all")
+        yield Finding(PASSED, "new tokens", f"the embeddings of {len(new)} added tokens differ from the mean embedding")
 
 
 def check_training(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check whether the weights of the norms differ from their initial value (1, or 0 if 1 is added)."""
+    """Check whether the weights of the norms differ from their initial value: 1, or 0 in norms that add 1 to them."""
     weights = [value for name, value in encoder.backbone.named_parameters() if _is_norm(encoder, name)]
     if not weights:
         return
@@ -104,7 +104,8 @@ def check_training(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     evidence = f"the weights of the norms differ from their initial values by {moved:.2g} on average"
     if moved < UNTRAINED_NORM:
         fix = "train the backbone longer, or use another one"
-        yield Finding(WARNING, "training", f"{evidence}, less than {UNTRAINED_NORM:g}: it is hardly trained", fix)
+        what = f"{evidence}, less than {UNTRAINED_NORM:g}: the backbone is hardly trained"
+        yield Finding(WARNING, "training", what, fix)
     else:
         yield Finding(PASSED, "training", evidence)
 

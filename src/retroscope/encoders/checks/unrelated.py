@@ -29,7 +29,7 @@ RISE = 0.2
 
 
 def unrelated_cosines(encoder: Encoder) -> Float[Tensor, "pair"]:
-    """Return the cosines of all pairs of the sentences in `UNRELATED`."""
+    """Return the cosine of the final vectors of every pair of sentences in `UNRELATED`."""
     vectors = torch.nn.functional.normalize(encode_layers(encoder, UNRELATED).final, dim=-1)
     rows, columns = torch.triu_indices(len(UNRELATED), len(UNRELATED), offset=1)
     return (vectors @ vectors.T)[rows, columns]

@@ -43,7 +43,7 @@ LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bi
 
 @dataclass(frozen=True)
 class Disk:
-    """The tensors of a checkpoint on disk: name -> the file that contains it."""
+    """The tensors of a checkpoint on disk. `files` maps the name of each tensor to the file that contains it."""
 
     folder: Path
     files: Mapping[str, Path]
@@ -55,7 +55,7 @@ class Disk:
         return tensor
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Read name -> shape from the headers only."""
+        """Return the shape of every tensor by its name, read from the headers of the files only."""
         shapes: dict[str, tuple[int, ...]] = {}
         for file in sorted(set(self.files.values())):
             with safe_open(file, framework="pt") as opened:
@@ -65,7 +65,13 @@ class Disk:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison of a model with its checkpoint: equal tensors, missing tensors, and unused ones."""
+    """Comparison of a model's tensors with those of its checkpoint.
+
+    Attributes:
+        equal: names of the model's tensors whose values are in the checkpoint.
+        strange: names of the model's tensors whose values are not in the checkpoint.
+        unused: names of the checkpoint's tensors that the model does not use.
+    """
 
     equal: tuple[str, ...]
     strange: tuple[str, ...]
@@ -73,7 +79,7 @@ class Comparison:
 
 
 def open_disk(folder: Path, stem: str = "model") -> Disk:
-    """Find the safetensors of a folder, one file or sharded, and raise an EncoderError if there are only pickles."""
+    """Find the safetensors of a folder, one file or several shards. Raise an EncoderError if a file is missing."""
     single, index = folder / f"{stem}.safetensors", f"{stem}.safetensors.index.json"
     shards = group(read_json(folder, index), "weight_map", folder / index)
     named = {needed_text(shards, tensor, folder / index) for tensor in shards}
@@ -90,7 +96,7 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
 
 
 def _names(file: Path) -> list[str]:
-    """Return the names of a file's tensors, and refuse complex numbers, and a Git LFS pointer."""
+    """Return the names of a file's tensors. Refuse complex numbers, and a file that is only a Git LFS pointer."""
     refuse_pointer(file, EncoderError)
     with safe_open(file, framework="pt") as opened:
         names = list(opened.keys())
@@ -107,7 +113,7 @@ def _names(file: Path) -> list[str]:
 def _how_to_get_safetensors(folder: Path, stem: str) -> str:
     if not [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt")]:
         return "copy or download the checkpoint again, with its weights as *.safetensors"
-    root = next((one for one in (folder, *folder.parents[:2]) if (one / MODULES).is_file()), None)
+    root = next((place for place in (folder, *folder.parents[:2]) if (place / MODULES).is_file()), None)
     if root is not None:
         model, note = f"SentenceTransformer({str(root)!r})", ""
     elif stem == ADAPTER:
@@ -125,7 +131,10 @@ def _how_to_get_safetensors(folder: Path, stem: str) -> str:
 
 
 def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
-    """Compare every tensor of the model with the checkpoint's tensor of that name, in the model's number format."""
+    """Compare every tensor of the model with the checkpoint's tensors, in the model's number format.
+
+    The checkpoint's tensor of that name comes first, then every tensor of the same shape.
+    """
     candidates = by_ending(disk.files)
     shapes = disk.shapes()
     equal, strange, used = [], [], set()
@@ -141,36 +150,40 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
 
 
 def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk) -> Comparison:
-    """Return the comparison after finding tensors that the library cuts out of larger ones (e.g. q, k and v).
+    """Return the comparison with tensors that transformers cuts out of larger ones (e.g. q, k, v) counted as equal.
 
-    A piece is a run of rows of a tensor that nothing else uses. That tensor is used if its pieces are all of its rows.
+    Such a tensor equals consecutive rows of an otherwise unused tensor of the checkpoint. The larger tensor counts as
+    used if all of its rows are found in this way.
     """
     shapes = disk.shapes()
     cut, whole = set[str](), set[str]()
     for name in comparison.unused:
-        pieces = [one for one in comparison.strange if state[one].shape[1:] == shapes[name][1:]]
-        places = {one: _place(state[one], disk.tensor(name)) for one in pieces}
+        pieces = [piece for piece in comparison.strange if state[piece].shape[1:] == shapes[name][1:]]
+        places = {piece: _place(state[piece], disk.tensor(name)) for piece in pieces}
         rows = {
-            row for one, start in places.items() if start is not None for row in range(start, start + len(state[one]))
+            row
+            for piece, start in places.items()
+            if start is not None
+            for row in range(start, start + len(state[piece]))
         }
-        cut |= {one for one, start in places.items() if start is not None}
+        cut |= {piece for piece, start in places.items() if start is not None}
         whole |= {name} if len(rows) == shapes[name][0] else set()
     return Comparison(
-        (*comparison.equal, *(one for one in comparison.strange if one in cut)),
-        tuple(one for one in comparison.strange if one not in cut),
-        tuple(one for one in comparison.unused if one not in whole),
+        (*comparison.equal, *(piece for piece in comparison.strange if piece in cut)),
+        tuple(piece for piece in comparison.strange if piece not in cut),
+        tuple(piece for piece in comparison.unused if piece not in whole),
     )
 
 
 def _place(piece: Tensor, tensor: Tensor) -> int | None:
-    """Return the row of a tensor at which a piece lies (a multiple of its length), or None if it is not there."""
+    """Return the row of `tensor` at which those of `piece` start, or None. Only multiples of `len(piece)` are tried."""
     mine, theirs = piece.detach().cpu(), tensor.to(piece.dtype)
     starts = range(0, len(theirs) - len(mine) + 1, max(1, len(mine)))
     return next((start for start in starts if _same_values(theirs[start : start + len(mine)], mine)), None)
 
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
-    """Map name endings to the full names with this ending, the shortest first."""
+    """Return the full names of tensors by their endings, e.g. "layer.0.weight". The shortest name comes first."""
     full_names: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         modern = name
@@ -203,10 +216,16 @@ def _same_values(theirs: Tensor, mine: Tensor) -> bool:
 
 
 def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: str) -> LoadingProof:
-    """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor, or return the evidence.
+    """Verify that the weights of a loaded model are the checkpoint's, and return the evidence.
 
-    `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors are
-    also compared with the files, which reveals a tensor that was silently initialised.
+    The loading report alone is not trusted: the tensors are also compared with the files, which reveals a tensor that
+    was silently initialised.
+
+    Args:
+        info: the loading report, from `from_pretrained(..., output_loading_info=True)`.
+
+    Raises:
+        EncoderError: names every missing, reshaped, altered or unexpected tensor.
     """
     comparison = compare_with_disk(model, disk)
     reshaped = [f"{name}: checkpoint {tuple(a)}, model {tuple(b)}" for name, a, b in info["mismatched_keys"]]
@@ -242,6 +261,6 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
 
 
 def unused_reason(name: str, family: str) -> str | None:
-    """Return the reason why a bare backbone of the family does not use a checkpoint's tensor, or None if it should."""
+    """Return why a bare backbone of the family does not need a checkpoint's tensor, or None if it should use it."""
     patterns = {**UNUSED, **UNUSED_IN.get(family, {})}
     return next((reason for pattern, reason in patterns.items() if re.search(pattern, name)), None)

@@ -1,1 +1,1 @@
-"""Presets: the published recipes of known retrievers, to supply what a checkpoint omits. No torch in the table."""
+"""Presets: published recipes of known retrievers, for the recipe fields that a checkpoint does not record."""

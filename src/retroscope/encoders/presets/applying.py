@@ -1,4 +1,4 @@
-"""Take recipe fields that a checkpoint does not record from a preset, and refuse contradictions."""
+"""Fill in recipe fields that a checkpoint does not record from a preset. Refuse a preset that contradicts it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,10 @@ BY_TOWER = ("query_max_length", "passage_max_length")
 
 
 def preset_name(source: str | Path, settings: LoadSettings) -> str | None:
-    """Return the preset that the user names, else that of a hub name, or None for a local folder.
+    """Return the name of the preset to apply: the one that the user names, else the preset of a hub name.
 
-    None under the published protocol, which has its own recipe.
+    If the user names none, return None for a local folder, for a hub name without a preset, and under the published
+    protocol, which has its own recipe.
     """
     if settings.preset is not None or settings.protocol != "default":
         return settings.preset
@@ -28,7 +29,7 @@ def with_preset(checkpoint: Checkpoint, name: str) -> Checkpoint:
     """Return the checkpoint with a preset's value for every recipe field that it does not record.
 
     Raises:
-        EncoderError: with every field in which preset and checkpoint differ, or for another family.
+        EncoderError: if the checkpoint is of another family or records other values. It lists every difference.
     """
     preset = PRESETS[name]
     problems = [*_wrong_family(checkpoint, preset), *_contradictions(checkpoint, preset)]
@@ -57,19 +58,23 @@ def _wrong_family(checkpoint: Checkpoint, preset: Preset) -> list[str]:
 
 
 def _contradictions(checkpoint: Checkpoint, preset: Preset) -> list[str]:
-    """List the fields to which checkpoint and preset give different values."""
-    found = []
+    """Describe each field for which the checkpoint and the preset have different values."""
+    differences = []
     for field, value in preset.stated.items():
         choice = checkpoint.choices.get(field)
         if choice is not None and _says(field, choice) and choice.value != value:
-            found.append(f"{field}: {choice.value!r} ({choice.source}), {value!r} ({preset.source(field)})")
+            differences.append(
+                f"{field}: {choice.value!r} ({choice.source}), preset: {value!r} ({preset.source(field)})"
+            )
     if preset.head is not None and checkpoint.head_recorded and checkpoint.head_names != preset.head:
-        found.append(f"head: {_modules(checkpoint.head_names)} in modules.json, {_modules(preset.head)} in the preset")
-    return found
+        differences.append(
+            f"head: {_modules(checkpoint.head_names)} in modules.json, {_modules(preset.head)} in the preset"
+        )
+    return differences
 
 
 def _says(field: str, choice: Choice) -> bool:
-    """Return whether a checkpoint records a field. Empty prompts, which libraries write, do not count."""
+    """Return whether a checkpoint records a field. Empty prompts, which libraries write by default, do not."""
     return choice.recorded and not (field in PROMPTS and not choice.value)
 
 

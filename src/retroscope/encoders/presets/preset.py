@@ -21,17 +21,18 @@ FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """The published recipe of a retriever: None means that a field is not stated, "" that there is no prompt.
+    """The published recipe of a retriever. A field that is not published is None; "" means that there is no prompt.
 
     Attributes:
         models: hub name of a retriever, or of a tower -> hub name of its backbone, or "" if none is published.
-        families: `model_type`s that its checkpoints have.
+        families: the `model_type`s of its checkpoints.
         pooling, query_prompt, passage_prompt, max_length, append_eos, causal, pool_prompt: see `Recipe`.
         similarity: see `Retriever`.
         head: the modules after the pooling, as `Recipe.head` lists them.
-        sources: field, or "backbone" -> where the value is published; "repository": a file of the model's repository.
-        checked: the copy of the model's files, or the code of another library, that a row was compared with, or "" if
-            it was compared with neither and rests on `sources`.
+        sources: name of a field, or "backbone" -> where its value is published. The entry "recipe" is for all other
+            fields. "repository" means a file of the model's repository.
+        checked: what the preset was compared with: a copy of the model's files, or the code of another library. ""
+            means that it was compared with neither and rests on `sources` alone.
         note: a property of the model that a recipe cannot express.
     """
 
@@ -52,7 +53,7 @@ class Preset:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """Return the fields that the preset states, in the order of `FIELDS`."""
+        """Return the recipe fields with a published value, in the order of `FIELDS`."""
         values = {name: getattr(self, name) for name in FIELDS}
         return {name: value for name, value in values.items() if value is not None}
 

@@ -13,7 +13,7 @@ COLUMNS = ("preset", "families", "pooling", "similarity", "models")
 
 
 def find_preset(name: str) -> tuple[str, Preset]:
-    """Find a preset by its name, or by the hub name of one of its models.
+    """Find a preset by its name, or by the hub name of one of its models. Return its name and the preset.
 
     Raises:
         SettingsError: if there is none.
@@ -25,7 +25,7 @@ def find_preset(name: str) -> tuple[str, Preset]:
 
 
 def presets_document() -> dict[str, Any]:
-    """Return every preset as JSON-like values."""
+    """Return every preset as JSON-like values, by its name."""
     return {name: preset_document(preset) for name, preset in PRESETS.items()}
 
 
@@ -64,13 +64,13 @@ def preset_text(name: str, preset: Preset) -> str:
 
 def _lines(name: str, preset: Preset) -> Iterator[str]:
     for field, value in preset.stated.items():
-        yield f"  {field:<16}{_said(value):<52}{preset.source(field)}"
+        yield f"  {field:<16}{_shown(value):<52}{preset.source(field)}"
     yield "  models and their backbones"
     for model, backbone in preset.models.items():
         yield f"    {model:<52}{backbone or 'not published'}"
     if source := preset.sources.get("backbone"):
         yield f"    source of the backbone: {source}"
-    yield f"  checked against: {preset.checked or 'no copy at hand; it rests on the sources named'}"
+    yield f"  checked against: {preset.checked or 'neither files nor code; the values rest on the sources above'}"
     if preset.note:
         yield f"  note: {preset.note}"
     if command := compare_command(name, preset):
@@ -83,7 +83,9 @@ def compare_command(name: str, preset: Preset) -> str:
     if not backbone:
         return ""
     towers = (
-        [one for one in preset.models if one.endswith(model.partition("question")[2])] if "question" in model else []
+        [tower for tower in preset.models if tower.endswith(model.partition("question")[2])]
+        if "question" in model
+        else []
     )
     after = f"query={towers[0]},passage={towers[1]}" if len(towers) == 2 else model
     return f"retroscope compare {backbone} {after} --preset {name} --data beir:data/nq --out runs/{name}"
@@ -93,7 +95,7 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _said(value: object) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return repr(value) if isinstance(value, str) and (not value or " " in value or "\n" in value) else str(value)

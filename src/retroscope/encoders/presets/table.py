@@ -1,7 +1,7 @@
-"""Table of presets: known retrievers by name. A row is data. A test loads a tiny model in the layout of each.
+"""Table of presets: known retrievers by name. A test loads a tiny model in the file layout of each preset.
 
-Add a row here (of a decoder: to `decoders.py`), and its layout to tests/published_layouts.py. A preset fills the fields
-that a checkpoint does not record. A preset that contradicts the checkpoint is an error
+Add a preset here (of a decoder: to `decoders.py`), and its file layout to tests/published_layouts.py. A preset fills
+the fields that a checkpoint does not record. A preset that contradicts the checkpoint is an error
 (`encoders/presets/applying.py`).
 """
 
@@ -225,7 +225,7 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def preset_of(model: str) -> str | None:
-    """Return the preset's name for a hub name, or None if there is no preset."""
+    """Return the name of the preset for a hub name, or None if there is no such preset."""
     return next((name for name, preset in PRESETS.items() if model in preset.models), None)
 
 

@@ -1,4 +1,4 @@
-"""Layouts of published facts: our own JSON lines, LAMA's T-REx, ParaRel, EntityQuestions and PopQA."""
+"""Layouts of published facts: Retroscope's own JSON lines, LAMA's T-REx, ParaRel, EntityQuestions and PopQA."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ class FactLayout:
 
     Attributes:
         recognises: function that says whether the content at a path has this layout.
-        read: a path -> its facts.
+        read: function that returns the facts at a path.
     """
 
     recognises: Callable[[Path], bool]
@@ -83,7 +83,7 @@ def _lama(path: Path) -> Facts:
     """Read LAMA's T-REx: `relations.jsonl` with one file of facts per relation, beside it or in a folder `TREx`."""
     templates, gathered = _templates(path / "relations.jsonl"), Gathered(keep_first=True)
     files = _relation_files(path)
-    for file in (one for one in files if one.stem in templates):
+    for file in (file for file in files if file.stem in templates):
         for row in file_rows(file):
             sentences = _evidence(row)
             gathered.add(_labelled(row, file.stem, [templates[file.stem]], sentences), row.where)
@@ -93,7 +93,7 @@ def _lama(path: Path) -> Facts:
 
 
 def _templates(file: Path) -> dict[str, str]:
-    """Map each relation to its template.
+    """Return the template of each relation, by the name of the relation.
 
     Raises:
         CollectionError: for a relation that is listed twice.
@@ -103,16 +103,20 @@ def _templates(file: Path) -> dict[str, str]:
         relation = required_text(row, "relation")
         if relation in templates:
             raise CollectionError(
-                f"the relation {excerpt(relation)} is listed twice", where=row.where, fix="keep one template a relation"
+                f"the relation {excerpt(relation)} is listed twice",
+                where=row.where,
+                fix="keep one template for each relation",
             )
         templates[relation] = required_text(row, "template")
     return templates
 
 
 def _evidence(row: Row) -> tuple[str, ...]:
-    """Return LAMA's sentences that state the fact, with the object in place."""
-    found = records_of(row, "evidences") if "evidences" in row.values else []
-    sentences = [text_of(one, "masked_sentence").replace(MASK, text_of(one, "obj_surface")) for one in found]
+    """Return LAMA's sentences that state the fact, with the object in place of `MASK`."""
+    records = records_of(row, "evidences") if "evidences" in row.values else []
+    sentences = [
+        text_of(evidence, "masked_sentence").replace(MASK, text_of(evidence, "obj_surface")) for evidence in records
+    ]
     return tuple(dict.fromkeys(text for text in sentences if text.strip()))
 
 
@@ -123,7 +127,7 @@ def _relation_files(path: Path) -> list[Path]:
 
 def _labelled(row: Row, relation: str, templates: list[str], passages: tuple[str, ...] = ()) -> Fact:
     subject, answer = required_text(row, "sub_label"), required_text(row, "obj_label")
-    clozes = [one.replace(X, subject, 1).replace(Y, MASK, 1) for one in templates]
+    clozes = [template.replace(X, subject, 1).replace(Y, MASK, 1) for template in templates]
     number = id_of(row, "uuid") or f"{row.number}"
     return Fact(f"{relation}-{number}", relation, subject, answer, clozes[0], tuple(clozes[1:]), passages=passages)
 
@@ -229,7 +233,7 @@ def _json_list(row: Row, column: str) -> list[str]:
 def _asked(
     identifier: str, relation: str, subject: str, question: str, answers: list[str], *, popularity: float | None = None
 ) -> Fact:
-    others = tuple(dict.fromkeys(one for one in answers[1:] if one != answers[0]))
+    others = tuple(dict.fromkeys(answer for answer in answers[1:] if answer != answers[0]))
     cloze = ASKED.format(question)
     return Fact(
         identifier, relation, subject, answers[0], cloze, question=question, others=others, popularity=popularity

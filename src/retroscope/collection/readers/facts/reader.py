@@ -1,6 +1,6 @@
 """Read facts as a retrieval collection: questions, and the passages that state their facts.
 
-Recognised by the fields `relation`, `subject`, `object` and `cloze`. See `retroscope.collection.facts`.
+A file is recognised by the fields `id`, `relation`, `subject`, `object` and `cloze` of its first row.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from retroscope.collection.readers.reader import Reader
 
 
 def recognises(path: Path) -> bool:
-    """Return whether a file contains facts in a known layout."""
+    """Return whether a file contains facts in Retroscope's own layout (JSON lines)."""
     return LAYOUTS["facts"].recognises(path)
 
 

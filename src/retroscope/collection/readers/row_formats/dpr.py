@@ -1,9 +1,9 @@
 """Reader of DPR training data (Karpukhin et al., 2020): a JSON list, or JSON lines, of questions with contexts.
 
 Each has `question`, `positive_ctxs` and optionally `hard_negative_ctxs` and `negative_ctxs`, lists of
-{`title`, `text`, `passage_id`}; recognised by the first two in the first object. Hard negatives come
-before the others. A folder of such files is read by split: the word train, dev or test in a file's name. A context's
-`passage_id` (or `psg_id`) is kept as its id, `answers` as those of the query.
+{`title`, `text`, `passage_id`}; recognised by `question` and `positive_ctxs` in the first object. Hard negatives come
+before other negatives. In a folder of such files, the word train, dev or test in a file's name is its split. A
+context's `passage_id` (or `psg_id`) is kept as its id, and `answers` as those of the query.
 """
 
 import re
@@ -55,17 +55,17 @@ def splits(path: Path) -> list[str]:
 
 
 def _is_dpr(file: Path) -> bool:
-    """Return whether a file has DPR's format, or False if it has no rows."""
+    """Return whether a file has DPR's format. A file that cannot be read does not."""
     with suppress(CollectionError):
         return recognises_rows(file, FORMAT)
     return False
 
 
 def _splits(folder: Path) -> dict[str, Path]:
-    """Map split -> file, in a folder of DPR files.
+    """Return the file of each split in a folder of DPR files.
 
     Raises:
-        CollectionError: where two files are of one split.
+        CollectionError: if two files are of one split.
     """
     splits: dict[str, Path] = {}
     for file in sorted(p for p in folder.iterdir() if form_of(p) in (".json", ".jsonl")):

@@ -48,10 +48,10 @@ class RowFormat:
 
     Attributes:
         name: name of the format, in messages.
-        required: field -> names that its column may have. A row with all required fields is of this format.
+        required: name of a field -> names that its column may have. A row with all required fields has this format.
         optional: the same, for columns that may be absent.
-        stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
-        in_every_row: optional fields that every row has or none has, because a row without them has another meaning.
+        stems: name of a field -> the stem of its numbered columns ("negative" for negative_1, negative_2 ...).
+        in_every_row: optional fields that all rows or no row must have. A row without them has another meaning.
         example: function of a row and its columns (field -> column) that returns a `TrainingExample`.
     """
 
@@ -68,10 +68,10 @@ class RowFormat:
         return (*self.required, *self.optional, *self.stems)
 
     def resolve(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
-        """Map each field to its column, or stem of columns, in the file of this row.
+        """Return the column, or stem of columns, of each field in the file of this row, by field.
 
         Raises:
-            CollectionError: if a required column is missing, or two could be a field that all rows need.
+            CollectionError: if a required column is missing, or two columns could be one field of `in_every_row`.
         """
         for word in self.in_every_row:
             present = [name for name in self.optional[word] if name in row.values]
@@ -87,26 +87,26 @@ class RowFormat:
         }
 
     def later(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
-        """Map each optional field that no earlier row had to its column in this row.
+        """Return the column in this row of each optional field that no earlier row had, by field.
 
         Raises:
-            CollectionError: for a field that every row must have if any row has it.
+            CollectionError: for a field of `in_every_row`, which earlier rows lack.
         """
-        found = later_columns(row, self.optional, columns)
+        new_columns = later_columns(row, self.optional, columns)
         for word in self.in_every_row:
-            if word in found:
+            if word in new_columns:
                 raise CollectionError(
-                    f"this row has the column {excerpt(found[word])}, but the first row has not",
+                    f"this row has the column {excerpt(new_columns[word])}, but the first row does not",
                     where=row.where,
-                    fix=f"give every row a {found[word]}, or none",
+                    fix=f"give every row a {new_columns[word]}, or none",
                 )
-        return found
+        return new_columns
 
     def fits(self, row: Row | None, columns: Mapping[str, str] | None = None) -> bool:
-        """Return whether a row has every required column. `columns` names other columns by field."""
-        given = columns or {}
-        wanted = [[given[word]] if word in given else names for word, names in self.required.items()]
-        known = {*given} <= {*self.words}
+        """Return whether a row has every required column. `columns` has the caller's own column names, by field."""
+        own_columns = columns or {}
+        wanted = [[own_columns[word]] if word in own_columns else names for word, names in self.required.items()]
+        known = {*own_columns} <= {*self.words}
         return known and row is not None and all(any(n in row.values for n in names) for names in wanted)
 
 
@@ -126,17 +126,17 @@ def recognises_rows(path: Path, form: RowFormat) -> bool:
 
 
 def read_rows(path: Path, form: RowFormat, options: ReadOptions) -> Collection:
-    """Read a file of rows as a collection."""
+    """Read a file whose rows have the format `form` as a collection."""
     return collection_from_rows(file_rows(path), form, options, name=collection_name(path), source=str(path))
 
 
 def collection_from_rows(
     stream: Iterable[Row], form: RowFormat, options: ReadOptions, *, name: str, source: str
 ) -> Collection:
-    """Make a collection of rows, which are read once.
+    """Make a collection from rows of one format. The rows are read once.
 
     Raises:
-        CollectionError: if a column is missing, an id has two texts, or the result is not sound.
+        CollectionError: if a column is missing, an id has two texts, or the collection is invalid.
     """
     options.refuse_split(form.name)
     refuse_unknown_words(options.columns, form.words)
@@ -170,7 +170,7 @@ class Names:
     by_id: dict[str, bytes] = field(default_factory=dict)
 
     def name(self, given: str, content: tuple[str, ...], where: str) -> tuple[str, bool]:
-        """Return the id of a text, and whether the text is new."""
+        """Return the id of a text, and whether the text is new. `given` is its id in the source, or "" without one."""
         digest = hashlib.blake2b(repr(content).encode(errors="surrogatepass"), digest_size=16).digest()
         own = given or self.by_text.setdefault(digest, f"{self.prefix}{len(self.by_text)}")
         known = self.by_id.setdefault(own, digest)
@@ -196,7 +196,7 @@ class Gathering:
     places: dict[str, int] = field(default_factory=dict)
 
     def add(self, example: TrainingExample, where: str) -> list[Passage]:
-        """Add one row, and return its passages that are new."""
+        """Add one row, and return those of its passages that no earlier row had."""
         fresh: list[Passage] = []
         for passage in example.unjudged:
             self._name(passage, fresh, where)
@@ -242,12 +242,12 @@ class Gathering:
                 known[negative] = None
 
     def judgments(self) -> Iterator[Judgment]:
-        """Return a judgment for every (query, positive) pair."""
+        """Yield a judgment (relevant) for every pair of a query and a positive."""
         for query, positive in self.negatives:
             yield Judgment(query, positive)
 
     def candidates(self) -> Iterator[Candidates]:
-        """Return the candidates of every pair for which negatives are given."""
+        """Yield the candidates of every (query, positive) pair for which negatives are given."""
         for pair, negatives in self.negatives.items():
             if negatives:
                 yield Candidates(*pair, tuple(negatives))
@@ -257,5 +257,5 @@ class Gathering:
         return tuple(self.rows) if any(row.negatives for row in self.rows) else ()
 
     def notes(self) -> tuple[str, ...]:
-        """Return notes with the counts of what was left out."""
+        """Return notes that say how many rows and negatives were left out, and why."""
         return tuple(f"{count} {what}" for what, count in sorted(self.left_out.items()))

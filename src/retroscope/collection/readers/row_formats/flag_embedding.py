@@ -1,7 +1,7 @@
 """FlagEmbedding training data: {`query`, `pos`: [...], `neg`: [...]}, one object on a line.
 
 Recognised by `query` and `pos` in the first row. Scores of teachers (`pos_scores`, `neg_scores`),
-`prompt` and `type` are not read: the recipe of an encoder says its prompt.
+`prompt` and `type` are not read: the prompt comes from the recipe of the encoder.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Reader of a language of Mr. TyDi (Zhang et al., 2021) as castorini/mr-tydi publishes it, with its corpus.
 
 A folder of train, dev and test.jsonl.gz, each with rows of Tevatron's legacy format, and corpus.jsonl.gz (`docid`,
-`title`, `text`) of castorini/mr-tydi-corpus in the same folder; each packed or not. Recognised by the rows. Each file
-is a split. A folder without the corpus is refused: the relevant passages alone would make retrieval trivial.
+`title`, `text`) of castorini/mr-tydi-corpus in the same folder; each gzipped or not. Recognised by the rows. Train, dev
+and test are splits. A folder without the corpus is refused: the relevant passages alone would make retrieval trivial.
 """
 
 from contextlib import suppress
@@ -50,7 +50,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def split_files(path: Path) -> dict[str, Path]:
-    """Map split -> its file."""
+    """Return the file of each split that the folder has, by the split's name."""
     return {split: only_file(path, _files(path, split)) for split in SPLITS if _files(path, split)}
 
 

@@ -25,7 +25,7 @@ def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
 
 
 def _passages(row: Row, column: str) -> list[tuple[str, bool]]:
-    """Return the text of each passage and whether it was selected, for both forms of the column."""
+    """Return the text of each passage and whether it was selected, from either form of the column."""
     value = row.values.get(column)
     if not isinstance(value, Mapping):
         return [(required_text(p, "passage_text"), _selected(p)) for p in records_of(row, column)]

@@ -25,7 +25,7 @@ def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
 
 
 def _is_relevant(row: Row, column: str | None) -> bool:
-    """Return whether the score of a row's pair says that it is relevant. A row without a score is relevant.
+    """Return whether the passage of a row is relevant: its score is 1, or the rows have no scores.
 
     Raises:
         CollectionError: for a score that is neither 0 nor 1.

@@ -2,9 +2,9 @@
 
 Legacy: rows of `query_id`, `query`, `positive_passages` and `negative_passages`, lists of {`docid`,
 `title`, `text`}; recognised by `query` and `positive_passages`. Version 2: rows of `query_id`,
-`query_text`, `positive_document_ids`, `negative_document_ids`, recognised by the middle two, and a
-corpus (`docid`, `text`, `title`) in a file called corpus.jsonl (.parquet, .gz ...) beside them. A column
-`answers` of either is kept.
+`query_text`, `positive_document_ids`, `negative_document_ids`, recognised by `query_text` and
+`positive_document_ids`, and a corpus (`docid`, `text`, `title`) in a file called corpus.jsonl (.parquet, .gz ...) in
+the same folder. A column `answers` is kept in both versions.
 """
 
 from collections.abc import Mapping
@@ -68,9 +68,9 @@ def read_with_corpus(path: Path, corpus: Path, form: RowFormat, options: ReadOpt
 
 def _gather(path: Path, form: RowFormat, columns: Mapping[str, str]) -> tuple[Gathering, dict[str, str]]:
     gathered, mapping = Gathering(), dict[str, str]()
-    given = {word: column for word, column in columns.items() if word in form.words}
+    own_columns = {word: column for word, column in columns.items() if word in form.words}
     for row in file_rows(path):
-        mapping = mapping or form.resolve(row, given)
+        mapping = mapping or form.resolve(row, own_columns)
         mapping.update(form.later(row, mapping))
         gathered.add(form.example(row, mapping), row.where)
     return gathered, mapping
@@ -79,9 +79,9 @@ def _gather(path: Path, form: RowFormat, columns: Mapping[str, str]) -> tuple[Ga
 def _corpus_beside(path: Path) -> Path:
     corpora = [p for p in sorted(path.parent.glob("corpus.*")) if form_of(p)]
     if len(corpora) != 1:
-        found = ", ".join(one.name for one in corpora) or "none"
+        names = ", ".join(file.name for file in corpora) or "none"
         raise CollectionError(
-            f"this file gives passages by id, so exactly one file corpus.* must be in the same folder; found: {found}",
+            f"this file gives passages by id, so exactly one file corpus.* must be in the same folder; found: {names}",
             where=str(path),
             fix="put the passages into the same folder as corpus.jsonl, with docid, text and title",
         )

@@ -1,1 +1,1 @@
-"""Find the anatomy of a model family outside the table of families by a forward pass."""
+"""Find the module paths of a model by a forward pass, if its family is not in the table of families."""

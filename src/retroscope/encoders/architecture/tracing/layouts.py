@@ -1,8 +1,8 @@
-"""Find the layout of a model outside the table of families, from the shapes and values of one forward pass.
+"""Find the module paths of a model whose family is not in the table, from shapes and values of forward passes.
 
-Found: the list of blocks, the attention of a block, its FFN matrices and which of them passes the activation, norms,
-embeddings, the final norm, and whether positions are taken. Whatever is not found, or is found twice, is an error that
-names it. `prove_anatomy` checks the result as it checks a row of the table.
+They show the list of blocks, the attention of a block, its FFN matrices and which of them passes the activation, the
+norms, the embeddings, the final norm, and whether the model takes position ids. If no module, or more than one, could
+be such a part, an error names the part. `prove_anatomy` checks the result as it checks a row of the table.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,10 +28,12 @@ Recorded = Mapping[str, list[Call]]
 
 @dataclass(frozen=True)
 class RanMatrix:
-    """A matrix of a block and its recorded call: path, sizes, inputs and outputs.
+    """A weight matrix of a block, with its recorded call.
 
     Attributes:
-        transposed: stored as [in, out].
+        path: dotted path of its module inside the block.
+        inputs, outputs: number of its inputs, and of its outputs.
+        transposed: whether the weight is stored as [in, out].
     """
 
     path: str
@@ -43,7 +45,7 @@ class RanMatrix:
 
 @dataclass(frozen=True)
 class Ffn:
-    """Paths of the matrices of a block's FFN, as in `Layout`."""
+    """Paths of the FFN matrices of a block. The fields mean the same as in `Layout`."""
 
     ffn_in: str
     ffn_out: str
@@ -52,10 +54,10 @@ class Ffn:
 
 
 def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout:
-    """Return the layout of a model, found by running the model on some token ids.
+    """Find the module paths of a model by running it on one text of token ids.
 
     Raises:
-        EncoderError: with the part that could not be found.
+        EncoderError: if a part of the model cannot be identified. The error names this part.
     """
     width = int(model.config.get_text_config().hidden_size)
     blocks = _blocks(model)
@@ -65,14 +67,14 @@ def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout
         model(input_ids=ids, attention_mask=torch.ones_like(ids))
     attention = _attention(inside)
     ran = list(_matrices(inside, calls.of))
-    of_attention = [one for one in ran if one.path.startswith(f"{attention}.")]
-    matrices = [one for one in ran if not one.path.startswith(f"{attention}.")]
+    of_attention = [matrix for matrix in ran if matrix.path.startswith(f"{attention}.")]
+    matrices = [matrix for matrix in ran if not matrix.path.startswith(f"{attention}.")]
     ffn = _ffn(matrices, width)
     outside = _outside(model, blocks)
     final_norm = _final_norm(outside, width)
     embeddings = tuple(path for path in outside if path != final_norm and (_embeds(outside[path]) or "emb" in path))
     if not any(_embeds(outside[path]) for path in embeddings):
-        raise _missing("no module with an embedding outside the blocks")
+        raise _missing("no module outside the blocks contains an embedding")
     layout = Layout(
         blocks=blocks,
         attention=attention,
@@ -81,7 +83,7 @@ def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout
         ffn_gate=ffn.ffn_gate,
         ffn_out=ffn.ffn_out,
         fused_gate=ffn.fused_gate,
-        transposed=next(one.transposed for one in matrices if one.path == ffn.ffn_out),
+        transposed=next(matrix.transposed for matrix in matrices if matrix.path == ffn.ffn_out),
         norms=tuple(_norms(inside, width)),
         embeddings=embeddings,
         final_norm=final_norm,
@@ -109,35 +111,44 @@ def _blocks(model: PreTrainedModel) -> str:
     outer = [path for path in fitting if not any(path.startswith(f"{other}.") for other in fitting)]
     if len(outer) != 1:
         sizes = [f"{path}: {len(module)}" for path, module in lists.items()]
-        raise _missing(f"{len(outer)} lists of {_count(model)} blocks, not one; lists of modules:{listed(sizes)}")
+        raise _missing(
+            f"found {len(outer)} lists of {_count(model)} blocks, expected one; module lists:{listed(sizes)}"
+        )
     return str(outer[0])
 
 
 def _attention(inside: NamedModules) -> str:
-    """Return the path of a block's attention: the outermost module of that name that contains matrices."""
+    """Return the path of a block's attention: the outermost module with matrices and a name in `ATTENTION`."""
     named = [path for path in inside if any(word in path.rpartition(".")[2].lower() for word in ATTENTION)]
     whole = [path for path in named if any(p.dim() > 1 for p in inside[path].parameters())]
     outer = [path for path in whole if not any(path.startswith(f"{other}.") for other in whole)]
     if len(outer) != 1:
-        raise _missing(f"{len(outer)} modules of a block look like its attention, not one:{listed(outer)}")
+        raise _missing(f"found {len(outer)} attention modules in a block, expected one:{listed(outer)}")
     return str(outer[0])
 
 
 def _attention_out(matrices: list[RanMatrix], width: int) -> str:
-    """Return the path of the attention output matrix, the only one that does not share its input with others."""
-    ending = [one for one in matrices if one.outputs == width and not any(_share_input(one, two) for two in matrices)]
+    """Return the path of the attention output matrix.
+
+    It is the only matrix of the attention with `width` outputs whose input no other matrix has.
+    """
+    ending = [
+        matrix
+        for matrix in matrices
+        if matrix.outputs == width and not any(_share_input(matrix, other) for other in matrices)
+    ]
     if len(ending) != 1:
-        paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
-        raise _missing(f"{len(ending)} matrices look like the last one of the attention, not one:{listed(paths)}")
+        paths = [f"{matrix.path}: {matrix.inputs} to {matrix.outputs}" for matrix in matrices]
+        raise _missing(f"found {len(ending)} possible attention output matrices, expected one:{listed(paths)}")
     return ending[0].path
 
 
-def _share_input(one: RanMatrix, two: RanMatrix) -> bool:
-    return one is not two and torch.equal(one.call.input, two.call.input)
+def _share_input(first: RanMatrix, second: RanMatrix) -> bool:
+    return first is not second and torch.equal(first.call.input, second.call.input)
 
 
 def _matrices(inside: NamedModules, calls: Recorded) -> Iterator[RanMatrix]:
-    """Yield the modules of a block that multiply by their own matrix, with their calls."""
+    """Yield the weight matrices of a block: modules that ran once and multiply their input by their own `weight`."""
     for path, module in inside.items():
         weight = getattr(module, "weight", None)
         if not isinstance(weight, nn.Parameter) or weight.dim() != 2 or len(calls[path]) != 1:
@@ -149,35 +160,37 @@ def _matrices(inside: NamedModules, calls: Recorded) -> Iterator[RanMatrix]:
 
 
 def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
-    """Find the FFN of a block: the matrix that projects to the model's width, and the matrices before it."""
-    last = [one for one in matrices if one.outputs == width]
-    narrowing = [one for one in last if one.inputs != width] or last[-1:]
+    """Find the FFN matrices of a block: the one that returns the hidden size `width`, and those before it."""
+    last = [matrix for matrix in matrices if matrix.outputs == width]
+    narrowing = [matrix for matrix in last if matrix.inputs != width] or last[-1:]
     if len(narrowing) != 1:
-        paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
-        raise _missing(f"{len(narrowing)} matrices of the FFN narrow to the width {width}, not one:{listed(paths)}")
+        paths = [f"{matrix.path}: {matrix.inputs} to {matrix.outputs}" for matrix in matrices]
+        raise _missing(f"found {len(narrowing)} FFN matrices with {width} outputs, expected one:{listed(paths)}")
     out = narrowing[0]
-    widening = [one for one in matrices if one is not out and one.inputs == width and one.outputs == out.inputs]
-    fused = [one for one in matrices if one is not out and one.inputs == width and one.outputs == 2 * out.inputs]
+    inputs = [matrix for matrix in matrices if matrix is not out and matrix.inputs == width]
+    widening = [matrix for matrix in inputs if matrix.outputs == out.inputs]
+    fused = [matrix for matrix in inputs if matrix.outputs == 2 * out.inputs]
     if len(widening) == 1 and not fused:
         return Ffn(widening[0].path, out.path)
     if len(widening) == 2 and not fused:
-        gate, other = _gate(widening, out)
-        return Ffn(other.path, out.path, gate.path)
+        gate, ungated = _gate(widening, out)
+        return Ffn(ungated.path, out.path, gate.path)
     if len(fused) == 1 and not widening:
         _check_fused(fused[0], out)
         return Ffn(fused[0].path, out.path, fused_gate=True)
-    paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
+    paths = [f"{matrix.path}: {matrix.inputs} to {matrix.outputs}" for matrix in matrices]
     raise _missing(f"the matrices outside the attention form neither a plain nor a gated FFN:{listed(paths)}")
 
 
 def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
-    """Return two FFN matrices, first the one whose output goes through the activation, as their product shows."""
-    one, two = pair
-    for gate, other in ((one, two), (two, one)):
-        if _is_gated(gate.call.value, other.call.value, out.call.input):
-            return gate, other
+    """Return the two input matrices of a gated FFN, the one whose output passes the activation first."""
+    first, second = pair
+    for gate, ungated in ((first, second), (second, first)):
+        if _is_gated(gate.call.value, ungated.call.value, out.call.input):
+            return gate, ungated
     raise _missing(
-        f"it is unknown which of {one.path} and {two.path} passes the activation: no known activation explains it"
+        f"it is unclear which of {first.path} and {second.path} passes the activation: for no known activation does "
+        f"their product equal the input of {out.path}"
     )
 
 
@@ -189,9 +202,9 @@ def _check_fused(fused: RanMatrix, out: RanMatrix) -> None:
         )
 
 
-def _is_gated(gate: Tensor, other: Tensor, product: Tensor) -> bool:
-    """Return whether `product` is an activation of `gate` times `other`, for an activation of transformers."""
-    return any(_close(activation(gate) * other, product) for activation in _activations())
+def _is_gated(gate: Tensor, ungated: Tensor, product: Tensor) -> bool:
+    """Return whether `product` equals activation(`gate`) * `ungated` for one of the activations of transformers."""
+    return any(_close(activation(gate) * ungated, product) for activation in _activations())
 
 
 def _activations() -> Iterator[nn.Module]:
@@ -200,14 +213,14 @@ def _activations() -> Iterator[nn.Module]:
             yield ACT2FN[name]
 
 
-def _close(one: Tensor, two: Tensor) -> bool:
-    return bool((one - two).abs().max() <= TOLERANCE * two.abs().max())
+def _close(values: Tensor, expected: Tensor) -> bool:
+    return bool((values - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
 
 def _norms(inside: NamedModules, width: int) -> Iterator[str]:
-    """Yield the paths of a block's norms: modules whose parameters are all vectors of the model's width.
+    """Yield the paths of a block's norms: modules whose parameters are all vectors of the hidden size.
 
-    Those of queries and keys belong to the attention.
+    Norms of queries and keys are left out, because they belong to the attention.
     """
     for path, module in inside.items():
         own = dict(module.named_parameters(recurse=False))
@@ -217,8 +230,8 @@ def _norms(inside: NamedModules, width: int) -> Iterator[str]:
 
 
 def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
-    """Map paths to the outermost modules outside the blocks that have parameters, except poolers."""
-    found: dict[str, nn.Module] = {}
+    """Return the outermost modules with parameters outside the blocks, by dotted path. Poolers are left out."""
+    modules: dict[str, nn.Module] = {}
 
     def descend(prefix: str, module: nn.Module) -> None:
         for name, child in module.named_children():
@@ -228,21 +241,24 @@ def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
             if f"{blocks}.".startswith(f"{path}."):
                 descend(f"{path}.", child)
             elif any(True for _ in child.parameters()):
-                found[path] = child
+                modules[path] = child
 
     descend("", model)
-    return found
+    return modules
 
 
 def _final_norm(outside: NamedModules, width: int) -> str | None:
-    """Return the path of a norm outside blocks and embeddings. Another check tests whether it comes last."""
+    """Return the path of the only norm outside blocks and embeddings, or None if there is none.
+
+    `prove_anatomy` tests whether this norm follows the last block.
+    """
     norms = [
         path
         for path, module in outside.items()
         if all(tuple(p.shape) == (width,) for p in module.parameters()) and "emb" not in path.lower()
     ]
     if len(norms) > 1:
-        raise _missing(f"{len(norms)} norms outside the blocks:{listed(norms)}")
+        raise _missing(f"found {len(norms)} norms outside the blocks, expected at most one:{listed(norms)}")
     return norms[0] if norms else None
 
 
@@ -256,14 +272,14 @@ def _has_cache(model: PreTrainedModel) -> bool:
 
 
 def _takes_positions(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> bool:
-    """Return whether padded texts need position ids, tested with padding on the left.
+    """Return whether a text with padding on the left needs position ids to keep its vectors.
 
     Raises:
-        EncoderError: if padding moves the vectors either way.
+        EncoderError: if padding changes the vectors with and without position ids.
     """
-    for given in (True, False):
-        if _padding_is_harmless(model, ids, positions=given):
-            return given
+    for positions in (True, False):
+        if _padding_is_harmless(model, ids, positions=positions):
+            return positions
     raise _missing("padding on the left changes the vectors, with and without position ids")
 
 
