@@ -1,4 +1,4 @@
-"""Draw the figures of a reproduction's page: published curves and ours, residuals, and corrected curves."""
+"""Draw the charts of a reproduction: published accuracies and ours, their differences, corrected ones, neurons."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,12 +18,15 @@ SMOKE_CAPTION = "Our models are tiny and random (smoke weights): the curves only
 
 
 def page_figures(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> list[Figure]:
-    """Draw every figure of the page, grouped by published figure."""
+    """Draw all charts of the page, in the order of the published figures."""
     return [drawn for figure in chosen for drawn in figures_of_one(study, results, figure)]
 
 
 def figures_of_one(study: PublishedStudy, results: Results, figure: PublishedFigure) -> list[Figure]:
-    """Draw the figures that reproduce one published figure, if there are data."""
+    """Draw the charts for one published figure: curves, differences and corrected curves of each pooling, or neurons.
+
+    A chart without data is left out.
+    """
     if figure.kind == NEURONS:
         both = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
         return [one for one in both if one is not None]
@@ -41,7 +44,7 @@ def _points(results: Results, figure: PublishedFigure, models: Sequence[str]) ->
 
 
 def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]) -> Figure:
-    """Draw the published curves (dashed, open circles) and ours, in one colour for each model."""
+    """Draw the published accuracies (dashed, open circles) and ours (solid, full circles) by layer, for each N."""
     points = _points(results, figure, models).assign(
         model=lambda rows: rows["model"].map(lambda name: study.models[name].label),
         passages=lambda rows: [f"N = {n}" for n in rows["passages"]],
@@ -79,7 +82,7 @@ def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, m
 def _residuals(
     study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
-    """Draw our accuracy minus the published one, with the tolerance as a band."""
+    """Draw our accuracy minus the published one by layer, with the tolerance as a band; None without data."""
     points = _points(results, figure, models)
     frame = points.assign(
         series=points["model"].map(lambda name: study.models[name].label),
@@ -99,7 +102,7 @@ def _residuals(
 def _corrected(
     study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
-    """Draw the figure under the corrected protocol: the similarity probe and `passage_only`."""
+    """Draw the accuracies of similarity probe and `passage_only` under the corrected protocol; None without data."""
     rows = [one for one in results["corrected"] if one["figure"] == figure.number and one["model"] in models]
     frame = pd.DataFrame(rows, columns=["figure", "model", "probe", "control", "passages", "layer", "accuracy", "low",
                                         "high"])  # fmt: skip
@@ -125,7 +128,7 @@ def _smoke(results: Results) -> str:
 def _by_passages(
     frame: pd.DataFrame, name: str, title: str, caption: str, quantity: str, *, zero: bool = False
 ) -> Figure | None:
-    """Draw a figure with one panel for each N, or None if there are no rows."""
+    """Draw curves over the layers, with one panel for each N; None if the frame has no rows."""
     if frame.empty:
         return None
     shown = frame.reindex(columns=["passages", "layer", "series", "value", "low", "high"]).assign(line=frame["series"])
@@ -139,7 +142,7 @@ def _by_passages(
 
 
 def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, protocol: str) -> Figure | None:
-    """Draw the share of a layer's neurons that at least one example activates, for each model."""
+    """Draw, for each model, the share of a layer's neurons that at least one example activates; None without data."""
     rows = [one for one in results["neurons"] if (one["figure"], one["protocol"]) == (figure.number, protocol)]
     if not rows:
         return None
@@ -163,7 +166,7 @@ def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, p
 
 
 def figure_names(study: PublishedStudy, figure: PublishedFigure) -> Iterator[str]:
-    """Yield the names of the figures for one published figure, in the order of the page."""
+    """Yield the names of the charts that the page shows for one published figure, in their order."""
     if figure.kind == NEURONS:
         yield from (f"figure-{figure.number}-neurons-{protocol}" for protocol in (PUBLISHED, CORRECTED))
         return

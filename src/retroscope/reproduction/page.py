@@ -1,4 +1,4 @@
-"""Make the page of a reproduction from its stored results. No torch."""
+"""Write the HTML page of a reproduction from its stored results, with tables and figures. No torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,29 +25,29 @@ NUMBERS = ("by the paper's numbers", "measured as published", "measured, correct
 
 
 def write_results(document: Results, folder: Path) -> Path:
-    """Write the results document with its checksum."""
+    """Write `results.json` with its checksum to a folder, and return its path."""
     write_document(folder / RESULTS, document)
     return folder / RESULTS
 
 
 def read_results(folder: Path) -> Results:
-    """Read the results document of a folder.
+    """Read `results.json` from a folder.
 
     Raises:
-        DamageError: if the results are damaged.
+        DamageError: if the file is damaged.
     """
     return cast(Results, read_document(folder / RESULTS))
 
 
 def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
-    """Write the page, tables and figures from a folder's results, and return the path of the page.
+    """Write the page, tables and figures from a folder's `results.json`, and return the path of the page.
 
     Args:
-        folder: the folder with `results.json`.
-        chosen: figures that the page shows; empty: all.
+        folder: the folder with `results.json`, to which the page is written, too.
+        chosen: figures that the page shows; if empty, all figures of the paper.
 
     Raises:
-        DamageError: if the results are damaged.
+        DamageError: if `results.json` is damaged.
     """
     results = read_results(folder)
     study = published_study(results["study"])
@@ -70,7 +70,7 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
 
 
 def _shown(study: PublishedStudy, results: Results, figure: PublishedFigure) -> dict[str, Any]:
-    """Return the values of one figure for the template."""
+    """Return what the page template shows of one figure: number, title, names of charts and table, counts of points."""
     points = [one for one in results["points"] if one["figure"] == figure.number]
     states = {str(state): sum(one["state"] == str(state) for one in points) for state in PointState}
     return {
@@ -92,7 +92,7 @@ def _state_words(results: Results) -> str:
 
 
 def summary_lines(results: Results) -> list[str]:
-    """Summarise a reproduction in lines for a terminal."""
+    """Return two or three text lines that summarise a reproduction for a terminal."""
     lines = [f"{len(results['points']):,} published points: {_state_words(results)}"]
     lines += [f"{len(results['claims'])} claims by the paper's own numbers: {_outcome_words(results)}"]
     smoke = "smoke weights: tiny and made up; no number is comparable with the paper's"
@@ -100,13 +100,13 @@ def summary_lines(results: Results) -> list[str]:
 
 
 def _outcome_words(results: Results) -> str:
-    """Count the outcomes of the claims for the published numbers, in words."""
+    """Return the counts of the claims' outcomes by the published numbers, as text such as "7 holds, 2 undecided"."""
     own = [one["rulings"][0]["outcome"] for one in results["claims"]]
     return ", ".join(f"{own.count(str(one))} {one}" for one in ClaimOutcome if own.count(str(one)))
 
 
 def page_tables(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> dict[str, PaperTable]:
-    """Return every table of the page, with its cells as text."""
+    """Return every table of the page by its name, with its cells as text."""
     tables = {"claims": _claims_table(results), "rulings": _rulings_table(results)}
     for figure in chosen:
         if figure.kind == PROBES:
@@ -120,7 +120,7 @@ def page_tables(study: PublishedStudy, results: Results, chosen: Sequence[Publis
 
 
 def _points_table(study: PublishedStudy, results: Results, figure: PublishedFigure) -> PaperTable:
-    """Return a table of the published points of a figure and ours."""
+    """Return a table of the published accuracies of a figure and ours, one row for each model, N and layer."""
     rows = [
         {
             "model": study.models[one["model"]].label,
@@ -148,7 +148,7 @@ def _digits(value: float | None) -> str:
 
 
 def _neurons_table(study: PublishedStudy, results: Results, figure: PublishedFigure) -> PaperTable:
-    """Return the active neurons of a figure by model, protocol, matrix and layer."""
+    """Return a table of the active neurons of a figure, one row for each model, protocol, FFN matrix and layer."""
     rows = [
         {
             "model": study.models[one["model"]].label,
@@ -169,7 +169,7 @@ def _neurons_table(study: PublishedStudy, results: Results, figure: PublishedFig
 
 
 def _claims_table(results: Results) -> PaperTable:
-    """Return a table of every claim, with its outcomes for three sets of numbers."""
+    """Return a table of the paper's claims, each with its outcome by the published numbers and by our measurements."""
     rows = [
         {"claim": one["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, one["rulings"], strict=True)}
         for one in results["claims"]
@@ -178,7 +178,7 @@ def _claims_table(results: Results) -> PaperTable:
 
 
 def _rulings_table(results: Results) -> PaperTable:
-    """Return a table of every claim's statistic with its interval."""
+    """Return a table of the statistic of each claim with its interval, one row for each claim and set of numbers."""
     rows = [
         {
             "claim": one["name"],
@@ -201,7 +201,7 @@ def _interval_of(ruling: RulingFacts) -> str:
 
 
 def _exhibit_table(exhibit: ExhibitFacts) -> PaperTable:
-    """Return a table of the measured effects of one defect or departure."""
+    """Return a table of the effects measured for one defect of the published protocol, or one difference from it."""
     rows = [
         {
             "of": one["of"],
