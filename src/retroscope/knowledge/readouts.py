@@ -100,8 +100,8 @@ def fit_readout(
     matrix = (matrix - matrix.mean(0)) / matrix.std().clamp(min=SMALLEST)
     counts = torch.bincount(targets[:rows], minlength=len(words)).float()
     prior = ((counts + 1) / (counts.sum() + len(words))).log()
-    seen = lesson.states[:, :rows]
-    mean, scale = seen.mean(1), seen.std(1).clamp(min=SMALLEST)
+    training_states = lesson.states[:, :rows]
+    mean, scale = training_states.mean(1), training_states.std(1).clamp(min=SMALLEST)
     fitted = [
         _fit_layer((states[:rows] - mean[k]) / scale[k], targets[:rows], matrix, prior, settings)
         for k, states in enumerate(lesson.states)

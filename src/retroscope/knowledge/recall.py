@@ -66,8 +66,8 @@ def recall(
                     vocabulary[k, layer, facts] = _ranks_in_vocabulary(words, clozes, facts)
         if on_facts:
             on_facts(len(facts))
-    other = other_subjects(clozes.subjects, seed)
-    parts = [measured(scores[k, layer], clozes, other)
+    others = other_subjects(clozes.subjects, seed)
+    parts = [measured(scores[k, layer], clozes, others)
              for k in range(len(readouts)) for layer in range(n_layers)]  # fmt: skip
     shape = (len(readouts), n_layers, n_facts)
     return Recalled(np.stack(parts).reshape(*shape, len(MEASURES)), vocabulary, _first_objects(scores, clozes))

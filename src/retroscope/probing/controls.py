@@ -34,9 +34,9 @@ def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumb
     own = first[of_text][choices.query]  # queries of one text have one vector: the first stands for all
     distinct = np.unique(own)
     cycle = rng.permutation(distinct)
-    other = np.empty_like(distinct)
-    other[np.searchsorted(distinct, cycle)] = np.roll(cycle, 1)  # one cycle through all: no text keeps its own
-    return replace(choices, query=other[np.searchsorted(distinct, own)])
+    replacement = np.empty_like(distinct)
+    replacement[np.searchsorted(distinct, cycle)] = np.roll(cycle, 1)  # one cycle through all: no text keeps its own
+    return replace(choices, query=replacement[np.searchsorted(distinct, own)])
 
 
 def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:

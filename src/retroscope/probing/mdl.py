@@ -101,10 +101,16 @@ def _learned(
         block: range of the probe examples of the block.
     """
     (features, similarity), targets = inputs, columns.targets(ALL)
-    known, seen = features[: block.start], targets[:, : block.start]
-    unit, anchor = spread(known), fit_anchor(trial, similarity[: block.start], seen, columns.sizes)
+    earlier, earlier_targets = features[: block.start], targets[:, : block.start]
+    unit, anchor = spread(earlier), fit_anchor(trial, similarity[: block.start], earlier_targets, columns.sizes)
     fit = fit_choices(
-        Problems(centred(known) / unit, seen, columns.sizes, columns.ridge, anchor.offset(similarity[: block.start])),
+        Problems(
+            centred(earlier) / unit,
+            earlier_targets,
+            columns.sizes,
+            columns.ridge,
+            anchor.offset(similarity[: block.start]),
+        ),
         tolerance=SLACK * trial.options.tolerance,
         max_iterations=trial.options.max_iterations,
     )

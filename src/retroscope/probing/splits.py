@@ -74,7 +74,7 @@ def disjoint_split(task: Task, seed: int) -> Split:
         AnalysisError: if too few probe examples remain in a part, even if the passages are divided.
     """
     start = seed - seed % FOLDS
-    if not any(_too_small(_with_all_candidates(task, other)) for other in range(start, start + FOLDS)):
+    if not any(_too_small(_with_all_candidates(task, each_seed)) for each_seed in range(start, start + FOLDS)):
         return _with_all_candidates(task, seed)
     split = _with_own_negatives(
         task, seed
@@ -84,7 +84,7 @@ def disjoint_split(task: Task, seed: int) -> Split:
 
 
 def _with_all_candidates(task: Task, seed: int) -> Split:
-    """Split by query text: test examples keep all candidates, and the other passages are divided between the other two."""
+    """Split by query text. Test examples keep all candidates; the other passages are for training or validation."""
     part = _parts(task, seed)
     pool = _pools(task, part, np.random.default_rng([seed, 1]))
     test = part == TEST
@@ -106,9 +106,9 @@ def _with_own_negatives(task: Task, seed: int) -> Split:
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.passage_ids))
     pool = _rotated(shuffle, seed)
     part = pool[task.passages[:, 0]]
-    seen = np.zeros((len(task.query_ids), 3), dtype=bool)
-    seen[task.query, part] = True
-    whole = seen.sum(axis=1)[task.query] == 1
+    occurs_in = np.zeros((len(task.query_ids), 3), dtype=bool)
+    occurs_in[task.query, part] = True
+    whole = occurs_in.sum(axis=1)[task.query] == 1
     train, validation, test = (
         _refill(task, whole & (part == side), pool == side) for side in (TRAIN, VALIDATION, TEST)
     )

@@ -90,8 +90,8 @@ def build_task(
     if not as_given:
         candidates = candidates if passage_texts is None else _by_text(candidates, passage_texts)
         _check_negatives(candidates)
-    kept = [c for c in candidates if len(c.negatives) >= size - 1]
-    if not kept:
+    complete = [c for c in candidates if len(c.negatives) >= size - 1]
+    if not complete:
         most = max((len(c.negatives) for c in candidates), default=0)
         raise AnalysisError(
             f"no query has the {size - 1} hard negatives that {size} candidate passages need (the longest list has "
@@ -100,16 +100,16 @@ def build_task(
             fix="give more hard negatives"
             + (f", or ask for at most {most + 1} candidate passages for each query (--passages)" if most else ""),
         )
-    query_index = _index(c.query_id for c in kept)
-    passage_index = _index(p for c in kept for p in (c.positive, *c.negatives))
+    query_index = _index(c.query_id for c in complete)
+    passage_index = _index(p for c in complete for p in (c.positive, *c.negatives))
     return Task(
         query_ids=tuple(query_index),
         passage_ids=tuple(passage_index),
-        query=np.array([query_index[c.query_id] for c in kept]),
-        passages=_lists(kept, passage_index),
+        query=np.array([query_index[c.query_id] for c in complete]),
+        passages=_lists(complete, passage_index),
         size=size,
         texts=np.array([query_index[i] if texts is None else texts[i] for i in query_index]),
-        dropped=len(candidates) - len(kept),
+        dropped=len(candidates) - len(complete),
     )
 
 

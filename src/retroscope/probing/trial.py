@@ -56,13 +56,13 @@ class ProbeTrial:
         queries, passages = (SIMILARITIES[self.similarity](v.double()) for v in (self.queries, self.passages))
 
         def scores(choices: Choices) -> Features:
-            read, candidates = (torch.from_numpy(texts) for texts in (choices.query, choices.passages))
-            q, p = queries[read], passages[candidates]
+            query_rows, candidates = (torch.from_numpy(texts) for texts in (choices.query, choices.passages))
+            q, p = queries[query_rows], passages[candidates]
             similarity = p @ q[:, :, None]
             apart = similarity - similarity.mean(dim=1, keepdim=True)
             rounding = tie_tolerance((q.norm(dim=1) * p.norm(dim=2).amax(dim=1)).numpy(), q.shape[1])
-            seen = apart.abs().amax(dim=1, keepdim=True) > torch.from_numpy(rounding)[:, None, None]
-            return torch.where(seen, apart, 0.0).float()
+            differs = apart.abs().amax(dim=1, keepdim=True) > torch.from_numpy(rounding)[:, None, None]
+            return torch.where(differs, apart, 0.0).float()
 
         return {part: scores(choices) for part, choices in self.view.parts.items()}
 

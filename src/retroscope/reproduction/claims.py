@@ -132,7 +132,7 @@ def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, Measured
         probe: name of the probe.
     """
     changes = []
-    before, after = (one.measurement.scores["model"].values.sel(probe=probe, control=NONE) for one in pair)
+    before, after = (trial.measurement.scores["model"].values.sel(probe=probe, control=NONE) for trial in pair)
     difference = after - before  # xarray keeps the queries that both have
     for passages in study.passages:
         for layer in difference.coords["layer"].values.tolist():
@@ -152,15 +152,15 @@ def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellCh
     full error rate (Berger and Hsu 1996).
     """
     quantile = simultaneous_quantile(study, len(changes))
-    largest = max(changes, key=lambda one: abs(one.change))
+    largest = max(changes, key=lambda each: abs(each.change))
     low, high = largest.change - quantile * largest.error, largest.change + quantile * largest.error
     changed = low > study.margin or high < -study.margin
     one_sided = NormalDist().inv_cdf(study.level)
-    within = sum(abs(one.change) + one_sided * one.error < study.margin for one in changes)
+    within = sum(abs(each.change) + one_sided * each.error < study.margin for each in changes)
     unchanged = within == len(changes)
-    wanted = {"changed": (changed, unchanged), "unchanged": (unchanged, changed)}[claim.expects]
+    expected = {"changed": (changed, unchanged), "unchanged": (unchanged, changed)}[claim.expects]
     return Ruling(
-        numbers=numbers, outcome=_outcome(*wanted), value=largest.change, low=low, high=high,
+        numbers=numbers, outcome=_outcome(*expected), value=largest.change, low=low, high=high,
         what=f"largest change at N = {largest.passages}, layer {largest.layer}; {within} of {len(changes)} changes "
         f"within the margin of {study.margin:g}",
     )  # fmt: skip
@@ -176,7 +176,7 @@ def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbe
     if pair is None:
         return _absent(study, claim, trials, numbers)
     threshold = study.models[claim.model].threshold
-    before, after = (example_shares(one, threshold, claim.part, claim.layers) for one in pair)
+    before, after = (example_shares(trial, threshold, claim.part, claim.layers) for trial in pair)
     values = (after - before).values
     paired = values[np.isfinite(values)]
     if len(paired) < FEWEST:
@@ -186,8 +186,8 @@ def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbe
     mean, half = float(paired.mean()), quantile * float(paired.std(ddof=1)) / sqrt(len(paired))
     relative = mean / float(before.mean()) if float(before.mean()) else float("nan")
     higher, lower = mean - half > 0, mean + half < 0
-    wanted = {"higher": (higher, lower), "lower": (lower, higher)}[claim.expects]
-    return Ruling(numbers=numbers, outcome=_outcome(*wanted), value=mean, low=mean - half, high=mean + half,
+    expected = {"higher": (higher, lower), "lower": (lower, higher)}[claim.expects]
+    return Ruling(numbers=numbers, outcome=_outcome(*expected), value=mean, low=mean - half, high=mean + half,
                   what=f"relative change {percent(relative, effect=True)}, over {len(paired):,} examples")  # fmt: skip
 
 
@@ -212,9 +212,9 @@ def _pair(
 
 def _absent(study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str) -> Ruling:
     figure = study.figure(claim.figure)
-    made_up = any(one.made_up for key, one in trials.items() if key[0] == figure.data and key[3] == protocol)
-    what = MADE_UP if made_up else "not run"
-    return Ruling(numbers=protocol, outcome=ClaimOutcome.NOT_RUNNABLE, what=what)
+    made_up = any(trial.made_up for key, trial in trials.items() if key[0] == figure.data and key[3] == protocol)
+    reason = MADE_UP if made_up else "not run"
+    return Ruling(numbers=protocol, outcome=ClaimOutcome.NOT_RUNNABLE, what=reason)
 
 
 JUDGES: dict[str, Callable[[PublishedStudy, Claim, DoneTrials, str], Ruling]] = {

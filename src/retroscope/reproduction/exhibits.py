@@ -75,10 +75,11 @@ def exhibit_documents(study: PublishedStudy, trials: DoneTrials) -> list[Exhibit
 
 def _named(trials: DoneTrials, kind: str, protocol: str) -> list[tuple[str, MeasuredTrial]]:
     """Return (description, trial) for every finished trial of a kind ("probes" or "neurons") under a protocol."""
+    of_kind = [each for each in trials.values() if (each.trial.kind, each.trial.protocol) == (kind, protocol)]
     return [
-        (f"{one.trial.model}{f', {one.trial.tower} tower' if one.trial.tower else ''} on {one.trial.data}", one)
-        for one in trials.values()
-        if (one.trial.kind, one.trial.protocol) == (kind, protocol)
+        (f"{trial.model}{f', {trial.tower} tower' if trial.tower else ''} on {trial.data}", measured)
+        for measured in of_kind
+        for trial in [measured.trial]
     ]
 
 
@@ -117,17 +118,20 @@ def _random_context(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredE
         share = loading["missing"] / loading["weights"]
         effects.append(MeasuredEffect(of=of, quantity="share of the weights that AutoModel does not find", value=share,
                                       made_up=trial.made_up))  # fmt: skip
-        for control, what in ((NONE, "with the checkpoint's weights"), (RANDOM, "with random weights")):
-            quantity = f"mean distance of the published accuracies from ours {what}"
+        for control, weights in ((NONE, "with the checkpoint's weights"), (RANDOM, "with random weights")):
+            quantity = f"mean distance of the published accuracies from ours {weights}"
             value = None if trial.made_up else _mean_distance(study, trial, control)
             effects.append(MeasuredEffect(of=of, quantity=quantity, value=value, made_up=trial.made_up))
     return effects
 
 
 def _mean_distance(study: PublishedStudy, trial: MeasuredTrial, control: str) -> float:
-    own = [one for one in study.points if (one.data, one.model) == (trial.trial.data, trial.trial.model)]
-    ours = [accuracy_of(trial, probe=CONCAT, control=control, passages=one.passages, layer=one.layer)[0] for one in own]
-    return float(np.mean([abs(mine - one.accuracy) for mine, one in zip(ours, own, strict=True)]))
+    points = [point for point in study.points if (point.data, point.model) == (trial.trial.data, trial.trial.model)]
+    ours = [
+        accuracy_of(trial, probe=CONCAT, control=control, passages=point.passages, layer=point.layer)[0]
+        for point in points
+    ]
+    return float(np.mean([abs(mine - point.accuracy) for mine, point in zip(ours, points, strict=True)]))
 
 
 def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
@@ -173,7 +177,7 @@ def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEf
         before = trials.get((trial.trial.data, study.models[trial.trial.model].backbone, "", PUBLISHED))
         if before is None:
             continue
-        pair = [one.measurement.scores["model"].select(probe=CONCAT, control=NONE) for one in (before, trial)]
+        pair = [measured.measurement.scores["model"].select(probe=CONCAT, control=NONE) for measured in (before, trial)]
         for name, settings in tests.items():
             family = replace(settings, family_per=("passages",), resamples=RESAMPLES, permutations=RESAMPLES)
             p = compare_scores(pair[0], pair[1], family).table["p_corrected"].values

@@ -19,7 +19,7 @@ SMOKE_CAPTION = "Our models are tiny and random (smoke weights): the curves only
 
 def page_figures(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> list[Figure]:
     """Draw all charts of the page, in the order of the published figures."""
-    return [drawn for figure in chosen for drawn in figures_of_one(study, results, figure)]
+    return [chart for figure in chosen for chart in figures_of_one(study, results, figure)]
 
 
 def figures_of_one(study: PublishedStudy, results: Results, figure: PublishedFigure) -> list[Figure]:
@@ -28,18 +28,18 @@ def figures_of_one(study: PublishedStudy, results: Results, figure: PublishedFig
     A chart without data is left out.
     """
     if figure.kind == NEURONS:
-        both = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
-        return [one for one in both if one is not None]
-    drawn: list[Figure | None] = []
+        by_protocol = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
+        return [chart for chart in by_protocol if chart is not None]
+    charts: list[Figure | None] = []
     for pooling in dict.fromkeys(study.models[name].pooling for name in figure.models):
         models = [name for name in figure.models if study.models[name].pooling == pooling]
-        drawn += [_overlay(study, results, figure, models), _residuals(study, results, figure, models),
+        charts += [_overlay(study, results, figure, models), _residuals(study, results, figure, models),
                   _corrected(study, results, figure, models)]  # fmt: skip
-    return [one for one in drawn if one is not None]
+    return [chart for chart in charts if chart is not None]
 
 
 def _points(results: Results, figure: PublishedFigure, models: Sequence[str]) -> pd.DataFrame:
-    rows = [one for one in results["points"] if one["figure"] == figure.number and one["model"] in models]
+    rows = [point for point in results["points"] if point["figure"] == figure.number and point["model"] in models]
     return pd.DataFrame(rows)
 
 
@@ -66,7 +66,7 @@ def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, m
     own_marks = base.transform_filter(f"datum.numbers === '{OURS}'").mark_point(filled=True, size=25, opacity=1)
     their_marks = base.transform_filter(f"datum.numbers === '{THEIRS}'").mark_point(size=25, opacity=1, fill="white")
     tips = ["model:N", "numbers:N", "layer:O", alt.Tooltip("value:Q", format=".4f")]
-    marks = [one.encode(tooltip=tips) for one in (their_marks, own_marks)]
+    marks = [mark.encode(tooltip=tips) for mark in (their_marks, own_marks)]
     panel = alt.layer(base.mark_line(strokeWidth=1.6).encode(strokeDash=dashes), *marks).properties(**PANEL)
     pooling = POOLING_WORDS[study.models[models[0]].pooling]
     title = f"Figure {figure.number}, {pooling}: published and ours"
@@ -103,7 +103,7 @@ def _corrected(
     study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
     """Draw the accuracies of similarity probe and `passage_only` under the corrected protocol; None without data."""
-    rows = [one for one in results["corrected"] if one["figure"] == figure.number and one["model"] in models]
+    rows = [row for row in results["corrected"] if row["figure"] == figure.number and row["model"] in models]
     frame = pd.DataFrame(rows, columns=["figure", "model", "probe", "control", "passages", "layer", "accuracy", "low",
                                         "high"])  # fmt: skip
     series = frame["model"].map(lambda name: study.models[name].label) + ", " + frame["probe"]
@@ -143,7 +143,7 @@ def _by_passages(
 
 def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, protocol: str) -> Figure | None:
     """Draw, for each model, the share of a layer's neurons that at least one example activates; None without data."""
-    rows = [one for one in results["neurons"] if (one["figure"], one["protocol"]) == (figure.number, protocol)]
+    rows = [row for row in results["neurons"] if (row["figure"], row["protocol"]) == (figure.number, protocol)]
     if not rows:
         return None
     frame = pd.DataFrame(rows, columns=["model", "part", "layer", "active", "neurons"])
@@ -171,4 +171,4 @@ def figure_names(study: PublishedStudy, figure: PublishedFigure) -> Iterator[str
         yield from (f"figure-{figure.number}-neurons-{protocol}" for protocol in (PUBLISHED, CORRECTED))
         return
     for pooling in dict.fromkeys(study.models[name].pooling for name in figure.models):
-        yield from (f"figure-{figure.number}-{pooling}-{what}" for what in ("overlay", "residuals", "corrected"))
+        yield from (f"figure-{figure.number}-{pooling}-{chart}" for chart in ("overlay", "residuals", "corrected"))

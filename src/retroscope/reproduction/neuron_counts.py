@@ -57,8 +57,8 @@ def example_shares(measured: MeasuredTrial, threshold: float, part: str, layers:
         layers: first and last layer; if empty, all layers.
     """
     values = neurons_of(measured).attribution.scores.values
-    known = values.coords["layer"].values.tolist()
-    in_range = [layer for layer in known if not layers or layers[0] <= layer <= layers[-1]]
+    measured_layers = values.coords["layer"].values.tolist()
+    in_range = [layer for layer in measured_layers if not layers or layers[0] <= layer <= layers[-1]]
     share = _shares(values, threshold, part, in_range)
     return xr.DataArray(share, {QUERY: values.coords[QUERY].values}, (QUERY,))
 

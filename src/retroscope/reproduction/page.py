@@ -71,18 +71,18 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
 
 def _shown(study: PublishedStudy, results: Results, figure: PublishedFigure) -> dict[str, Any]:
     """Return what the page template shows of one figure: number, title, names of charts and table, counts of points."""
-    points = [one for one in results["points"] if one["figure"] == figure.number]
-    states = {str(state): sum(one["state"] == str(state) for one in points) for state in PointState}
+    points = [each for each in results["points"] if each["figure"] == figure.number]
+    states = {str(state): sum(each["state"] == str(state) for each in points) for state in PointState}
     return {
         "number": figure.number,
         "title": figure.title,
         "figures": list(figure_names(study, figure)),
         "table": f"points-{figure.number}" if figure.kind == PROBES else f"neurons-{figure.number}",
         "points": len(points),
-        "measured": any(one["ours"] is not None for one in points)
-        or any(one["figure"] == figure.number for one in results["neurons"]),
+        "measured": any(each["ours"] is not None for each in points)
+        or any(each["figure"] == figure.number for each in results["neurons"]),
         "states": {name: count for name, count in states.items() if count},
-        "uncorrected": next((one for one in results["uncorrected"] if one["figure"] == figure.number), None),
+        "uncorrected": next((each for each in results["uncorrected"] if each["figure"] == figure.number), None),
     }
 
 
@@ -101,8 +101,10 @@ def summary_lines(results: Results) -> list[str]:
 
 def _outcome_words(results: Results) -> str:
     """Return the counts of the claims' outcomes by the published numbers, as text such as "7 holds, 2 undecided"."""
-    own = [one["rulings"][0]["outcome"] for one in results["claims"]]
-    return ", ".join(f"{own.count(str(one))} {one}" for one in ClaimOutcome if own.count(str(one)))
+    outcomes = [claim["rulings"][0]["outcome"] for claim in results["claims"]]
+    return ", ".join(
+        f"{outcomes.count(str(outcome))} {outcome}" for outcome in ClaimOutcome if outcomes.count(str(outcome))
+    )
 
 
 def page_tables(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> dict[str, PaperTable]:
@@ -113,9 +115,9 @@ def page_tables(study: PublishedStudy, results: Results, chosen: Sequence[Publis
             tables[f"points-{figure.number}"] = _points_table(study, results, figure)
         else:
             tables[f"neurons-{figure.number}"] = _neurons_table(study, results, figure)
-    for one in results["exhibits"]:
-        if one["effects"]:
-            tables[f"exhibit-{one['name']}"] = _exhibit_table(one)
+    for exhibit in results["exhibits"]:
+        if exhibit["effects"]:
+            tables[f"exhibit-{exhibit['name']}"] = _exhibit_table(exhibit)
     return tables
 
 
@@ -123,21 +125,21 @@ def _points_table(study: PublishedStudy, results: Results, figure: PublishedFigu
     """Return a table of the published accuracies of a figure and ours, one row for each model, N and layer."""
     rows = [
         {
-            "model": study.models[one["model"]].label,
-            "pooling": study.models[one["model"]].pooling,
-            "N": one["passages"],
-            "layer": one["layer"],
-            "published": f"{one['accuracy']:.4f}",
-            "star": "*" if one["star"] else "",
-            "ours": _digits(one["ours"]),
-            "difference": MISSING if one["ours"] is None else f"{one['ours'] - one['accuracy']:+.4f}",
-            "tolerance": _digits(one["tolerance"]),
-            "limit of one": _digits(one["single_limit"]),
-            "state": one["state"],
-            "reason": one["reason"],
+            "model": study.models[point["model"]].label,
+            "pooling": study.models[point["model"]].pooling,
+            "N": point["passages"],
+            "layer": point["layer"],
+            "published": f"{point['accuracy']:.4f}",
+            "star": "*" if point["star"] else "",
+            "ours": _digits(point["ours"]),
+            "difference": MISSING if point["ours"] is None else f"{point['ours'] - point['accuracy']:+.4f}",
+            "tolerance": _digits(point["tolerance"]),
+            "limit of one": _digits(point["single_limit"]),
+            "state": point["state"],
+            "reason": point["reason"],
         }
-        for one in results["points"]
-        if one["figure"] == figure.number
+        for point in results["points"]
+        if point["figure"] == figure.number
     ]
     numeric = ("N", "layer", "published", "ours", "difference", "tolerance", "limit of one")
     return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: every published point", study.credit, numeric)
@@ -151,18 +153,18 @@ def _neurons_table(study: PublishedStudy, results: Results, figure: PublishedFig
     """Return a table of the active neurons of a figure, one row for each model, protocol, FFN matrix and layer."""
     rows = [
         {
-            "model": study.models[one["model"]].label,
-            "protocol": one["protocol"],
-            "matrix": one["part"],
-            "layer": one["layer"],
-            "neurons": one["neurons"],
-            "active": one["active"],
-            "active in an example": MISSING if one["share"] is None else score(one["share"]),
-            "examples": one["examples"],
-            "state": "not comparable" if one["made_up"] else "measured",
+            "model": study.models[row["model"]].label,
+            "protocol": row["protocol"],
+            "matrix": row["part"],
+            "layer": row["layer"],
+            "neurons": row["neurons"],
+            "active": row["active"],
+            "active in an example": MISSING if row["share"] is None else score(row["share"]),
+            "examples": row["examples"],
+            "state": "not comparable" if row["made_up"] else "measured",
         }
-        for one in results["neurons"]
-        if one["figure"] == figure.number
+        for row in results["neurons"]
+        if row["figure"] == figure.number
     ]
     numeric = ("layer", "neurons", "active", "active in an example", "examples")
     return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: active neurons", "", numeric)
@@ -171,8 +173,8 @@ def _neurons_table(study: PublishedStudy, results: Results, figure: PublishedFig
 def _claims_table(results: Results) -> PaperTable:
     """Return a table of the paper's claims, each with its outcome by the published numbers and by our measurements."""
     rows = [
-        {"claim": one["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, one["rulings"], strict=True)}
-        for one in results["claims"]
+        {"claim": claim["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, claim["rulings"], strict=True)}
+        for claim in results["claims"]
     ]
     return PaperTable(pd.DataFrame(rows), "The paper's claims, each by its rule")
 
@@ -181,16 +183,16 @@ def _rulings_table(results: Results) -> PaperTable:
     """Return a table of the statistic of each claim with its interval, one row for each claim and set of numbers."""
     rows = [
         {
-            "claim": one["name"],
-            "figure": one["figure"],
+            "claim": claim["name"],
+            "figure": claim["figure"],
             "numbers": name,
             "outcome": ruling["outcome"],
             "statistic": MISSING if ruling["value"] is None else signed(ruling["value"]),
             "interval": _interval_of(ruling),
             "of": ruling["what"],
         }
-        for one in results["claims"]
-        for name, ruling in zip(NUMBERS, one["rulings"], strict=True)
+        for claim in results["claims"]
+        for name, ruling in zip(NUMBERS, claim["rulings"], strict=True)
     ]
     return PaperTable(pd.DataFrame(rows), "What each claim rests on", "", ("figure", "statistic", "interval"))
 
@@ -204,11 +206,11 @@ def _exhibit_table(exhibit: ExhibitFacts) -> PaperTable:
     """Return a table of the effects measured for one defect of the published protocol, or one difference from it."""
     rows = [
         {
-            "of": one["of"],
-            "quantity": one["quantity"],
-            "value": MISSING if one["value"] is None else f"{one['value']:,.3f}".rstrip("0").rstrip("."),
-            "weights": "smoke" if one["made_up"] else "the paper's",
+            "of": effect["of"],
+            "quantity": effect["quantity"],
+            "value": MISSING if effect["value"] is None else f"{effect['value']:,.3f}".rstrip("0").rstrip("."),
+            "weights": "smoke" if effect["made_up"] else "the paper's",
         }
-        for one in exhibit["effects"]
+        for effect in exhibit["effects"]
     ]
     return PaperTable(pd.DataFrame(rows), f"{exhibit['title']}: measured here", "", ("value",))

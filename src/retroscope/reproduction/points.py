@@ -189,13 +189,13 @@ def _judged(
 
 def count_states(results: Sequence[PointResult]) -> dict[str, int]:
     """Return how many points have each outcome."""
-    return {str(state): sum(one.state is state for one in results) for state in PointState}
+    return {str(state): sum(result.state is state for result in results) for state in PointState}
 
 
 def count_beyond(results: Sequence[PointResult]) -> PointCounts:
     """Return how many points were compared, and how many of them differ by more than their `single_limit`."""
-    compared = [one for one in results if one.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
-    return {"compared": len(compared), "beyond": sum(_is_beyond(one) for one in compared)}
+    compared = [result for result in results if result.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
+    return {"compared": len(compared), "beyond": sum(_is_beyond(result) for result in compared)}
 
 
 def _is_beyond(one: PointResult) -> bool:

@@ -28,7 +28,7 @@ def reproduce(place: Workplace, figures: Sequence[PublishedFigure], progress: Pr
     hub = made_up_hub(out / HUB, study) if place.scale.name == SMOKE else None
     trials = trials_of(study, figures)
     with hub_at(hub):
-        for done, trial in enumerate(measure_trials(place, trials, progress), start=1):
-            progress(f"trials ({trial.name})", done, len(trials))
+        for n_done, trial in enumerate(measure_trials(place, trials, progress), start=1):
+            progress(f"trials ({trial.name})", n_done, len(trials))
     write_results(results_document(place), out)
     return write_page(out, figures)

@@ -79,20 +79,20 @@ def scale_named(name: str, *, limit_queries: int | None = None, device: str = "c
     """
     if name not in SCALES:
         raise unknown_name("scale", name, SCALES)
-    known = SCALES[name]
+    scale = SCALES[name]
     return Scale(
         name=name,
-        limit_queries=known.limit_queries if limit_queries is None else limit_queries,
-        examples=known.examples,
-        seeds=known.seeds,
+        limit_queries=scale.limit_queries if limit_queries is None else limit_queries,
+        examples=scale.examples,
+        seeds=scale.seeds,
         device=device,
-        assignments=known.assignments,
+        assignments=scale.assignments,
     )
 
 
 def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[ModelTrial]:
     """Return the distinct trials that the figures need: first the published protocol's, then the corrected one's."""
-    named = {
+    by_name = {
         trial.name: trial
         for protocol in (PUBLISHED, CORRECTED)
         for figure in figures
@@ -100,7 +100,7 @@ def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list
         for trial in [ModelTrial(kind=figure.kind, data=figure.data, model=model, protocol=protocol,
                                  tower=figure.tower)]
     }  # fmt: skip
-    return list(named.values())
+    return list(by_name.values())
 
 
 def command(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str, out: str) -> list[str]:
@@ -153,8 +153,8 @@ def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: s
 
 def _assigned(assignments: Sequence[str], section: str) -> dict[str, int]:
     """Return the assigned settings of one section, e.g. {"resamples": 200} of "statistics.resamples=200"."""
-    named = (assignment.partition("=")[::2] for assignment in assignments)
-    return {name.removeprefix(f"{section}."): int(value) for name, value in named if name.startswith(f"{section}.")}
+    pairs = (assignment.partition("=")[::2] for assignment in assignments)
+    return {name.removeprefix(f"{section}."): int(value) for name, value in pairs if name.startswith(f"{section}.")}
 
 
 def _recipe_values(model: PublishedModel, protocol: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _search(
         raise unknown_name("similarity", similarity, SIMILARITIES)
     prepared = [_prepared(vectors, similarity) for vectors in queries]
     order = id_order(ids)
-    best = [no_hits(len(vectors)) for vectors in asked]
+    best = [no_hits(len(vectors)) for vectors in prepared]
     start = 0
     for block in blocks:
         stop = start + len(block[0])

@@ -101,12 +101,12 @@ def _cells(before: Scores, after: Scores, labels: list[str], level: float) -> It
     for cell, at in enumerate(product(*(after.values.indexes[dim] for dim in labels))):
         change = (new[:, :, cell] - old[:, :, cell]).T
         change[:, np.isnan(change).any(axis=0)] = np.nan  # paired: what both sides of every training measured
-        kept = ~np.isnan(change[0])
-        if len(np.unique(clusters.text[kept])) < 2:
+        is_measured = ~np.isnan(change[0])
+        if len(np.unique(clusters.text[is_measured])) < 2:
             continue
         ends = (-1.0, 1.0) if np.nanmax(np.abs(change)) <= 1 else (-np.inf, np.inf)
         mean, p = crossed_mean(change, level, ends, clusters), crossed_p(change, clusters)
-        spread = float(change[:, kept].mean(axis=1).std(ddof=1))
-        means = (float(side[kept, :, cell].mean()) for side in (old, new))
+        spread = float(change[:, is_measured].mean(axis=1).std(ddof=1))
+        means = (float(side[is_measured, :, cell].mean()) for side in (old, new))
         limits = (float(mean.low), float(mean.high))
-        yield (*at, *means, float(mean.mean), *limits, p, np.nan, spread, len(change), int(kept.sum()))
+        yield (*at, *means, float(mean.mean), *limits, p, np.nan, spread, len(change), int(is_measured.sum()))

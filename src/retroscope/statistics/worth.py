@@ -104,10 +104,10 @@ def worth(
     low, high = np.quantile(draws, ends, axis=0, method="inverted_cdf")
     most = labels[-1]
     gaps = [crossed_mean(had[:, i] - lacked[:, i], settings.level) for i in range(len(labels))]
-    known = 1.0 if had.shape[0] > 1 else np.nan
+    gap_factor = 1.0 if had.shape[0] > 1 else np.nan
     return [
         Worth(n, float(values[i]), float(low[i]), float(high[i]), most - n,
-              float(gaps[i].mean), known * float(gaps[i].low), known * float(gaps[i].high))
+              float(gaps[i].mean), gap_factor * float(gaps[i].low), gap_factor * float(gaps[i].high))
         for i, n in enumerate(labels)
     ]  # fmt: skip
 

@@ -192,9 +192,9 @@ def _prove_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fo
     length = tokenizer.model_max_length if tokenizer.model_max_length < UNBOUNDED else None
     loaded = load_encoder(folder, LoadSettings(pooling="mean", max_length=length))
     with torch.inference_mode():
-        wanted = inner.eval()(**inputs).last_hidden_state.float().cpu()
+        trained_states = inner.eval()(**inputs).last_hidden_state.float().cpu()
         states = loaded.backbone(**{name: ids.cpu() for name, ids in inputs.items()}).last_hidden_state
-    _compare(states, wanted, "states", folder)
+    _compare(states, trained_states, "states", folder)
 
 
 def _prove(model: SentenceTransformer, folder: Path) -> None:
@@ -206,11 +206,11 @@ def _prove(model: SentenceTransformer, folder: Path) -> None:
     texts = ["a", "What did fine-tuning change, and what was already there?"]
     loaded = load_retriever(folder)
     with quiet(), torch.inference_mode():
-        wanted = {
+        trained_vectors = {
             "query": model.encode_query(texts, convert_to_tensor=True),
             "passage": model.encode_document(texts, convert_to_tensor=True),
         }
-    for tower, vectors in wanted.items():
+    for tower, vectors in trained_vectors.items():
         encoder = loaded.tower(tower)
         saved = final_vectors(encoder, tokenise(encoder, texts))
         _compare(saved, vectors.float().cpu(), f"{tower} vectors", folder)

@@ -50,8 +50,9 @@ class Relevance:
                 holders[passage].add(query)
         negatives = list(zip(*self.passages[1:], strict=True)) or [()] * len(self.queries)
         return sum(
-            bool(wanted.intersection(mine)) or any(holders[p] - {query} for p in wanted if p != own or p in self.varied)
-            for query, own, mine, wanted in zip(self.queries, self.passages[0], negatives, self.relevant, strict=True)
+            bool(relevant.intersection(mine))
+            or any(holders[p] - {query} for p in relevant if p != own or p in self.varied)
+            for query, own, mine, relevant in zip(self.queries, self.passages[0], negatives, self.relevant, strict=True)
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
@@ -88,14 +89,14 @@ def relevance_of_rows(
     """
     numbers: dict[str, int] = {}
     spelt = {text: numbers.setdefault(folded(text), len(numbers)) for column in columns for text in column}
-    wanted: dict[str, set[int]] = {}
+    relevant_numbers: dict[str, set[int]] = {}
     for query, texts in relevant.items():
-        wanted.setdefault(folded(query), set()).update(numbers[t] for t in map(folded, texts) if t in numbers)
-    asked: dict[str, int] = {}
+        relevant_numbers.setdefault(folded(query), set()).update(numbers[t] for t in map(folded, texts) if t in numbers)
+    query_numbers: dict[str, int] = {}
     return Relevance(
-        tuple(asked.setdefault(query, len(asked)) for query in queries),
+        tuple(query_numbers.setdefault(query, len(query_numbers)) for query in queries),
         tuple(tuple(spelt[text] for text in column) for column in columns),
-        tuple(frozenset(wanted.get(folded(query), ())) for query in queries),
+        tuple(frozenset(relevant_numbers.get(folded(query), ())) for query in queries),
         frozenset(number for number, count in Counter(spelt.values()).items() if count > 1),
     )
 

@@ -88,8 +88,8 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
     )
     examples = tuple(sorted(duplicates, key=lambda near: -near.jaccard)[:SHOWN])
     answers = [set(answer_strings(held_out.queries[query].answers)) for query in held_out.judged_queries]
-    known = bool(pairs.answers) and any(answers)
-    same_answer = sum(bool(mine & pairs.answers) for mine in answers) if known else None
+    has_answers = bool(pairs.answers) and any(answers)
+    same_answer = sum(bool(mine & pairs.answers) for mine in answers) if has_answers else None
     n = len(held_out.judged_queries)
     return TrainingOverlap(held_out.name, n, threshold, len(duplicates), shared, same_answer, examples)
 

@@ -143,8 +143,8 @@ def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
     measured = {name: _effect(name, before, after) for name in before.values}
     pairs = zip(before.answers, after.answers, strict=True)
     same = np.array([old is not None and old == new for old, new in pairs], dtype=float)
-    read = np.where(np.isfinite(before.values[LOCALITY]), 1.0, np.nan)
-    measured[SAME] = _paired(SAME, read, same, before.subjects[LOCALITY])
+    is_measured = np.where(np.isfinite(before.values[LOCALITY]), 1.0, np.nan)
+    measured[SAME] = _paired(SAME, is_measured, same, before.subjects[LOCALITY])
     return {name: effect for name in EFFECTS if (effect := measured[name]) is not None}
 
 

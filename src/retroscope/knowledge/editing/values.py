@@ -49,9 +49,9 @@ def _changes(
         with rewrite_outputs({SITE: model.module}, adding(batch.own, (unit * size)[owner])):
             log_p = log_probabilities(model.encoder, model.head, batch)
         wrong = (log_p.detach().exp() < SURE) if add else (log_p.detach().exp() > settings.unlikely)
-        reached = torch.bincount(owner[wrong], minlength=len(requests)) == 0
-        changes = torch.where((reached & ~ended)[:, None], unit.detach() * size, changes)
-        ended |= reached
+        meets_goal = torch.bincount(owner[wrong], minlength=len(requests)) == 0
+        changes = torch.where((meets_goal & ~ended)[:, None], unit.detach() * size, changes)
+        ended |= meets_goal
         if bool(ended.all()):
             break
         optimiser.zero_grad()

@@ -73,9 +73,11 @@ def _principal(
     Args:
         train: indices of the training texts.
     """
-    known = vectors[torch.from_numpy(np.unique(train))].double()
-    mean = known.mean(dim=0)
-    values, directions = torch.linalg.eigh((known - mean).T @ (known - mean) / len(known))
-    real = values > NO_SPREAD**2 * known.square().mean()
+    training_vectors = vectors[torch.from_numpy(np.unique(train))].double()
+    mean = training_vectors.mean(dim=0)
+    values, directions = torch.linalg.eigh(
+        (training_vectors - mean).T @ (training_vectors - mean) / len(training_vectors)
+    )
+    real = values > NO_SPREAD**2 * training_vectors.square().mean()
     coordinates: Tensor = (vectors - mean.float()) @ (directions * real)[:, -rank:].float()
     return coordinates

@@ -135,8 +135,8 @@ def lbfgs_step(
     weights = state.weights + length[:, None] * direction
     gradient = expected_features(chances, rows) - state.pull + state.ridge[:, None] * weights
     newton = metric.apply(gradient, state.ridge)
-    moved = replace(state, weights=weights, scores=scores, gradient=gradient, newton=newton)
-    return moved, _pair(state, moved)
+    after = replace(state, weights=weights, scores=scores, gradient=gradient, newton=newton)
+    return after, _pair(state, after)
 
 
 def _pair(before: FitState, after: FitState) -> RememberedStep:

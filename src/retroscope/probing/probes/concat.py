@@ -116,8 +116,8 @@ def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice 
     table = torch.cat([passage for _, passage in blocks]) @ batch.passages.T
     tables = torch.split(table, [n * n for n in sizes])
     return [
-        embedding_bag(_cells(place), one.T.reshape(-1, n), mode="sum") + query.T + layer.bias
-        for place, one, n, query, layer in zip(batch.places, tables, sizes, of_queries, layers, strict=True)
+        embedding_bag(_cells(place), products.T.reshape(-1, n), mode="sum") + query.T + layer.bias
+        for place, products, n, query, layer in zip(batch.places, tables, sizes, of_queries, layers, strict=True)
     ]
 
 

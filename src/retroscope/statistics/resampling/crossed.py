@@ -99,9 +99,9 @@ def _measured(
     values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 ) -> tuple[Float[np.ndarray, "seed text"], int]:
     """Return one value per seed and text, over the queries with a value, and the number of these queries."""
-    kept = ~np.isnan(values).all(axis=0)
-    measured = values[:, kept]
-    return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]
+    is_measured = ~np.isnan(values).all(axis=0)
+    present = values[:, is_measured]
+    return (present if clusters is None else of_texts(present, clusters.only(is_measured))), present.shape[1]
 
 
 def _constant(values: Float[np.ndarray, "seed text"]) -> bool:

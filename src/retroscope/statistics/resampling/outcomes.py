@@ -110,8 +110,8 @@ def _bootstrap_elsewhere(
     whole = Interval(mean=mean, low=ends, high=ends, level=settings.level, n=n)
     if outcomes.all():
         return whole
-    other = bootstrap_mean(values[:, ~outcomes], settings, clusters)
-    return _with_ends(whole, ~outcomes, (other.low, other.high))
+    bootstrapped = bootstrap_mean(values[:, ~outcomes], settings, clusters)
+    return _with_ends(whole, ~outcomes, (bootstrapped.low, bootstrapped.high))
 
 
 def _with_ends(interval: Interval, cells: Bool[np.ndarray, "cell"], ends: tuple[Cells, Cells]) -> Interval:

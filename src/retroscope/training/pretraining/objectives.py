@@ -68,8 +68,8 @@ class RetroMae(BertForMaskedLM):  # type: ignore[misc]
 def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
     """Return a trained `RetroMae` model as an ordinary BERT with its language-model head, without the decoder."""
     plain = BertForMaskedLM(model.config)
-    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("decoder.")}
-    plain.load_state_dict(kept)
+    weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("decoder.")}
+    plain.load_state_dict(weights)
     return plain.to(model.device)
 
 
@@ -158,11 +158,11 @@ def objective_of(name: str, family: str) -> PretrainingObjective:
     Raises:
         TrainingError: if the family cannot be trained with this objective.
     """
-    known = LANGUAGE.get((name, family))
-    if known is None:
+    pretraining = LANGUAGE.get((name, family))
+    if pretraining is None:
         fitting = sorted({family for objective, family in LANGUAGE if objective == name})
         raise TrainingError(
             f"a model of the family {family!r} cannot be trained with the objective {name!r}",
             fix=f"give a model of the family {' or '.join(fitting)}, or use another objective",
         )
-    return known
+    return pretraining
