@@ -61,7 +61,7 @@ def test_a_strategy_moves_its_weights_and_no_others(
 
 def test_what_has_nothing_to_train_says_so(toy: Callable, pairs_of: Callable[..., Collection], tmp_path: Path) -> None:
     model, settings, folder = fresh(toy, tmp_path, "llama", TrainingSettings(strategy="bitfit", **QUICK))
-    with pytest.raises(TrainingError, match="'bitfit' selects no weight of this model"):
+    with pytest.raises(TrainingError, match="'bitfit' has no weights to train in this model"):
         train(model, training_pairs(pairs_of(24)), settings, folder)
 
 

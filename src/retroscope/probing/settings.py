@@ -142,7 +142,7 @@ class ProbeSettings:
 
     @property
     def seed_values(self) -> tuple[int, ...]:
-        """Return the seeds of all splits, e.g. 0 to 4."""
+        """Return the seeds of all splits, such as 0 to 4."""
         return tuple(range(self.rules.first_seed, self.rules.first_seed + self.seeds))
 
 
@@ -152,6 +152,6 @@ def _check_names(kind: str, names: tuple[str, ...], known: Collection[str]) -> N
             raise unknown_name(kind, name, known)
     if not names or len({*names}) < len(names):
         raise SettingsError(
-            f"{kind}s is {names}, which is empty or repeats a name",
+            f"the list of {kind}s {names} is empty or repeats a name",
             fix=f"give at least one {kind}, and each {kind} once",
         )

@@ -84,7 +84,7 @@ def disjoint_split(task: Task, seed: int) -> Split:
 
 
 def _with_all_candidates(task: Task, seed: int) -> Split:
-    """Split by query text. Test examples keep all candidates; the other passages are for training or validation."""
+    """Split by query text: test examples keep all candidates; other passages are for training or validation."""
     part = _parts(task, seed)
     pool = _pools(task, part, np.random.default_rng([seed, 1]))
     test = part == TEST
@@ -203,7 +203,7 @@ def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
 
 
 def _too_small(split: Split) -> list[str]:
-    """List the parts of the split with fewer probe examples than `FEWEST` requires, e.g. "train: 3 (at least 20)"."""
+    """List the parts with fewer probe examples than `FEWEST` requires, such as "train: 3 (at least 20)"."""
     sizes = split.sizes()
     return [f"{part}: {sizes[part]} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
 

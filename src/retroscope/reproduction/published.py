@@ -55,7 +55,7 @@ class PublishedModel:
 
     @property
     def argument(self) -> str:
-        """Return the model as the argument MODEL of the command line, e.g. "query=NAME,passage=NAME"."""
+        """Return the model as an argument of the command line: a hub name, or "query=NAME,passage=NAME"."""
         return f"query={self.query},passage={self.source}" if self.query else self.source
 
 
@@ -231,7 +231,7 @@ def published_study(name: str) -> PublishedStudy:
 
 
 def data_text(study: str, file: str) -> str:
-    """Return the content of one data file of a published study, e.g. "study.yaml"."""
+    """Return the content of one data file of a published study, such as "study.yaml"."""
     folder = files("retroscope.reproduction") / STUDIES[study]
     return (folder / file).read_text(encoding="utf-8")
 

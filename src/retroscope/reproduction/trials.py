@@ -66,7 +66,7 @@ class ModelTrial:
 
     @property
     def name(self) -> str:
-        """Return the name of the trial's folder, e.g. "probes-nq-contriever-default"."""
+        """Return the name of the trial's folder, such as "probes-nq-contriever-default"."""
         parts = (self.kind, self.data, self.model, self.tower, self.protocol)
         return "-".join(part for part in parts if part)
 

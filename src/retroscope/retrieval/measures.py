@@ -1,4 +1,4 @@
-"""Compute retrieval measures for each query, by their names in ir-measures, e.g. "nDCG@10"."""
+"""Compute retrieval measures for each query, by their names in ir-measures (such as "nDCG@10")."""
 
 from collections.abc import Sequence
 from subprocess import CalledProcessError
@@ -34,7 +34,8 @@ def parse_measure(name: str) -> ir_measures.Measure:
     cutoff = measure.params.get("cutoff", 1)
     if not 1 <= cutoff <= DEEPEST:
         raise SettingsError(
-            f"the measure {name!r} has the cutoff {cutoff}", fix=f"give a cutoff from 1 to {DEEPEST:,}, e.g. nDCG@10"
+            f"the cut-off {cutoff} of the measure {name!r} is not possible",
+            fix=f"give a cut-off from 1 to {DEEPEST:,}, e.g. nDCG@10",
         )
     if not _is_computed(measure):
         raise SettingsError(f"no installed package computes the measure {name!r}", fix=did_you_mean(name, FAMILIAR))
@@ -42,7 +43,7 @@ def parse_measure(name: str) -> ir_measures.Measure:
 
 
 def check_distinct_measures(names: Sequence[str]) -> None:
-    """Refuse unknown measures, and two names of one measure, e.g. "RR@10" and "MRR@10".
+    """Refuse unknown measures, and two names of one measure (such as "RR@10" and "MRR@10").
 
     Raises:
         SettingsError: with these names.

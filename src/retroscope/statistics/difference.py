@@ -76,7 +76,9 @@ class Difference:
     warnings: tuple[str, ...] = ()
 
     def flips(self, limit: int | None = None, **labels: object) -> list[Flip]:
-        """Return the queries whose score changed in one cell, largest change first, e.g. `flips(10, layer=6)`.
+        """Return the queries whose score changed in one cell, such as `layer=6`, largest change first.
+
+        For example, `flips(10, layer=6)` returns the ten largest changes at layer 6.
 
         Raises:
             AnalysisError: if the labels name no cell, or more than one.

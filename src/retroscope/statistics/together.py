@@ -25,7 +25,7 @@ def correct_together(differences: Sequence[Difference], correction: str, family:
     """
     if correction == "max_t":
         raise SettingsError(
-            "the correction 'max_t' cannot correct several tables together, because it needs the same queries in each",
+            "the correction 'max_t' cannot correct several tables together, because their queries may differ",
             fix="use the correction 'holm'",
         )
     all_p = np.concatenate([each.table["p"].values.ravel() for each in differences]) if differences else np.zeros(0)

@@ -109,7 +109,9 @@ def claim(folder: Path, key: str) -> Path:
             fix="give another output folder, or remove these checkpoints to abandon that training",
         )
     if folder.exists() and {place.name for place in folder.iterdir()} - {LOCK}:
-        raise TrainingError("this folder already holds other files", where=str(folder), fix="give a new output folder")
+        raise TrainingError(
+            "this folder already contains other files", where=str(folder), fix="give a new output folder"
+        )
     with new_folder(checkpoints) as new:
         _write(new / OWNER, {"key": key})
     return checkpoints

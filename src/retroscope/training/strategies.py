@@ -23,7 +23,7 @@ def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> Non
     STRATEGIES[settings.strategy](model, settings)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise TrainingError(
-            f"the strategy {settings.strategy!r} selects no weight of this model",
+            f"the strategy {settings.strategy!r} has no weights to train in this model",
             fix="use the strategy 'lora', 'norms' or 'full'",
         )
 

@@ -1,4 +1,4 @@
-"""Remove facts by setting their knowledge neurons to zero (Dai et al. 2022).
+"""Remove facts by setting their knowledge neurons to zero (Dai et al., 2022).
 
 The attribution of a neuron for a prompt (eq. 5) is its activation times the mean gradient of the object's probability,
 along the path from 0 to the activations of its layer at the positions that predict the object. The probability of an
@@ -53,7 +53,7 @@ def silent_neurons(encoder: Encoder) -> list[int]:
 def knowledge_neurons(
     attributions: Float[Tensor, "prompt layer neuron"], settings: EditSettings
 ) -> Float[Tensor, "layer neuron"]:
-    """Return a mask of the knowledge neurons of one fact (Dai et al. 2022, section 3.3).
+    """Return a mask of the knowledge neurons of one fact (Dai et al., 2022, section 3.3).
 
     Args:
         attributions: attributions of all neurons for each prompt of the fact.

@@ -138,7 +138,7 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Probe
 def choose_column(
     inputs: Inputs, columns: FitColumns, weights: FeatureWeights
 ) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
-    """Return the index of the column with the best ridge for each control and N, its test and training accuracy."""
+    """Return, for each control and N, the column with the best ridge, and its test and training accuracy."""
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
     losses = tempered_losses(validation, columns.targets("validation"))
     best = best_ridge(losses, columns, None if inputs.anchor is None else inputs.trial.texts_of("validation"))

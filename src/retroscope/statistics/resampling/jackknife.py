@@ -1,4 +1,4 @@
-"""The delete-a-group jackknife: intervals for statistics of many texts that are not means, e.g. CKA.
+"""The delete-a-group jackknife: intervals for statistics of many texts that are not means (such as CKA).
 
 Kott (2001), The delete-a-group jackknife, J. Official Statistics 17: the groups are random, the interval is Student's
 with G - 1 degrees of freedom.

@@ -67,7 +67,7 @@ def sign_flip(
 def mcnemar(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test 0/1 outcomes by McNemar's exact test: do as many queries change from 0 to 1 (gained) as from 1 to 0 (lost)?
+    """Test by McNemar's exact test whether as many 0/1 outcomes were gained (0 to 1) as lost (1 to 0).
 
     Under the null hypothesis, gained - lost of each text has either sign with equal probability. The sum over texts,
     |gained - lost|, is compared with its exact distribution. If every text is one query, this is the binomial test of

@@ -153,7 +153,7 @@ LANGUAGE: Mapping[tuple[str, str], PretrainingObjective] = {
 
 
 def objective_of(name: str, family: str) -> PretrainingObjective:
-    """Return how a model family is pre-trained with the objective `name`, e.g. "bert" with "mlm".
+    """Return how a model family (such as "bert") is pre-trained with the objective `name` (such as "mlm").
 
     Raises:
         TrainingError: if the family cannot be trained with this objective.

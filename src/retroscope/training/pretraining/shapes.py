@@ -1,4 +1,4 @@
-"""Small architectures by name, e.g. "bert-tiny", for new backbones. Checking a name does not import transformers."""
+"""Small architectures by name (such as "bert-tiny") for new backbones. Checking a name does not import transformers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -86,7 +86,7 @@ HEAD = 32  # size of a head of FAMILY-BLOCKSxWIDTH; the width must be a multiple
 
 
 def shape_of(name: str) -> Shape:
-    """Return a function that makes the configuration of an architecture, e.g. "bert-tiny" or "bert-3x128".
+    """Return a function that makes the configuration of an architecture, such as "bert-tiny" or "bert-3x128".
 
     Its arguments are the tokenizer and the largest number of positions. "bert-3x128" is FAMILY-BLOCKSxWIDTH: such an
     architecture has heads of size 32 and an FFN four times as wide as the hidden states.
@@ -104,11 +104,11 @@ def shape_of(name: str) -> Shape:
     if width % HEAD:
         raise SettingsError(
             f"the width of the shape {name!r} is not a multiple of {HEAD}",
-            fix=f"give e.g. {family}-{layers}x{HEAD * (width // HEAD + 1)}",
+            fix=f"give a multiple of {HEAD}, e.g. {family}-{layers}x{HEAD * (width // HEAD + 1)}",
         )
     return partial(BUILDERS[family], Size(layers, width, width // HEAD, 4 * width))
 
 
 def family_of(shape: str) -> str:
-    """Return the model family of an architecture's name, e.g. "bert" of "bert-tiny"."""
+    """Return the model family in an architecture's name, such as "bert" in "bert-tiny"."""
     return shape.partition("-")[0]

@@ -78,7 +78,7 @@ KINDS: Mapping[str, tuple[Callable[[str], Tokenizer], Callable[..., Any]]] = {
 
 
 def parse_kind(text: str) -> tuple[str, int]:
-    """Parse a kind of tokenizer, e.g. "words" or "wordpiece:8000", to its name and the largest vocabulary size.
+    """Parse a kind of tokenizer (such as "wordpiece:8000") to its name and the largest vocabulary size.
 
     The size is 30,000 if none is given.
 
