@@ -202,7 +202,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
     )
     model, settings, folder = fresh(toy, tmp_path)
     with pytest.raises(
-        TrainingError, match=r"the training loss is not a finite number \(nan\) before step 4.*\n  fix: lower the learning rate"
+        TrainingError,
+        match=r"the training loss is not a finite number \(nan\) before step 4.*\n  fix: lower the learning rate",
     ):
         train(model, training_pairs(pairs_of(24)), settings, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-2"]

@@ -29,7 +29,7 @@ class CrossedMethod(TypedDict):
 
 
 def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> Scores:
-    """Stack the scores of several trainings along a new dimension: (query, training, ...).
+    """Concatenate the scores of several trainings along a new dimension: (query, training, ...).
 
     Args:
         name: name of the stacked scores.
