@@ -44,7 +44,7 @@ class Trained:
     Attributes:
         model: the trained model.
         curve: the training log: rows with `step` and either `loss` or the measures of the held-out queries.
-        steps: number of optimiser steps of the whole training.
+        steps: number of optimiser steps that were done.
         chosen: step after which the model has these weights: the last step, or the best one by the held-out queries (in
             a tie, the latest).
         tied: whether the held-out queries had the same score at all evaluations, so that they selected nothing.
@@ -208,7 +208,10 @@ def _arguments(
 
 
 def planned_steps(pairs: Pairs, settings: TrainingSettings) -> int:
-    """Return the number of optimiser steps of a training that is not stopped early."""
+    """Return the largest possible number of optimiser steps of a training.
+
+    It is exact if the settings give `steps`. Otherwise it is computed from `epochs` and full batches.
+    """
     at_once = settings.batch_size * n_processes()
     return settings.steps or max(1, math.ceil(len(pairs) / at_once * settings.epochs))
 

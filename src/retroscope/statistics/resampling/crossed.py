@@ -110,7 +110,7 @@ def _constant(values: Float[np.ndarray, "seed text"]) -> bool:
 
 
 def _shared(values: Float[np.ndarray, "seed query"], clusters: Clusters | None) -> Sharing | None:
-    """Return how shared passages change the standard error of the mean over seeds and queries; None if unknown."""
+    """Return the effect of shared passages on the standard error of the mean; None if no passages are shared."""
     return None if clusters is None else sharing(values.mean(axis=0)[:, None], clusters)
 
 
