@@ -131,7 +131,9 @@ def test_passages_of_equal_text_count_as_one(context: Context, tmp_path: Path) -
 def test_too_few_queries_are_refused_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:
     small = replace(context, collection=few(context.collection, 12), cache=tmp_path / "cache")
     reason = INSTRUMENT.refusal(small, QUICK)
-    assert re.search(r"too few probe examples are left, .*at least 20.*; more queries \(--limit-queries\)", reason)
+    assert re.search(
+        r"too few probe examples are left to train, .*at least 20.*; more queries \(--limit-queries\)", reason
+    )
     assert INSTRUMENT.refusal(context, QUICK) == ""
     assert not (tmp_path / "cache").exists()
 

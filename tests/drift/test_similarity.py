@@ -128,7 +128,7 @@ def test_unrelated_vectors_have_no_cka_on_average_though_dimensions_outnumber_te
 def test_too_few_texts() -> None:
     with pytest.raises(AnalysisError, match="vectors of 3 texts and of 3 texts cannot be compared"):
         cka(cloud(3), cloud(3))
-    with pytest.raises(AnalysisError, match="19 texts are too few for 10 groups"):
+    with pytest.raises(AnalysisError, match="19 texts are too few for a jackknife with 10 groups"):
         jackknife(lambda rows: float(rows.mean()), 19)
 
 

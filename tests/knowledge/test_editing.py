@@ -283,7 +283,7 @@ def test_contexts_name_no_subject_and_end() -> None:
 
 
 def test_refusals(masked: Case) -> None:
-    with pytest.raises(SettingsError, match="layer 3 of 3 cannot be edited, because no later block"):
+    with pytest.raises(SettingsError, match="layer 3 of 3 cannot be edited, because no block after it"):
         masked.opened(EditSettings(layer=3))
     with pytest.raises(SettingsError, match="unknown editor 'surgery'"):
         EditSettings(editor="surgery")

@@ -75,7 +75,7 @@ def test_held_out_text_is_not_fitted_to() -> None:
 
 
 def test_too_little_text_is_refused() -> None:
-    with pytest.raises(AnalysisError, match=r"it gives .* tokens to predict"):
+    with pytest.raises(AnalysisError, match=r"it has .* tokens to predict"):
         neutral_places(tokenizer("llama"), "causal", CORPUS[:2], ReadoutSettings(positions=5000))
 
 

@@ -176,7 +176,7 @@ def test_models_load_by_their_real_names(reproduced: Workplace) -> None:
         adapted = load_retriever("castorini/repllama-v1-7b-lora-passage", pooling="last_token", similarity="dot")
         assert len(adapted.passage.layer_names) == 33
         folder = data_folder("wshuai190/msmarco-v1.1-hard-negative-seed-42-sample-4", "data", "main")
-        with pytest.raises(CollectionError, match="cannot get data set"):
+        with pytest.raises(CollectionError, match="cannot download the data set"):
             data_folder("wshuai190/nothing", "data", "main")
     assert len(load_collection(f"hf:{folder}", split="train").queries) == 110
 

@@ -195,5 +195,5 @@ def test_a_cutoff_beyond_the_corpus_is_a_warning():
 
 @pytest.mark.parametrize("names", [["RR@10", "MRR@10"], ["R@2", "R@2"], ["nDCG@10", "P@1", "NDCG@10"]])
 def test_two_names_of_one_measure_are_refused(names: list[str]) -> None:
-    with pytest.raises(SettingsError, match=r"'.*' and '.*' are one measure"):
+    with pytest.raises(SettingsError, match=r"'.*' and '.*' are names of the same measure"):
         measure_queries({"q": [("p", 1.0)]}, {"q": {"p": 1}}, names)

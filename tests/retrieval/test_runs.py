@@ -127,7 +127,9 @@ def test_an_unknown_measure_shows_the_known(name: str) -> None:
 
 
 def test_measures_that_cannot_be_computed_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"'nDCG@0' has the cutoff 0\n  fix: give a cutoff from 1 to"):
+    with pytest.raises(
+        SettingsError, match=r"the cut-off 0 of the measure 'nDCG@0' is not possible\n  fix: give a cut-off from 1 to"
+    ):
         parse_measure("nDCG@0")
     for name in ("RBP", "SDCG@10"):
         with pytest.raises(SettingsError, match=rf"no installed package computes the measure '{name}'\n  fix: "):

@@ -66,7 +66,7 @@ def test_one_fraction_is_the_difference_there() -> None:
 def test_fractions_must_be_positive_and_rise(wrong: list[float]) -> None:
     with pytest.raises(
         SettingsError,
-        match=r"the fractions \[.* are empty, not all positive, or not in rising order(?s:.)*in rising order",
+        match=r"invalid fractions \[.*a curve needs at least one, all above 0 and in rising(?s:.)*in rising order",
     ):
         area_weights(np.array(wrong))
 

@@ -205,5 +205,5 @@ def test_pretraining_that_saves_nine_tenths_of_the_labels() -> None:
 
 
 def test_one_number_of_labels_is_no_curve() -> None:
-    with pytest.raises(AnalysisError, match=r"numbers of labels \(10,\) are fewer than two"):
+    with pytest.raises(AnalysisError, match=r"invalid numbers of training labels \(10,\)"):
         worth(np.ones((1, 1, 5)), np.ones((1, 1, 5)), (10,))

@@ -77,6 +77,6 @@ def test_fewer_than_two_pairs_say_nothing():
 def test_a_margin_must_be_stated_above_0():
     with pytest.raises(
         SettingsError,
-        match=r"the margin of equivalence is 0, which is not above 0\n  fix: state the smallest difference",
+        match=r"the equivalence margin is 0, but it must be above 0\n  fix: give the smallest difference",
     ):
         tost(np.zeros((3, 1)), np.zeros((3, 1)), 0)

@@ -166,6 +166,6 @@ def test_a_summary_has_the_labels_of_the_scores():
 def test_a_score_without_bound_has_no_mean():
     values = xr.DataArray([1.0, np.inf], dims=("query",), coords={"query": ["a", "b"]})
     with pytest.raises(
-        AnalysisError, match=r"(?s)infinite scores, so there is no mean:\n  - b\n  fix: give NaN for scores"
+        AnalysisError, match=r"(?s)infinite, so the mean over queries is not defined:\n  - b\n  fix: set scores"
     ):
         summarise(Scores("loss", values))

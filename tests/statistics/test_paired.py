@@ -203,7 +203,8 @@ def test_the_order_of_cells_and_the_direction_do_not_matter(shuffler, name):
 
 def test_mcnemar_refuses_values_between_0_and_1():
     with pytest.raises(
-        AnalysisError, match=r"needs scores of 0 or 1, but some scores have other values\n  fix: use test='paired_t'"
+        AnalysisError,
+        match=r"needs scores that are all 0 or 1, but some scores have other values\n  fix: use test='paired_t'",
     ):
         mcnemar(np.array([[0.5], [1.0]]), np.array([[1.0], [1.0]]))
 

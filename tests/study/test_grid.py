@@ -224,7 +224,7 @@ def test_a_test_collection_that_is_given_twice_is_refused(settings: GridSettings
         ({"seeds": (1, 1)}, "`seeds` names a level more than once: 1, 1"),
         ({"labels": (1,)}, "labels is 1"),
         ({"reinitialise": ()}, "`reinitialise` is an empty list"),
-        ({"measures": ("nDCG@10", "NDCG@10")}, "'nDCG@10' and 'NDCG@10' are one measure"),
+        ({"measures": ("nDCG@10", "NDCG@10")}, "'nDCG@10' and 'NDCG@10' are names of the same measure"),
         ({"backbones": {"mlm": "x"}}, "in `backbones` and in `objectives`: mlm"),
     ],
 )

@@ -229,11 +229,20 @@ def test_a_misspelt_name_is_an_error_that_shows_the_nearest(path: tuple[str, ...
         ({"negatives": {"how": "bm52"}}, r"negatives\.how: .*'bm25', 'given' or 'run'"),
         ({"measures": []}, r"measures is \(\), .*\n  fix: give at least one measure"),
         ({"measures": ["RR@10", "RR@10"]}, r"repeats a measure\n  fix: .* each measure once"),
-        ({"measures": ["RR@10", "MRR@10"]}, r"'RR@10' and 'MRR@10' are one measure\n  fix: name each measure once"),
-        ({"measures": ["nDCG(cutoff=10)", "R@10", "nDCG@10"]}, r"'nDCG\(cutoff=10\)' and 'nDCG@10' are one measure"),
-        ({"heads": {"measures": ["AP", "MAP"]}}, r"'AP' and 'MAP' are one measure"),
-        ({"transplants": {"measures": ["R@10", "Recall@10"]}}, r"'R@10' and 'Recall@10' are one measure"),
-        ({"neurons": {"ablation": {"measures": ["RR@10", "MRR@10"]}}}, r"'RR@10' and 'MRR@10' are one measure"),
+        (
+            {"measures": ["RR@10", "MRR@10"]},
+            r"'RR@10' and 'MRR@10' are names of the same measure\n  fix: name each measure once",
+        ),
+        (
+            {"measures": ["nDCG(cutoff=10)", "R@10", "nDCG@10"]},
+            r"'nDCG\(cutoff=10\)' and 'nDCG@10' are names of the same measure",
+        ),
+        ({"heads": {"measures": ["AP", "MAP"]}}, r"'AP' and 'MAP' are names of the same measure"),
+        ({"transplants": {"measures": ["R@10", "Recall@10"]}}, r"'R@10' and 'Recall@10' are names of the same measure"),
+        (
+            {"neurons": {"ablation": {"measures": ["RR@10", "MRR@10"]}}},
+            r"'RR@10' and 'MRR@10' are names of the same measure",
+        ),
         ({"measures": ["NDGC@10"]}, r"unknown measure 'NDGC@10'\n  fix: did you mean 'nDCG@10'"),
         ({"probes": {"probes": ["cosin"]}}, r"unknown probe 'cosin'\n  fix: did you mean 'cosine'"),
         (

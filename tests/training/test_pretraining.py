@@ -281,7 +281,8 @@ def test_unknown_tokenizers(kind: str) -> None:
 
 def test_objectives_that_do_not_fit_the_family() -> None:
     with pytest.raises(
-        TrainingError, match="'clm' does not train a 'bert' model\n  fix: give a model of the family llama"
+        TrainingError,
+        match="'bert' cannot be trained with the objective 'clm'\n  fix: give a model of the family llama",
     ):
         objective_of("clm", "bert")
 

@@ -139,7 +139,7 @@ def test_a_folder_of_another_training_is_left_alone(job: Callable[..., TrainJob]
         run_training(other, tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    with pytest.raises(TrainingError, match="this folder already holds other files"):
+    with pytest.raises(TrainingError, match="this folder already contains other files"):
         run_training(other, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 

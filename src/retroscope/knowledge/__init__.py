@@ -1,7 +1,6 @@
-"""Knowledge: read facts from a model by clozes, and edit them.
+"""Knowledge: measure which facts a model states in clozes, and edit facts.
 
-Facts are read from its states, by a language-model head or a read-out.
-
-`clozes` turns facts into token ids, `states` reads a model's states at chosen tokens, `readouts` turns states into
-probabilities of words, and `recall` ranks the answer of each fact among the objects of its relation.
+`clozes` turns facts into token ids, `states` computes a model's hidden states at chosen tokens, `readouts` turns states
+into probabilities of tokens (by a language-model head or a fitted read-out), and `recall` ranks the answer of each fact
+among the objects of its relation.
 """

@@ -1,4 +1,4 @@
-"""Choose facts whose rank is informative: their object has known tokens, and there are competing objects."""
+"""Choose the facts that can be measured: the tokenizer knows their object, and other objects compete with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ from retroscope.knowledge.clozes import answered, right_answers
 
 @dataclass(frozen=True)
 class AskableFacts:
-    """Facts whose objects a tokenizer knows, and facts that cannot be asked.
+    """Facts whose objects a tokenizer knows, and facts that cannot be measured.
 
     Attributes:
-        known: facts whose object consists of known tokens, in their order. Their objects are the candidates.
-        unknown: facts whose object has a token for unknown words, so that the model reads another text than the object.
-        alone: facts of `known` without a competitor, because all objects of the relation are correct answers, so that
-            P@1 would be 1 for every model. `relation_clozes` leaves them out.
+        known: facts whose object consists of known tokens, in their order. Their objects are the candidates for
+            answers.
+        unknown: facts whose object contains the token for unknown words, so that the model cannot name the object.
+        alone: those facts of `known` for which all objects of the relation are correct answers. P@1 would be 1 for
+            every model, so `relation_clozes` leaves them out.
     """
 
     known: tuple[Fact, ...]
@@ -26,7 +27,10 @@ class AskableFacts:
 
 
 def askable_facts(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> AskableFacts:
-    """Separate the facts that can be asked from those with an unknown object, and from those without a competitor."""
+    """Divide facts into those whose object the tokenizer knows and those whose object it does not know.
+
+    Among the known ones, find those without a competing object.
+    """
     readable: dict[tuple[str, str], bool] = {}
     for fact in facts:
         if (fact.relation, fact.object) not in readable:

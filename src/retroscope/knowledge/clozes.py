@@ -1,8 +1,8 @@
 """Tokenise clozes: the tokens before and after the object, and the tokens of each candidate object.
 
-A masked model reads the cloze with a mask for each token of the object, and predicts all of them at once. A causal
-model reads the cloze up to the object, then its tokens one by one. An object of several tokens has the mean of their
-log-probabilities, so that long objects are not at a disadvantage.
+The input of a masked model is the cloze with a mask for each token of the object, and it predicts all of them at once.
+The input of a causal model is the cloze up to the object, and it predicts the tokens of the object one by one. The
+score of an object is the mean log-probability of its tokens, so that long objects are not at a disadvantage.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from retroscope.knowledge.states import ReadInput
 
 @dataclass(frozen=True)
 class Answered:
-    """A tokenised cloze with an object: tokens before the object, of the object, and after it."""
+    """A tokenised cloze with an object inserted: token ids before the object, of the object, and after it."""
 
     before: TokenIds
     object: tuple[int, ...]
@@ -33,7 +33,7 @@ def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Ans
     """Tokenise a cloze with an object inserted, including special tokens.
 
     Raises:
-        AnalysisError: if the tokenizer cannot say which tokens the object has.
+        AnalysisError: if no token of the cloze belongs to the object.
     """
     start = cloze.index(MASK)
     end = start + len(answer)
@@ -42,7 +42,7 @@ def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Ans
     inside = [at for at, (a, b) in enumerate(spans) if a < end and b > start and b > a]
     if not inside:
         raise AnalysisError(
-            f"the tokenizer produces no token for the object {answer!r}", fix="remove the facts with this object"
+            f"the tokenizer makes no token from the object {answer!r}", fix="remove the facts with this object"
         )
     first, last = inside[0], inside[-1] + 1
     return Answered(list(ids[:first]), tuple(ids[first:last]), list(ids[last:]))
@@ -50,18 +50,18 @@ def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Ans
 
 @dataclass(frozen=True, eq=False)
 class RelationClozes:
-    """The tokenised facts of one relation with one wording, and the candidate objects.
+    """The tokenised facts of one relation in one wording, and the candidate objects.
 
     Attributes:
-        rows: positions of the facts in their set.
+        rows: index of each fact in the list of all facts.
         subjects: subject of each fact.
-        contexts: contexts of each fact, with its own object.
-        objects: the distinct objects of the relation, which are its candidates.
-        tokens: tokens of each object.
+        contexts: the tokenised cloze of each fact with its own object.
+        objects: the distinct objects of the relation, which are the candidates for answers.
+        tokens: token ids of each object.
         answers: index of each fact's object in `objects`.
-        right: [fact, object], True for other correct answers, which are no competitors.
-        kind: what the model predicts, see `LanguageHead.kind`.
-        mask: id of the mask token; of a causal model it is not used.
+        right: [fact, object], True for a correct answer other than the fact's own object, which is no competitor.
+        kind: "masked" or "causal", how the model predicts tokens.
+        mask: id of the mask token; not used for a causal model.
     """
 
     rows: tuple[int, ...]
@@ -76,7 +76,7 @@ class RelationClozes:
 
     @cached_property
     def twins(self) -> Bool[np.ndarray, "fact object"]:
-        """Mark the competitors of each fact's answer that have the same tokens, which no model can distinguish."""
+        """Return a mask of the competitors with the same tokens as the answer, which no model can distinguish."""
         numbers = {tokens: number for number, tokens in enumerate(dict.fromkeys(self.tokens))}
         kinds = np.array([numbers[tokens] for tokens in self.tokens])
         twins: np.ndarray = (kinds[self.answers][:, None] == kinds) & ~self.right
@@ -85,14 +85,22 @@ class RelationClozes:
 
     @cached_property
     def inserts(self) -> tuple[tuple[int, ...], ...]:
-        """Return the token sequences that replace the object in a fact's inputs: masks, or prefixes of the objects."""
+        """Return the token sequences that replace the object in the model inputs of a fact.
+
+        For a masked model, they are 1, 2 ... masks, one for each length of an object. For a causal model, they are the
+        distinct prefixes of all objects.
+        """
         if self.kind == "masked":
-            return tuple((self.mask,) * size for size in sorted({len(one) for one in self.tokens}))
-        return tuple(sorted({one[:k] for one in self.tokens for k in range(len(one))}, key=lambda t: (len(t), t)))
+            return tuple((self.mask,) * size for size in sorted({len(tokens) for tokens in self.tokens}))
+        prefixes = {tokens[:k] for tokens in self.tokens for k in range(len(tokens))}
+        return tuple(sorted(prefixes, key=lambda t: (len(t), t)))
 
     @cached_property
     def points(self) -> dict[tuple[tuple[int, ...], int], int]:
-        """Map (insert, index in it) to the number of the state that predicts the token of the object there."""
+        """Map (insert, index in it) to the index of the hidden state that predicts the object's token at this index.
+
+        The states are numbered over all inputs of a fact, in the order of `places`.
+        """
         if self.kind == "causal":
             return {(insert, len(insert)): number for number, insert in enumerate(self.inserts)}
         pairs = [(insert, k) for insert in self.inserts for k in range(len(insert))]
@@ -100,7 +108,10 @@ class RelationClozes:
 
     @cached_property
     def steps(self) -> Int[np.ndarray, "object step 2"]:
-        """Return the (state number, token) pairs for the tokens of every object; -1 beyond its last token."""
+        """Return, for each token of every object, the index of the state that predicts it and the token id.
+
+        Both are -1 beyond the last token of an object.
+        """
         steps = np.full((len(self.objects), max(map(len, self.tokens)), 2), -1, dtype=np.int64)
         for row, tokens in enumerate(self.tokens):
             for k, token in enumerate(tokens):
@@ -109,15 +120,22 @@ class RelationClozes:
         return steps
 
     def context(self, fact: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return what the model sees of a fact's cloze: the tokens before the object and, if it is masked, after it.
+        """Return the tokens of a fact's cloze that the model sees: those before and, if it is masked, after the object.
 
-        For the model, wordings with equal contexts are one wording.
+        Two wordings of a fact with the same tokens are one wording for the model.
+
+        Args:
+            fact: index of the fact in this relation.
         """
         context = self.contexts[fact]
         return tuple(context.before), tuple(context.after) if self.kind == "masked" else ()
 
     def places(self, fact: int) -> list[ReadInput]:
-        """Return the model inputs of one fact, with the positions to read, in the order of `points`."""
+        """Return the model inputs of one fact, with the positions that predict objects, in the order of `points`.
+
+        Args:
+            fact: index of the fact in this relation.
+        """
         context = self.contexts[fact]
         before = context.before
         if self.kind == "causal":
@@ -131,51 +149,55 @@ class RelationClozes:
 def relation_clozes(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, facts: Sequence[tuple[int, Fact]], wording: int
 ) -> RelationClozes | None:
-    """Tokenise the facts of one relation with a wording that this kind of model can read.
+    """Tokenise the facts of one relation in one wording, or return None if no fact can be asked in this wording.
 
-    A causal model reads only the words before the object, so the subject must be among them. An object may have other
-    tokens at the beginning of a cloze than within it. The tokens of the more frequent kind of cloze are used. Facts in
-    whose cloze the object has other tokens are left out. Facts without a competitor, whose answer is always first, are
-    left out, too. The objects of all these facts remain candidates.
+    Some facts are left out, although their objects remain candidates:
+
+    - A causal model sees only the words before the object, so a fact whose subject comes later is left out.
+    - An object may have other tokens at the beginning of a cloze than within it. The tokens in the more frequent of the
+      two positions are used, and facts in whose cloze the object has other tokens are left out.
+    - A fact without a competing object is left out, because its answer would always be first.
 
     Args:
-        facts: (place in the set, fact).
+        facts: (index in the list of all facts, fact).
         wording: 0 for the cloze, k for the k-th paraphrase.
-
-    Returns:
-        None if no fact has such a wording.
     """
     asked = [(row, fact, fact.clozes[wording]) for row, fact in facts if wording < len(fact.clozes)]
     if kind == "causal":
-        asked = [one for one in asked if one[1].subject in one[2].partition(MASK)[0]]
+        asked = [(row, fact, cloze) for row, fact, cloze in asked if fact.subject in cloze.partition(MASK)[0]]
     objects = tuple(dict.fromkeys(fact.object for _, fact in facts))
     if not asked:
         return None
     begins = [cloze.startswith(MASK) for _, _, cloze in asked]
     usual = asked[begins.index(2 * sum(begins) > len(begins))][2]  # an object has other tokens at the very beginning
-    table = [answered(tokenizer, usual, one).object for one in objects]
-    number = {one: at for at, one in enumerate(objects)}
-    read = [(row, fact, answered(tokenizer, cloze, fact.object)) for row, fact, cloze in asked]
+    table = [answered(tokenizer, usual, name).object for name in objects]
+    number = {name: at for at, name in enumerate(objects)}
+    tokenised = [(row, fact, answered(tokenizer, cloze, fact.object)) for row, fact, cloze in asked]
     answers = right_answers([fact for _, fact in facts])
-    rivalled = [one for one in read if number.keys() - answers[one[1].id]]
-    kept = [one for one in rivalled if one[2].object == table[number[one[1].object]] and one[2].before]
-    if not kept:
+    rivalled = [(row, fact, cloze) for row, fact, cloze in tokenised if number.keys() - answers[fact.id]]
+    usable = [(row, fact, cloze) for row, fact, cloze in rivalled
+              if cloze.object == table[number[fact.object]] and cloze.before]  # fmt: skip
+    if not usable:
         return None
     return RelationClozes(
-        rows=tuple(row for row, _, _ in kept),
-        subjects=tuple(fact.subject for _, fact, _ in kept),
-        contexts=tuple(context for _, _, context in kept),
+        rows=tuple(row for row, _, _ in usable),
+        subjects=tuple(fact.subject for _, fact, _ in usable),
+        contexts=tuple(context for _, _, context in usable),
         objects=objects,
         tokens=tuple(table),
-        answers=np.array([number[fact.object] for _, fact, _ in kept]),
-        right=_further_answers([fact for _, fact, _ in kept], answers, number),
+        answers=np.array([number[fact.object] for _, fact, _ in usable]),
+        right=_further_answers([fact for _, fact, _ in usable], answers, number),
         kind=kind,
         mask=-1 if tokenizer.mask_token_id is None else int(tokenizer.mask_token_id),
     )
 
 
 def right_answers(facts: Sequence[Fact]) -> dict[str, set[str]]:
-    """Map each fact id of a relation to its correct answers: its own, and those of other facts about the subject."""
+    """Map the id of each fact to its correct answers: its own object, and those of other facts about the same subject.
+
+    Args:
+        facts: all facts of one relation.
+    """
     by_subject: dict[str, set[str]] = {}
     for fact in facts:
         by_subject.setdefault(fact.subject, set()).update((fact.object, *fact.others))
@@ -183,11 +205,11 @@ def right_answers(facts: Sequence[Fact]) -> dict[str, set[str]]:
 
 
 def _further_answers(
-    kept: Sequence[Fact], answers: Mapping[str, set[str]], number: Mapping[str, int]
+    facts: Sequence[Fact], answers: Mapping[str, set[str]], number: Mapping[str, int]
 ) -> Bool[np.ndarray, "fact object"]:
-    """Mark the correct answers of each fact other than its own object."""
-    right = np.zeros((len(kept), len(number)), dtype=bool)
-    for row, fact in enumerate(kept):
+    """Return a mask of each fact's correct answers other than its own object."""
+    right = np.zeros((len(facts), len(number)), dtype=bool)
+    for row, fact in enumerate(facts):
         for name in answers[fact.id] - {fact.object}:
             if name in number:
                 right[row, number[name]] = True

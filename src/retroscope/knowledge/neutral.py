@@ -1,4 +1,4 @@
-"""Neutral text, which states none of the facts that are asked for, to fit read-outs."""
+"""Neutral text, which states none of the measured facts: read-outs are fitted to it."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -21,30 +21,35 @@ ROUNDS = 50  # times that a text is masked anew, at most
 
 
 def without_facts(texts: Iterable[str], facts: Sequence[Fact]) -> list[str]:
-    """Return the texts without those that contain both the subject and the object of a fact."""
+    """Return the texts that do not contain both the subject and the object of any fact."""
     objects: dict[str, set[str]] = {}
     for fact in facts:
         objects.setdefault(fact.subject.casefold(), set()).add(fact.object.casefold())
     subjects = list(objects)
-    kept = []
+    neutral = []
     for text in texts:
         folded = text.casefold()
         named = [subject for subject in subjects if subject in folded]
         if not any(answer in folded for subject in named for answer in objects[subject]):
-            kept.append(text)
-    return kept
+            neutral.append(text)
+    return neutral
 
 
 def neutral_places(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, texts: Sequence[str], settings: ReadoutSettings
 ) -> tuple[list[ReadInput], Int[Tensor, "row"], int]:
-    """Return model inputs from neutral text, the token that each position predicts, and the number of held-out ones.
+    """Return model inputs from neutral text, the token to predict at each position, and how many are held out.
 
-    The held-out positions are in other texts. A masked model reads each text with some tokens masked. The masks are
-    drawn again in every round.
+    The held-out positions are the last ones, and lie in texts of their own. For a masked model, some tokens of each
+    text are masked. If there are too few texts, each is used several times with other masks.
+
+    Args:
+        kind: "masked" or "causal", how the model predicts tokens.
+        texts: neutral texts.
+        settings: how many positions are needed.
 
     Raises:
-        AnalysisError: if the text has too few tokens.
+        AnalysisError: if the texts have too few tokens.
     """
     rng = np.random.default_rng(settings.seed)
     rows = tokenizer(list(texts), truncation=True, max_length=settings.longest)["input_ids"] if texts else []
@@ -56,13 +61,13 @@ def neutral_places(
     places: list[ReadInput] = []
     targets: list[int] = []
     counts = []
-    for chosen, wanted in parts:
-        inputs, words = _predictions(tokenizer, kind, [usable[i] for i in chosen], wanted, rng)
+    for indices, wanted in parts:
+        inputs, words = _predictions(tokenizer, kind, [usable[i] for i in indices], wanted, rng)
         places, targets = places + inputs, targets + words
         counts.append(len(words))
     if counts[0] < settings.positions / 4 or counts[1] == 0:
         raise AnalysisError(
-            f"the neutral text is too short: it gives {counts[0]:,} tokens to predict (needed: "
+            f"the neutral text is too short: it has {counts[0]:,} tokens to predict (needed: "
             f"{math.ceil(settings.positions / 4):,}) and {counts[1]:,} held-out tokens (needed: 1)",
             fix="give more neutral text (--text, retention.text), or lower edit.tokens or retention.readout.positions",
         )

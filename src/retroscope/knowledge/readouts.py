@@ -1,9 +1,10 @@
-"""Read-outs from states to log-probabilities of tokens: the language-model head, or a fitted linear map per layer.
+"""Read-outs from hidden states to log-probabilities of tokens: the language-model head, or a linear map for each layer.
 
-The read-out of a layer is U (A z + b) + c: z is the state, standardised over the neutral text, U the output matrix of
-the backbone's head (its input embeddings where there is no head), and A, b, c are fitted by cross entropy. U is the
-same for every model and layer, so that a read-out knows all words and not only those that it was fitted to (the tuned
-lens, Belrose et al. 2023, arXiv 2303.08112; Wallat et al. 2020 fit one to each layer). The loss is convex in A, b, c.
+The fitted read-out of a layer has the logits U (A z + b) + c. z is the state, standardised over the neutral text. U is
+the output matrix of the backbone's language-model head, or its input embeddings if it has no head. A, b and c are
+fitted by cross entropy, which is convex in them. U is the same for every model and layer. A read-out can therefore
+predict any token, and not only the tokens that it was fitted to (the tuned lens, Belrose et al. 2023, arXiv 2303.08112;
+Wallat et al. 2020 also fit one read-out to each layer).
 """
 
 from dataclasses import dataclass
@@ -23,27 +24,27 @@ SMALLEST = 1e-6  # standard deviation that a state is divided by, at least
 
 @dataclass(frozen=True, eq=False)
 class HeadReadout:
-    """Read-out that applies the language-model head to the states of any layer."""
+    """Read-out that applies the backbone's language-model head to the states of any layer."""
 
     head: LanguageHead
     columns: None = None
 
     def log_probabilities(self, layer: int, states: Float[Tensor, "row dim"]) -> Float[Tensor, "row word"]:
-        """Return the log-probability of every token of the vocabulary."""
+        """Return the log-probability of every token of the vocabulary at each state."""
         with torch.inference_mode():
             return self.head.logits(states).log_softmax(-1).cpu()
 
 
 @dataclass(frozen=True, eq=False)
 class LinearReadout:
-    """Read-out with a fitted linear map for every layer.
+    """Read-out with a fitted linear map for every layer. The letters are those of the module's docstring.
 
     Attributes:
-        mean, scale: mean and scale of the states of each layer, over the neutral text.
+        mean, scale: mean and standard deviation of each layer's states over the neutral text.
         weight, bias: A and b of each layer.
         prior: c of each layer.
-        output: U, one row for each word.
-        columns: token id -> its row of `output`, -1 if it has none.
+        output: U, with one row for each token that the read-out can predict.
+        columns: token id -> index of its row in `output`, or -1 if it has none.
         loss: cross entropy of each layer on held-out neutral text.
     """
 
@@ -57,7 +58,7 @@ class LinearReadout:
     loss: tuple[float, ...]
 
     def log_probabilities(self, layer: int, states: Float[Tensor, "row dim"]) -> Float[Tensor, "row word"]:
-        """Return the log-probability of every token in the read-out's vocabulary."""
+        """Return the log-probability, at each state, of every token that the read-out can predict."""
         z = (states - self.mean[layer]) / self.scale[layer]
         logits = (z @ self.weight[layer] + self.bias[layer]) @ self.output.T + self.prior[layer]
         return logits.log_softmax(-1)
@@ -68,10 +69,12 @@ Readout = HeadReadout | LinearReadout
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """Training data of a read-out: states of neutral text at every layer, and the token that each predicts.
+    """Training data of a read-out: hidden states of neutral text at every layer, and the token to predict at each.
 
     Attributes:
-        held_out: rows that no read-out is fitted to.
+        states: hidden states of every layer at each position.
+        targets: id of the token to predict at each position.
+        held_out: how many of the last positions are not used for fitting.
     """
 
     states: Float[Tensor, "layer row dim"]
@@ -82,11 +85,12 @@ class Lesson:
 def fit_readout(
     lesson: Lesson, output: Float[Tensor, "token out"], words: Int[Tensor, "word"], settings: ReadoutSettings
 ) -> LinearReadout:
-    """Fit the read-out of every layer to the states of one model.
+    """Fit a read-out for every layer to the hidden states of one model.
 
     Args:
-        output: the output matrix of the backbone.
-        words: token ids that the read-out can predict. They include the targets.
+        lesson: states and the tokens to predict.
+        output: output matrix of the backbone's language-model head.
+        words: ids of the tokens that the read-out can predict, including all tokens of `lesson.targets`.
     """
     columns = torch.full((len(output),), -1, dtype=torch.long)
     columns[words] = torch.arange(len(words))
@@ -96,8 +100,8 @@ def fit_readout(
     matrix = (matrix - matrix.mean(0)) / matrix.std().clamp(min=SMALLEST)
     counts = torch.bincount(targets[:rows], minlength=len(words)).float()
     prior = ((counts + 1) / (counts.sum() + len(words))).log()
-    seen = lesson.states[:, :rows]
-    mean, scale = seen.mean(1), seen.std(1).clamp(min=SMALLEST)
+    training_states = lesson.states[:, :rows]
+    mean, scale = training_states.mean(1), training_states.std(1).clamp(min=SMALLEST)
     fitted = [
         _fit_layer((states[:rows] - mean[k]) / scale[k], targets[:rows], matrix, prior, settings)
         for k, states in enumerate(lesson.states)
@@ -118,7 +122,7 @@ def _fit_layer(
     prior: Float[Tensor, "word"],
     settings: ReadoutSettings,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit one layer's linear map by gradient steps from A = 0, b = 0, c = log frequency of the tokens."""
+    """Fit A, b and c of one layer by gradient steps from A = 0, b = 0, c = log frequency of the tokens."""
     weight = torch.zeros(z.shape[1], matrix.shape[1], requires_grad=True)
     bias = torch.zeros(matrix.shape[1], requires_grad=True)
     offset = prior.clone().requires_grad_(True)

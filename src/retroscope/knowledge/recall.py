@@ -1,4 +1,4 @@
-"""Rank the answer of every fact among the objects of its relation, by layer and read-out."""
+"""Rank the answer of every fact among the objects of its relation (e.g. all cities), by layer and read-out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from retroscope.knowledge.states import states_at
 CHUNK = 2048  # states whose words are looked up at once
 P1, RR, LOG_P, LOG_P_TOKEN = "P@1", "RR", "log p", "log p a token"
 SHUFFLED = "P@1, other subject"
-TIED = -1  # in the place of an object
+TIED = -1  # instead of the index of an object
 MEASURES = (P1, RR, LOG_P, LOG_P_TOKEN, SHUFFLED)
 
 
 @dataclass(frozen=True, eq=False)
 class Recalled:
-    """Measures and ranks of the answers for one relation in one wording.
+    """How well a model recalls the facts of one relation in one wording of its clozes.
 
     Attributes:
-        measures: [read-out, layer, fact, measure] in the order of `MEASURES`.
-        vocabulary: [read-out, layer, fact] rank of an answer of one token among all tokens, or NaN for other answers,
-            and for a read-out that does not know all tokens.
-        first: [read-out, layer, fact] index of the object with the highest score; `TIED` if several objects share it.
+        measures: [read-out, layer, fact, measure], the measures in the order of `MEASURES`.
+        vocabulary: [read-out, layer, fact] rank of the answer among all tokens of the vocabulary. NaN for an answer of
+            several tokens, and for a read-out that does not predict all tokens.
+        first: [read-out, layer, fact] index of the object with the highest score, or `TIED` if several have it.
     """
 
     measures: Float[np.ndarray, "readout layer fact measure"]
@@ -43,12 +43,13 @@ def recall(
     seed: int,
     on_facts: Callable[[int], None] | None = None,
 ) -> Recalled:
-    """Rank the objects of a relation for each of its facts, at every layer and by every read-out.
+    """Rank the objects of a relation as answers to each of its facts, at every layer and by every read-out.
 
     Args:
-        readouts: name -> read-out of this encoder.
-        seed: seed of the draw of other subjects.
-        on_facts: called with the number of facts read since the last call.
+        clozes: the tokenised facts of one relation.
+        readouts: name -> read-out for this encoder.
+        seed: seed of the draw of another subject for each fact (measure `SHUFFLED`).
+        on_facts: called with the number of facts that were finished since the last call.
     """
     n_layers, n_facts = encoder.anatomy.n_blocks + 1, len(clozes.rows)
     scores = np.empty((len(readouts), n_layers, n_facts, len(clozes.objects)), dtype=np.float32)
@@ -65,15 +66,18 @@ def recall(
                     vocabulary[k, layer, facts] = _ranks_in_vocabulary(words, clozes, facts)
         if on_facts:
             on_facts(len(facts))
-    other = other_subjects(clozes.subjects, seed)
-    parts = [measured(scores[k, layer], clozes, other)
+    others = other_subjects(clozes.subjects, seed)
+    parts = [measured(scores[k, layer], clozes, others)
              for k in range(len(readouts)) for layer in range(n_layers)]  # fmt: skip
     shape = (len(readouts), n_layers, n_facts)
     return Recalled(np.stack(parts).reshape(*shape, len(MEASURES)), vocabulary, _first_objects(scores, clozes))
 
 
 def _first_objects(scores: Float[np.ndarray, "*any object"], clozes: RelationClozes) -> Int[np.ndarray, "*any"]:
-    """Return the index of the first-ranked object of each fact, without other correct answers; `TIED` in a tie."""
+    """Return, for each fact, the index of the object with the highest score, or `TIED`.
+
+    Correct answers other than the fact's own object are left out.
+    """
     competing = np.where(clozes.right, -np.inf, scores)
     tied = (competing == competing.max(-1, keepdims=True)).sum(-1) > 1
     return np.where(tied, TIED, competing.argmax(-1))
@@ -88,7 +92,7 @@ def _parts(clozes: RelationClozes) -> Iterator[list[int]]:
 def _object_scores(
     words: Float[Tensor, "fact point word"], clozes: RelationClozes, readout: Readout
 ) -> Float[np.ndarray, "fact object"]:
-    """Return the mean log-probability of every object over its tokens."""
+    """Return the mean log-probability per token of every object as the answer to each fact."""
     steps = torch.from_numpy(clozes.steps)
     point, token = steps[..., 0], steps[..., 1]
     there = point >= 0
@@ -103,7 +107,7 @@ def _ranks_in_vocabulary(
 ) -> Float[np.ndarray, "fact"]:
     """Return the rank of each answer among all tokens of the vocabulary, or NaN for an answer of several tokens.
 
-    Tokens of equal probability share their ranks.
+    Tokens of equal probability get the mean of their ranks.
     """
     ranks = np.full(len(facts), np.nan)
     for row, fact in enumerate(facts):
@@ -115,7 +119,7 @@ def _ranks_in_vocabulary(
 
 
 def other_subjects(subjects: Sequence[str], seed: int) -> Int[np.ndarray, "fact"]:
-    """Draw another fact with a different subject for each fact. -1 if all facts have the same subject."""
+    """Draw, for each fact, the index of a fact with another subject, or -1 if all facts have the same subject."""
     rng = np.random.default_rng(seed)
     others, names = np.full(len(subjects), -1), np.array(subjects)
     for fact, subject in enumerate(subjects):
@@ -130,10 +134,15 @@ def measured(
     clozes: RelationClozes,
     others: Int[np.ndarray, "fact"],
 ) -> Float[np.ndarray, "fact measure"]:
-    """Return the measures of one layer and read-out for each fact.
+    """Return the `MEASURES` of each fact by one read-out at one layer.
 
-    Objects of equal score share their ranks. Another object with the same tokens as the answer ranks before it, because
-    the model cannot tell which of the two it names.
+    Objects of equal score get the mean of their ranks. An object with the same tokens as the answer (e.g. in a
+    lower-case vocabulary) ranks before the answer, because the model cannot distinguish the two.
+
+    Args:
+        scores: score of every object as the answer to each fact.
+        clozes: the facts.
+        others: for each fact, the index of a fact with another subject (see `other_subjects`).
     """
     facts = np.arange(len(scores))
     own = scores[facts, clozes.answers].astype(np.float64)
@@ -161,9 +170,10 @@ def _hit_and_rank(scores: np.ndarray, clozes: RelationClozes) -> tuple[np.ndarra
 
 
 def most_frequent(clozes: RelationClozes) -> Float[np.ndarray, "fact"]:
-    """Return the P@1 of always answering the relation's most frequent object, counted over the same facts.
+    """Return the P@1 of each fact if the answer is always the most frequent object of these facts.
 
-    It is 0 for a fact whose answer has the tokens of another object, like the fact's P@1.
+    It is a baseline. If k objects are equally frequent, each counts 1/k. It is 0 for a fact whose answer has the same
+    tokens as another object, because the model's P@1 is then 0, too.
     """
     counts = np.bincount(clozes.answers, minlength=len(clozes.objects))
     top = counts == counts.max()

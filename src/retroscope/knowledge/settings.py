@@ -1,4 +1,4 @@
-"""Settings of the fitted linear read-out. Light to import."""
+"""Settings of the fitted linear read-out, without heavy imports."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,15 +8,15 @@ from retroscope.ranges import OneOrMore, Positive, Range, Seed, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ReadoutSettings:
-    """Settings of fitting a linear read-out of facts for every layer, with equal values for every model.
+    """Settings of the linear read-outs that are fitted for every layer, the same for all models.
 
     Attributes:
-        positions: number of tokens of neutral text. The read-out is fitted to their states.
-        held_out: number of further tokens, of other texts, on which the loss of the read-out is measured.
+        positions: number of tokens of neutral text that the read-out learns to predict.
+        held_out: number of further tokens, in other texts, on which the loss of the read-out is measured.
         steps: number of steps of the optimiser (Adam).
         batch: number of tokens in a step.
         learning_rate: learning rate of the first step. It falls to 0 along a cosine.
-        longest: number of tokens of a text that are read.
+        longest: largest number of tokens of a text; longer texts are truncated.
         seed: seed of masks, batches and the split of the texts.
     """
 

@@ -1,4 +1,1 @@
-"""Probing: measure at which layers a small model can tell relevant passages from hard negatives.
-
-The task, the probes, their controls, and the grid over layers.
-"""
+"""Probing: measure how well small models tell relevant passages from hard negatives by the vectors of each layer."""

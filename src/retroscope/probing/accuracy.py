@@ -1,4 +1,4 @@
-"""Accuracy of choosing among candidates; if k candidates tie, each counts 1/k."""
+"""Accuracy of choosing one candidate by its score; a tie of k candidates counts as 1/k."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,8 +10,11 @@ def tie_tolerance(scale: Float[np.ndarray, "*any"] | float, dim: int) -> Float[n
     """Return the largest difference that rounding may cause between equal float32 scores: eps sqrt(dim) scale.
 
     A score is a sum of `dim` products. Each product is rounded by at most eps times its size. The errors are
-    independent in sign and add up like a random walk. `scale` bounds the size of the sum: |q||p| for a product, and for
-    a probe the largest score in the probe example.
+    independent in sign and add up like a random walk.
+
+    Args:
+        scale: bound on the size of the score: |q||p| for a dot product, or the largest score of a probe example.
+        dim: number of products in the sum.
     """
     return np.asarray(np.asarray(scale, dtype=np.float64) * EPS * np.sqrt(dim))
 
@@ -25,12 +28,12 @@ def choice_accuracy(
 ) -> Float[np.ndarray, "*label choice"]:
     """Return the accuracy of each probe example: 1 if the correct candidate scores highest, 1/k in a tie of k, else 0.
 
-    It never prefers the first index: layer-0 CLS vectors are equal for all texts, and an arg-max over equal scores
-    would give an accuracy of 1.0 if the relevant passage is stored first.
+    A tie never favours the first candidate. The CLS vectors of layer 0 are equal for all texts, so an arg-max over
+    equal scores would give an accuracy of 1.0 if the relevant passage is stored first.
 
     Args:
-        valid: candidates that take part (broadcast to the scores); all by default.
-        right: index of the relevant candidate (broadcast to the probe examples).
+        valid: mask of the candidates to choose from (broadcast to the scores); all by default.
+        right: index of the correct candidate (broadcast to the probe examples).
         tolerance: largest difference from the highest score that counts as a tie (see `tie_tolerance`).
     """
     usable = scores if valid is None else np.where(valid, scores, -np.inf)

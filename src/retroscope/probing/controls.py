@@ -1,7 +1,7 @@
-"""Controls of probes: with changed queries, labels or weights, a probe must not find relevance.
+"""Controls of probes: queries, labels or weights are changed so that an accuracy above chance is not due to relevance.
 
-A control is one row of a visible table: which queries the probe reads, which candidate counts as
-right, and whose vectors are probed.
+A control says which queries the probe uses, which candidate is labelled as correct, and which model's vectors are
+probed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from jaxtyping import Int
 from retroscope.probing.splits import Choices
 
 Targets = Int[np.ndarray, "size choice"]
-TextNumbers = Int[np.ndarray, "query"]  # number of the distinct text of every query of the task
+TextNumbers = Int[np.ndarray, "query"]  # index of the distinct text of every query of the task
 QueryPairing = Callable[[Choices, np.random.Generator, TextNumbers], Choices]
 Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
 
@@ -25,18 +25,18 @@ def own_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) 
 
 
 def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) -> Choices:
-    """Replace every query by a query with another text in the same part (a derangement of texts).
+    """Replace every query by a query with another text from the same part (a derangement of texts).
 
-    The remaining accuracy does not come from reading the query. Queries with the same text are never exchanged for one
-    another. A part with a single text keeps it.
+    An accuracy above chance is then not due to the query. Queries with the same text are never exchanged for one
+    another. If all queries of a part have the same text, they stay.
     """
     _, first, of_text = np.unique(texts, return_index=True, return_inverse=True)
     own = first[of_text][choices.query]  # queries of one text have one vector: the first stands for all
     distinct = np.unique(own)
     cycle = rng.permutation(distinct)
-    other = np.empty_like(distinct)
-    other[np.searchsorted(distinct, cycle)] = np.roll(cycle, 1)  # one cycle through all: no text keeps its own
-    return replace(choices, query=other[np.searchsorted(distinct, own)])
+    replacement = np.empty_like(distinct)
+    replacement[np.searchsorted(distinct, cycle)] = np.roll(cycle, 1)  # one cycle through all: no text keeps its own
+    return replace(choices, query=replacement[np.searchsorted(distinct, own)])
 
 
 def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
@@ -47,10 +47,9 @@ def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
 def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
     """Label as correct, in every probe example, the candidate with the largest hash of passage and seed.
 
-    This is the control task by type of Hewitt & Liang 2019, section 2. The label depends on the passage alone, so a
+    This is the control task by type of Hewitt & Liang 2019, section 2. The label depends only on the passages, so a
     probe that memorises passages is correct whenever the same passages occur again. A test accuracy above chance means
-    that passages are on both sides of the split. The accuracy on the training examples shows how much the probe can
-    memorise.
+    that training and test share passages. The accuracy on the training examples shows how much the probe can memorise.
     """
     distinct, places = np.unique(choices.passages, return_inverse=True)
     hashes = np.array([_hash(passage, seed) for passage in distinct.tolist()])
@@ -65,12 +64,12 @@ def _hash(passage: int, seed: int) -> int:
 
 @dataclass(frozen=True)
 class Control:
-    """One control of a probe: its change of queries, labels or weights.
+    """One control of a probe: how it changes queries, labels or weights.
 
     Attributes:
-        queries: function that gives the query that each probe example reads.
-        labels: function that gives the candidate that counts as right.
-        random_weights: probe the vectors of the random-weight copy instead of the retriever's.
+        queries: function that replaces the queries of probe examples.
+        labels: function that returns the index of the candidate that is labelled as correct, for every N.
+        random_weights: whether to probe the vectors of a copy of the model with random weights.
     """
 
     queries: QueryPairing = own_queries
@@ -88,14 +87,16 @@ CONTROLS: dict[str, Control] = {
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The probe examples as seen by all controls that read the same queries. Their features are computed once.
+    """The probe examples of a split with the queries and labels of some controls.
+
+    The controls of one view use the same queries, so that features are computed once for all of them.
 
     Attributes:
-        controls: names, in the order of the first axis of the targets.
-        parts: "train", "validation", "test" ... with the queries that these controls read.
-        targets: part -> (control, size, probe example) index of the candidate that counts as right.
-        sizes: the numbers N of the second axis.
-        seed: seed of everything random.
+        controls: names of the controls, in the order of the first axis of `targets`.
+        parts: "train", "validation", "test" or "all" -> probe examples, with the queries of these controls.
+        targets: part -> (control, N, probe example) index of the candidate that is labelled as correct.
+        sizes: the numbers N of candidates, in the order of the second axis of `targets`.
+        seed: seed of the split, and of everything random in probes.
     """
 
     controls: tuple[str, ...]
@@ -106,31 +107,37 @@ class View:
 
 
 def controls_on(names: Sequence[str], *, random_weights: bool) -> list[str]:
-    """Return the controls that use the random-weight copy's vectors, or those that use the retriever's."""
+    """Return those controls that use the retriever's vectors or, with `random_weights`, the random-weight copy's.
+
+    Args:
+        names: names of controls to choose from.
+    """
     return [name for name in names if CONTROLS[name].random_weights == random_weights]
 
 
 def views(
     parts: Mapping[str, Choices], seed: int, names: Sequence[str], sizes: tuple[int, ...], texts: TextNumbers
 ) -> list[View]:
-    """Group the controls by the queries that they read, and return one view per group.
+    """Group the controls by the function that replaces their queries, and return one view per group.
 
     Args:
-        names: controls on the vectors of one model (see `controls_on`).
-        texts: for every query, the number of its distinct text.
+        parts: part name -> probe examples with their own queries.
+        names: controls that use the vectors of the same model (see `controls_on`).
+        sizes: the numbers N of candidates.
+        texts: index of the distinct text of every query.
     """
-    readers = dict.fromkeys(CONTROLS[name].queries for name in names)
-    grouped = [tuple(name for name in names if CONTROLS[name].queries is reader) for reader in readers]
+    pairings = dict.fromkeys(CONTROLS[name].queries for name in names)
+    grouped = [tuple(name for name in names if CONTROLS[name].queries is pairing) for pairing in pairings]
     return [_view(parts, seed, group, sizes, texts) for group in grouped]
 
 
 def _view(
     parts: Mapping[str, Choices], seed: int, names: tuple[str, ...], sizes: tuple[int, ...], texts: TextNumbers
 ) -> View:
-    reader = CONTROLS[names[0]].queries
-    read = {part: reader(choices, np.random.default_rng([seed, 2]), texts) for part, choices in parts.items()}
+    pairing = CONTROLS[names[0]].queries
+    paired = {part: pairing(choices, np.random.default_rng([seed, 2]), texts) for part, choices in parts.items()}
     targets = {
         part: np.stack([CONTROLS[name].labels(choices, sizes, seed) for name in names])
-        for part, choices in read.items()
+        for part, choices in paired.items()
     }
-    return View(names, read, targets, sizes, seed)
+    return View(names, paired, targets, sizes, seed)

@@ -1,4 +1,4 @@
-"""Run the grid of probes: layers x splits x controls x probes x numbers of candidates, from vectors to scores."""
+"""Run the probes for all combinations of layer, split, control, probe and number of candidates."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,16 +32,18 @@ def probe(
     passage_texts: Mapping[str, int] | None = None,
     progress: ShownCount = None,
 ) -> ProbeResult:
-    """Measure whether relevance is readable at each layer: run every probe and control for every layer, N and seed.
+    """Measure how well relevance can be read at each layer: run all probes under all controls for every N and seed.
 
     Args:
-        candidates: lists of negatives. Longer lists than needed (e.g. 100) leave more probe examples to train on.
+        representations: vectors of the queries and passages at every layer.
+        candidates: the relevant passage and the hard negatives of each probe example. Longer lists of negatives than N
+            - 1 (e.g. 100) leave more probe examples to train on.
         random_weights: vectors of the same texts by the same architecture with random weights. Without them, the
             control "random_weights" is left out, with a warning.
-        texts: query id -> number of its distinct text (`Collection.query_texts`). Queries of one text count as one
-            observation in the choice of a ridge and in every interval over the scores. None: all texts are distinct.
-        passage_texts: passage id -> number of its distinct text (`Collection.texts_of_passages`). Passages of equal
-            text count as one in the splits and in the control of hash labels. None: all texts are distinct.
+        texts: query id -> index of its distinct text (`Collection.query_texts`). Queries with the same text count as
+            one observation in the choice of a ridge and in every interval. None: all texts are distinct.
+        passage_texts: passage id -> index of its distinct text (`Collection.texts_of_passages`). Passages with the same
+            text count as one in the splits and in the control "hash_labels". None: all texts are distinct.
         progress: called with (steps done, steps in all), or True, False, None: see `display.shown`.
 
     Raises:
@@ -72,10 +74,11 @@ def probe(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Limit torch to one thread while the context is open, so that results do not depend on the machine.
+    """Limit torch to one thread while the context is open, so that results do not depend on the number of processors.
 
     A fit is thousands of small operations. Threads that wait for one another at each of them cost more than they save:
-    on a busy machine ten times the processor time. One thread also adds in one order, so a seed gives the same bytes.
+    on a busy machine ten times the processor time. One thread also adds numbers in one fixed order, so a seed gives the
+    same bytes.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -87,12 +90,12 @@ def _one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """One split of the probe examples with the views of its controls. Both are the same for every layer.
+    """One split of the probe examples, with the queries and labels that each control uses; the same for every layer.
 
     Attributes:
-        tests: views with training, validation and test parts.
-        message: all probe examples in the order of the online code.
-        codes: views of the message, empty unless "mdl" is requested.
+        tests: one view for each group of controls, with training, validation and test parts.
+        message: all probe examples in the order in which the online code transmits them.
+        codes: one view of `message` for each group of controls; empty unless "mdl" is requested.
     """
 
     split: Split
@@ -102,7 +105,11 @@ class Round:
 
 
 def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
-    """Return the splits with the views of their controls, for the vectors of the model or of its random-weight copy."""
+    """Return every split with the queries and labels of the controls that use the model's vectors.
+
+    Args:
+        is_random: return those of the controls that use the vectors of the random-weight copy instead.
+    """
 
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
         names = controls_on(plan.controls, random_weights=is_random)
@@ -122,7 +129,7 @@ def _plan(
     settings: ProbeSettings,
     random_weights: RetrieverRepresentations | None,
 ) -> ProbePlan:
-    """Return the plan of the grid: task, splits, and the controls that are possible with these vectors."""
+    """Return the plan of all probes: probe examples, splits, layers, and the controls that these vectors allow."""
     possible = (False,) if random_weights is None else (False, True)
     controls = tuple(name for name in settings.chosen_controls if CONTROLS[name].random_weights in possible)
     if not controls:
@@ -142,13 +149,13 @@ def _plan(
 
 
 def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings) -> tuple[int, ...]:
-    """Return the layers to probe, after checking that every tower has them."""
+    """Return the layers to probe: those of the settings, or else all; check that every tower has them."""
     depths = {f"{s.name} ({side})": getattr(s, side).n_layers for s in sources for side in ("query", "passage")}
     if len({*depths.values()}) > 1:
         raise AnalysisError(
-            f"the towers have different numbers of layers: {depths}",
+            f"the query and passage encoders have different numbers of layers: {depths}",
             where="probing",
-            fix="use towers, and a copy with random weights, that have the same number of layers",
+            fix="use encoders, and a copy with random weights, that have the same number of layers",
         )
     depth = min(depths.values())
     layers = tuple(range(depth)) if settings.layers is None else settings.layers
@@ -165,7 +172,7 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
 def _steps(
     plan: ProbePlan, representations: RetrieverRepresentations, random_weights: RetrieverRepresentations | None
 ) -> list[tuple[RetrieverRepresentations, bool, int]]:
-    """List the layers to load: the vectors, whether they belong to the random-weight copy, and the layer."""
+    """List the vectors to probe as (vectors, whether they are those of the random-weight copy, layer)."""
     sources = [(representations, False)]
     if random_weights is not None:
         sources.append((random_weights, True))
@@ -174,7 +181,7 @@ def _steps(
 
 
 def _vectors(source: RetrieverRepresentations, task: Task, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the layer's vectors of the task's queries and passages, in the task's order."""
+    """Return one layer's vectors of the task's queries and of its passages, in the order of their ids in the task."""
     queries = _rows(source.query, task.query_ids, layer, source.name)
     passages = _rows(source.passage, task.passage_ids, layer, source.name)
     if queries.shape[1] != passages.shape[1]:
@@ -201,7 +208,7 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
 def _measure(
     tally: ProbeTally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
 ) -> None:
-    """Run every probe under every control of one split and layer, and add the outcomes to the tally."""
+    """Run all probes under all controls on one split and layer, and add accuracies and code lengths to the tally."""
     options = tally.plan.settings.options
     for view in round_.tests:
         trial = ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts)

@@ -1,14 +1,15 @@
-"""Online code length: the bits needed to transmit the correct candidates to a receiver who has the vectors.
+"""Online code length: how many bits transmit the correct candidates to a receiver who has the vectors.
 
 This is the online code of Voita & Titov 2020, section 3.2. The queries come in a random order, in blocks. The first
 block is coded uniformly, with log2 N bits for each probe example. Each later block is coded by the `elementwise` probe
-(its anchor included), fitted to all earlier blocks. A probe that needs many examples pays for them, so the code length
-weighs how easily relevance is read, not only whether. Compression is log2 N, divided by the mean number of bits of a
-probe example. A compression of 1 means that nothing was read.
+(its anchor included), fitted to all earlier blocks. A probe that needs many examples has a longer code, so the code
+length measures not only whether relevance can be read, but also how easily. Compression is log2 N, divided by the mean
+number of bits of a probe example. A compression of 1 means that nothing was read.
 
-The ridge cannot be chosen on the labels that are being sent. The code mixes all ridges, and the uniform code, by the
-probability that each gave to the relevant passages of the earlier probe examples (a Bayesian mixture). The whole
-message is therefore at most log2(ridges + 1) bits longer than the message of the best code alone.
+The ridge cannot be chosen on the labels that are being transmitted. Instead, the code is a Bayesian mixture of one code
+for each ridge and the uniform code, weighted by the probability that each gave to the relevant passages of the earlier
+probe examples. The whole message is therefore at most log2(number of ridges + 1) bits longer than that of the best code
+alone.
 """
 
 from itertools import pairwise
@@ -34,7 +35,7 @@ ALL = "all"  # the one part of a view that is coded
 
 
 def coding_order(task: Task, seed: int) -> Choices:
-    """Return every probe example of the task in a random order of query texts. Examples of one text are adjacent."""
+    """Return all probe examples of the task in a random order of query texts; those with the same text are adjacent."""
     text = task.text
     rank = np.random.default_rng([seed, 3]).permutation(int(text.max(initial=-1)) + 1)
     order = np.lexsort((task.query, rank[text]))
@@ -56,18 +57,24 @@ def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
 
 
 def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
-    """Return the end of each block of probe examples. Probe examples with one query text are in one block."""
+    """Return the end index of each block of probe examples. Probe examples with the same query text are in one block.
+
+    Args:
+        texts: index of each probe example's query text; equal indices are adjacent.
+    """
     starts = np.flatnonzero(np.diff(texts, prepend=-1))
     edges = [*starts.tolist(), len(texts)]
     return sorted({edges[max(1, round(share * len(starts)))] for share in BLOCKS})
 
 
 def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[Tensor, "control size choice"]:
-    """Return the code length of each probe example in bits under the Bayesian mixture of the experts' log
-    probabilities.
+    """Return the code length of each probe example in bits under a Bayesian mixture of several codes (experts).
 
-    The weight of an expert is the probability that this expert gave to the relevant passages of all earlier examples.
-    The sum telescopes to -log2 of the mean, over experts, of their probability of the whole message.
+    The weight of an expert is the probability that it gave to the relevant passages of all earlier examples. The sum of
+    the code lengths is -log2 of the mean, over experts, of their probability of the whole message.
+
+    Args:
+        chances: log probability of the correct candidate by each expert.
     """
     before = chances.double().cumsum(dim=3) - chances
     trust = before.log_softmax(dim=2)
@@ -76,21 +83,34 @@ def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[
 
 
 def _uniform(columns: FitColumns, choices: int) -> Float[Tensor, "control size 1 choice"]:
-    """Return the log probability 1/N of every probe example, which is the uniform code."""
+    """Return the log probabilities of the uniform code: log 1/N for every probe example."""
     controls, sizes, _ = columns.shape
     chance = torch.tensor(columns.view.sizes).float().log().neg()
     return chance[None, :, None, None].expand(controls, sizes, 1, choices)
 
 
 def _learned(
-    trial: ProbeTrial, read: tuple[Features, Features], columns: FitColumns, block: slice
+    trial: ProbeTrial, inputs: tuple[Features, Features], columns: FitColumns, block: slice
 ) -> tuple[Float[Tensor, "control size ridge choice"], bool]:
-    """Return the log probabilities of a block by probes fitted to all earlier blocks, and whether they converged."""
-    (features, similarity), targets = read, columns.targets(ALL)
-    known, seen = features[: block.start], targets[:, : block.start]
-    unit, anchor = spread(known), fit_anchor(trial, similarity[: block.start], seen, columns.sizes)
+    """Return the log probabilities of a block's correct candidates by probes that are fitted to all earlier blocks.
+
+    The second value is whether all fits converged.
+
+    Args:
+        inputs: features and similarities of all probe examples.
+        block: range of the probe examples of the block.
+    """
+    (features, similarity), targets = inputs, columns.targets(ALL)
+    earlier, earlier_targets = features[: block.start], targets[:, : block.start]
+    unit, anchor = spread(earlier), fit_anchor(trial, similarity[: block.start], earlier_targets, columns.sizes)
     fit = fit_choices(
-        Problems(centred(known) / unit, seen, columns.sizes, columns.ridge, anchor.offset(similarity[: block.start])),
+        Problems(
+            centred(earlier) / unit,
+            earlier_targets,
+            columns.sizes,
+            columns.ridge,
+            anchor.offset(similarity[: block.start]),
+        ),
         tolerance=SLACK * trial.options.tolerance,
         max_iterations=trial.options.max_iterations,
     )

@@ -1,4 +1,4 @@
-"""Options that a single probe needs."""
+"""The part of `ProbeSettings` that the function of a probe uses."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,12 +8,13 @@ from retroscope.ranges import OneOrMore, Positive, Range, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ConcatTraining:
-    """Settings of training the published probe (`concat`). The defaults are the published values.
+    """Settings for training the published probe `concat`. The defaults are the published values.
 
     Attributes:
         learning_rate: learning rate of Adam.
         batch_size: number of probe examples in an optimiser step.
-        epochs: number of passes over the training examples. The epoch that is best on the selection part is kept.
+        epochs: number of passes over the training examples. The weights after the epoch with the best accuracy on the
+            selection part are reported.
     """
 
     learning_rate: Positive = 1e-4
@@ -26,7 +27,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options that a single probe takes from `ProbeSettings`, where each is explained."""
+    """The fields of `ProbeSettings`, explained there, that the function of a probe uses."""
 
     ridge: tuple[float, ...]
     rank: int

@@ -1,13 +1,14 @@
-"""The type of one row in a table of probe accuracies, JSON-like. No torch."""
+"""The type of one row in a table of probe accuracies, with JSON-like values. No torch."""
 
 from typing import NotRequired, TypedDict
 
 
 class ProbeRecord(TypedDict):
-    """The accuracy of one probe under one control, at one N and layer, with its interval over queries.
+    """The accuracy of one probe under one control, at one number N of candidates and one layer, with its interval.
 
-    `seed_sd` is the standard deviation over seeds. `train_accuracy` is None if nothing was fitted, and `selectivity` is
-    None under a control. `side` names the model in a comparison.
+    `n_passages` is N. `ci_low` and `ci_high` are the ends of the interval over queries. `seed_sd` is the standard
+    deviation of the accuracy over seeds. `train_accuracy` is None if the probe is not fitted. `selectivity` is None for
+    every control but "none". `side` is the name of the model in a comparison.
     """
 
     side: NotRequired[str]

@@ -1,4 +1,4 @@
-"""The result of probing: all accuracies, with the evidence needed to judge them."""
+"""The type `ProbeResult`: the accuracies and code lengths of all probes, with evidence that their fits converged."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -22,17 +22,18 @@ SHUFFLED = "shuffled_queries"
 
 
 class RandomWeightsRecipe(TypedDict):
-    """The random-weight control of a probe: its name, and how its vectors were made."""
+    """The random-weight copy of the model whose vectors were probed: its name, and how the vectors were made."""
 
     name: str
     recipe: VectorsRecipe
 
 
 class ProbeRecipe(TypedDict):
-    """How accuracies were measured, as JSON-like values: the settings, and what was probed and how much.
+    """How the accuracies were measured, as JSON-like values: settings, vectors, and counts of queries and examples.
 
-    The last three keys have one value for each seed: the choices of each part, whether every part has its own
-    negatives, and the number of test choices whose query text is in training, too.
+    `choices` is the number of probe examples, and `choices_dropped` the number of those with too few negatives. The
+    last three keys have one value for each seed: the number of probe examples in each part, whether every part takes
+    its negatives from its own passages, and the number of test examples whose query text is also in training.
     """
 
     settings: dict[str, Any]
@@ -63,9 +64,9 @@ class ProbeResult:
         fits: (seed, probe, control, passages, layer) training accuracy, ridge, iterations, gradient,
             excess and converged (see `ProbeOutcome`).
         split_sizes: (seed, part) number of probe examples for training, validation and test.
-        layer_names: label of each layer.
-        recipe: how the numbers were made.
-        warnings: reasons not to trust them.
+        layer_names: name of each layer, by its number.
+        recipe: how the accuracies were measured.
+        warnings: reasons to doubt the accuracies.
     """
 
     model: str
@@ -79,13 +80,17 @@ class ProbeResult:
     warnings: tuple[str, ...]
 
     def with_texts(self, texts: Mapping[str, int]) -> "ProbeResult":
-        """Return the result with the number of each query's distinct text."""
+        """Return the result with the information which queries have the same text.
+
+        Args:
+            texts: query id -> index of its distinct text.
+        """
         mdl = None if self.mdl is None else self.mdl.with_texts(texts)
         return replace(self, scores=self.scores.with_texts(texts), mdl=mdl)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Describe what was not measured. This limits the sample, but does not put the accuracies in doubt."""
+        """Describe which probe examples were left out or have easier negatives; the accuracies are not in doubt."""
         notes = []
         if any(self.recipe["own_negatives"]):
             notes.append(
@@ -95,18 +100,21 @@ class ProbeResult:
         if any(self.recipe["repeats"]):
             repeats, tests = sum(self.recipe["repeats"]), int(self.split_sizes.sel(part="test").sum())
             notes.append(f"{repeats:,} of {tests:,} test examples have a query text that is also in training")
-        dropped, kept = self.recipe["choices_dropped"], self.recipe["choices"]
+        dropped, used = self.recipe["choices_dropped"], self.recipe["choices"]
         most = max(int(n) for n in self.scores.values.coords["passages"].values) - 1
         if dropped:
             verbs = ("has", "is") if dropped == 1 else ("have", "are")
             notes.append(
-                f"{dropped:,} of {count(dropped + kept, 'query-passage pair')} {verbs[0]} fewer than {most} hard "
+                f"{dropped:,} of {count(dropped + used, 'query-passage pair')} {verbs[0]} fewer than {most} hard "
                 f"negatives and {verbs[1]} left out of the probes"
             )
         return tuple(notes)
 
     def selectivity(self) -> xr.DataArray | None:
-        """Return the accuracy minus that with shuffled queries, or None if that control was not run."""
+        """Return the mean accuracy minus the mean accuracy with shuffled queries; None if that control was not run.
+
+        The dimensions are (probe, passages, layer).
+        """
         means = self.scores.mean()
         if not {NONE, SHUFFLED} <= {str(name) for name in means.coords["control"].values}:
             return None
@@ -114,14 +122,17 @@ class ProbeResult:
         return difference
 
     def compression(self) -> xr.DataArray | None:
-        """Return the length of the uniform code divided by that of the online code, or 1 if nothing is readable."""
+        """Return the length of the uniform code divided by the mean length of the online code; None without "mdl".
+
+        It is 1 where nothing is readable. The dimensions are (control, passages, layer).
+        """
         if self.mdl is None:
             return None
         uniform: xr.DataArray = np.log2(self.mdl.values.coords["passages"].astype(float))
         return uniform / self.mdl.mean()
 
     def records(self, level: float = 0.95) -> list[ProbeRecord]:
-        """Return one row per probe, control, N and layer, with a bootstrap interval over queries."""
+        """Return one row per probe, control, N and layer, with the accuracy and its interval over queries."""
         summary = summarise(self.scores, IntervalSettings(level=level))
         summary["train_accuracy"] = self.fits["train_accuracy"].mean("seed")
         spread = self.by_seed.std("seed", ddof=min(1, self.by_seed.sizes["seed"] - 1))
@@ -129,7 +140,10 @@ class ProbeResult:
         return [self._record(cell, summary.sel(cell), spread.sel(cell), selectivity) for cell in _cells(self.scores)]
 
     def by_seed_frame(self) -> pd.DataFrame:
-        """Return a row for each seed and cell: its test accuracy, and its training accuracy (NaN if untrained)."""
+        """Return a data frame of test and training accuracies, with a row for each seed, probe, control, N and layer.
+
+        The training accuracy is NaN for a probe that is not trained.
+        """
         table = xr.Dataset({"accuracy": self.by_seed, "train_accuracy": self.fits["train_accuracy"]})
         return table.to_dataframe().reset_index().rename(columns={"passages": "n_passages"})
 
@@ -159,7 +173,13 @@ class ProbeResult:
 def probe_result(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> ProbeResult:
-    """Make the result from the tally of a finished grid."""
+    """Return the result of a run of all probes, from its running sums.
+
+    Args:
+        tally: sums over all probe examples and seeds.
+        representations: the vectors that were probed.
+        of_random: the vectors of the random-weight copy, if they were probed, too.
+    """
     recipe, warnings = _recipe(tally, representations, of_random), _warnings(tally, representations)
     plan, tested = tally.plan, tally.tests > 0
     credit = tally.credit[tested] / tally.tests[tested].reshape(-1, 1, 1, 1, 1)
@@ -179,7 +199,7 @@ def probe_result(
 
 
 def _fits(tally: ProbeTally) -> xr.Dataset:
-    """Return the evidence of every fit as arrays, each in its own number type."""
+    """Return the evidence of every fit (see `ProbeOutcome`): `iterations` as integers and `converged` as Booleans."""
     fits = tally.fits
     return xr.Dataset(
         {**fits, "iterations": fits["iterations"].astype(int), "converged": fits["converged"].astype(bool)}
@@ -187,14 +207,14 @@ def _fits(tally: ProbeTally) -> xr.Dataset:
 
 
 def _cells(scores: Scores) -> list[dict[str, Any]]:
-    """Return every combination of labels (probe, control, N, layer) as a dict."""
+    """Return every combination of the labels probe, control, passages (N) and layer as a dictionary."""
     dims = [str(dim) for dim in scores.values.dims[1:]]
     labels = [scores.values.coords[dim].values.tolist() for dim in dims]
     return [dict(zip(dims, cell, strict=True)) for cell in product(*labels)]
 
 
 def _choices(tally: ProbeTally) -> np.ndarray:
-    """Return the number of code lengths of each query: its number of probe examples times the number of seeds."""
+    """Count the code lengths of each query: its number of probe examples times the number of seeds."""
     task = tally.plan.task
     return np.bincount(task.query, minlength=len(task.query_ids)) * len(tally.plan.splits)
 
@@ -225,7 +245,7 @@ def _recipe(
 
 
 def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:
-    """Return every reason to doubt the accuracies, as warnings."""
+    """Return the warnings about vectors, controls that were not measured, and fits that did not converge."""
     plan = tally.plan
     warnings = list(representations.warnings)
     warnings += [
@@ -240,7 +260,7 @@ def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> t
 
 
 def _fit_warning(tally: ProbeTally, name: str) -> str:
-    """Describe the problems in the fits of one probe, or "" if there were none."""
+    """Return a warning about the fits of one probe that did not converge, or "" if all did."""
     settings = tally.plan.settings
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())
     if name == CONCAT:

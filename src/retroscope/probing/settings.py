@@ -1,4 +1,4 @@
-"""Settings of the probes, and the protocols by name."""
+"""Settings of the probes, and the protocols "default" and "ielab-2025"."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -20,15 +20,16 @@ KNOWN_PROBES: tuple[str, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """Named defaults for running the probes: split, probes, controls and seeds.
+    """Defaults of one protocol of probing: split, probes, controls and seeds.
 
     Attributes:
-        split: how a seed divides the probe examples.
+        split: function that divides the probe examples of a task by a seed.
         probes: probes that run if the settings name none.
         controls: controls that run if the settings name none.
-        first_seed: the first seed. The others are the next numbers.
+        first_seed: the first seed. The further seeds are the next whole numbers.
         first_index_wins: whether `concat` gives a tie to the slot with the lowest index, as published.
-        as_given: whether probe examples are the unchanged rows of the source, in which a negative may be relevant.
+        as_given: whether probe examples are the unchanged rows of the source. A negative may then be a relevant
+            passage.
     """
 
     split: Callable[[Task, int], Split]
@@ -104,30 +105,32 @@ class ProbeSettings:
         _check_names("control", self.chosen_controls, CONTROLS)
         if not self.passages or list(self.passages) != sorted({*self.passages}):
             raise SettingsError(
-                f"probes.passages is {self.passages}, which is empty or not in rising order",
-                fix="give rising numbers of at least 2, e.g. 2,3,4,5",
+                f"invalid probes.passages {self.passages}: it is empty or not in rising order",
+                fix="give the numbers of candidates in rising order, from 2 up, e.g. 2,3,4,5",
             )
         if not self.ridge:
-            raise SettingsError("probes.ridge is an empty list", fix="give at least one penalty above 0, e.g. 0.1")
+            raise SettingsError(
+                "probes.ridge is an empty list", fix="give at least one ridge penalty above 0, e.g. 0.1"
+            )
 
     @property
     def rules(self) -> Protocol:
-        """Return the protocol that the settings name."""
+        """Return the defaults of the protocol that the settings name."""
         return PROTOCOLS[self.protocol]
 
     @property
     def chosen_probes(self) -> tuple[str, ...]:
-        """Return the probes to run: the named ones, or else the protocol's."""
+        """Return the names of the probes to run: those of the settings, or else those of the protocol."""
         return self.rules.probes if self.probes is None else self.probes
 
     @property
     def chosen_controls(self) -> tuple[str, ...]:
-        """Return the controls to run: the named ones, or else the protocol's."""
+        """Return the names of the controls to run: those of the settings, or else those of the protocol."""
         return self.rules.controls if self.controls is None else self.controls
 
     @property
     def options(self) -> Options:
-        """Return the options that a single probe needs."""
+        """Return the settings that the function of a probe uses: ridges, rank, tolerance and training of `concat`."""
         return Options(
             ridge=self.ridge,
             rank=self.rank,
@@ -139,7 +142,7 @@ class ProbeSettings:
 
     @property
     def seed_values(self) -> tuple[int, ...]:
-        """Return the seeds to run."""
+        """Return the seeds of all splits, such as 0 to 4."""
         return tuple(range(self.rules.first_seed, self.rules.first_seed + self.seeds))
 
 
@@ -149,6 +152,6 @@ def _check_names(kind: str, names: tuple[str, ...], known: Collection[str]) -> N
             raise unknown_name(kind, name, known)
     if not names or len({*names}) < len(names):
         raise SettingsError(
-            f"{kind}s is {names}, which is empty or repeats a name",
+            f"the list of {kind}s {names} is empty or repeats a name",
             fix=f"give at least one {kind}, and each {kind} once",
         )

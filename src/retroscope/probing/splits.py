@@ -1,10 +1,10 @@
 """Split probe examples into training, validation and test by query text, so that no passage is in two parts.
 
-Hard negatives join nearly all queries and passages into one connected component, so a random split would share
-passages. Here the test examples stay exactly as they are. Every other passage is assigned to training or to validation.
-Negatives that were assigned to another part are replaced by the next ones of the query's list. If too few probe
-examples would be left in a small corpus, the passages are divided into parts instead of the queries. Every part, the
-test too, then takes its negatives from its own passages (`Split.own_negatives`).
+By their hard negatives, nearly all queries and passages are connected, so the parts of a random split would share
+passages. Here the test examples keep their candidates. Every other passage is assigned to training or to validation. A
+negative that belongs to another part is replaced by the next negative in the query's list. In a small corpus, too few
+probe examples may be left. Then the passages are divided into parts instead of the queries, and every part, the test,
+too, takes its negatives from its own passages (`Split.own_negatives`).
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Probe examples of one part of a split: queries, and candidates for each query.
+    """Probe examples, e.g. of the test part of a split: a query and its candidates for each.
 
     Attributes:
-        query: index of the query of each probe example.
-        passages: (choice, size) indices, the relevant passage first.
+        query: index of each probe example's query in the task.
+        passages: (probe example, candidate) indices of passages in the task, the relevant passage first.
     """
 
     query: ChoiceRows
@@ -38,12 +38,12 @@ class Choices:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The probe examples of one seed for training, selection (ridge, epoch) and report.
+    """The probe examples of one seed, divided into training, validation (selection of ridge or epoch) and test.
 
     Attributes:
         seed: seed of everything random in this split.
-        own_negatives: whether the negatives of the test come only from the test's passages, so that they are easier.
-        repeats: test examples whose query text also occurs in training.
+        own_negatives: whether test negatives come only from the passages of the test part, so that they are easier.
+        repeats: number of test examples whose query text also occurs in training.
     """
 
     seed: int
@@ -55,7 +55,7 @@ class Split:
 
     @property
     def parts(self) -> dict[str, Choices]:
-        """Map part names to their probe examples."""
+        """Map "train", "validation" and "test" to their probe examples."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def sizes(self) -> dict[str, int]:
@@ -64,19 +64,17 @@ class Split:
 
 
 def disjoint_split(task: Task, seed: int) -> Split:
-    """Split the task's probe examples without shared texts or passages.
+    """Split the task's probe examples into parts that share no query texts and no passages.
 
-    Five consecutive seeds (0-4, 5-9 ...) test each query exactly once, or at most once if the passages must be divided
-    (`Split.own_negatives`).
-
-    Seeds 0-4 rotate one shuffle of the queries, seeds 5-9 the next, and so on.
+    Five consecutive seeds (0-4, 5-9 ...) test each query exactly once: they use the same shuffled folds of the queries,
+    and each seed takes another fold for the test. If the passages must be divided instead (`Split.own_negatives`), each
+    query is tested at most once, and parts may share query texts.
 
     Raises:
-        AnalysisError: if too few probe examples remain to train, to validate or to test, even with the passages
-            divided.
+        AnalysisError: if too few probe examples remain in a part, even if the passages are divided.
     """
     start = seed - seed % FOLDS
-    if not any(_too_small(_with_all_candidates(task, other)) for other in range(start, start + FOLDS)):
+    if not any(_too_small(_with_all_candidates(task, each_seed)) for each_seed in range(start, start + FOLDS)):
         return _with_all_candidates(task, seed)
     split = _with_own_negatives(
         task, seed
@@ -86,7 +84,7 @@ def disjoint_split(task: Task, seed: int) -> Split:
 
 
 def _with_all_candidates(task: Task, seed: int) -> Split:
-    """Keep all candidates of the test examples, and divide the other passages between training and validation."""
+    """Split by query text: test examples keep all candidates; other passages are for training or validation."""
     part = _parts(task, seed)
     pool = _pools(task, part, np.random.default_rng([seed, 1]))
     test = part == TEST
@@ -101,15 +99,16 @@ def _with_all_candidates(task: Task, seed: int) -> Split:
 def _with_own_negatives(task: Task, seed: int) -> Split:
     """Split the probe examples by their relevant passages instead of their query texts.
 
-    A query whose relevant passages lie in several parts is in none. Another query with its text may be in another
-    part: where one question is asked of many passages, a split by text would keep none. `Split.repeats` counts them.
+    A query whose relevant passages are in several parts is left out. Two queries with the same text may be in different
+    parts: if one question has many relevant passages, a split by text would keep none of them. `Split.repeats` counts
+    the test examples whose query text is also in training.
     """
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.passage_ids))
     pool = _rotated(shuffle, seed)
     part = pool[task.passages[:, 0]]
-    seen = np.zeros((len(task.query_ids), 3), dtype=bool)
-    seen[task.query, part] = True
-    whole = seen.sum(axis=1)[task.query] == 1
+    occurs_in = np.zeros((len(task.query_ids), 3), dtype=bool)
+    occurs_in[task.query, part] = True
+    whole = occurs_in.sum(axis=1)[task.query] == 1
     train, validation, test = (
         _refill(task, whole & (part == side), pool == side) for side in (TRAIN, VALIDATION, TEST)
     )
@@ -122,16 +121,23 @@ def _repeats(task: Task, train: Choices, test: Choices) -> int:
 
 
 def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
-    """Return the part of each item: fold `seed` of the shuffle is the test part, the next one the validation part."""
+    """Return the part (TRAIN, VALIDATION or TEST) of each item: one of five folds is the test, the next the validation.
+
+    Args:
+        shuffle: a permutation of the items; the fold of an item is its value modulo 5.
+        seed: the test is fold `seed` modulo 5.
+    """
     turn = (shuffle - seed) % FOLDS
     return np.asarray(np.select([turn == 0, turn == 1], [TEST, VALIDATION], TRAIN))
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as ielab-2025 did: a random share of the *probe examples* for training, the rest for selection and report.
+    """Split as ielab-2025 did: a random share of the probe examples trains, the rest both selects and tests.
+
+    Queries and passages of the two parts overlap.
 
     Raises:
-        AnalysisError: for a single probe example, because none would be left for training.
+        AnalysisError: for a single probe example, which cannot be divided.
     """
     if len(task.query) < 2:
         raise AnalysisError(
@@ -146,18 +152,19 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
 
 
 def _parts(task: Task, seed: int) -> ChoiceRows:
-    """Return the part of every probe example, as determined by its query's text."""
+    """Return the part (TRAIN, VALIDATION or TEST) of every probe example, by the text of its query."""
     text = task.text
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(int(text.max(initial=-1)) + 1)
     return np.asarray(_rotated(shuffle, seed)[text])
 
 
 def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.ndarray, "passage"]:
-    """Assign each passage to a part.
+    """Assign each passage to training, validation or test.
 
-    In order: a test candidate to the test; a relevant passage to the part of its query (training
-    first); any other to the part that uses it more among its first N-1 negatives, an unused or
-    tied one by a coin with the odds of the folds.
+    A candidate of a test example is assigned to the test. Of the other passages, a relevant passage is assigned to the
+    part of its query (to training if both parts have such a query). Any other passage is assigned to the part that has
+    it more often among its first N-1 negatives. If both have it equally often, the part is drawn at random, with the
+    probabilities 3/4 for training and 1/4 for validation.
     """
     uses = [_uses(task, part == side, slice(1, task.size)) for side in (TRAIN, VALIDATION)]
     coin = np.where(rng.random(len(task.passage_ids)) < 1 / (FOLDS - 1), VALIDATION, TRAIN)
@@ -169,12 +176,24 @@ def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.nda
 
 
 def _uses(task: Task, rows: ChoiceRows, places: slice) -> Int[np.ndarray, "passage"]:
-    """Count how often each passage occurs in these slots of these probe examples."""
+    """Count how often each passage is a candidate of the selected probe examples.
+
+    Args:
+        rows: mask of the probe examples.
+        places: range of candidates that count, e.g. the first N-1 negatives.
+    """
     return np.bincount(task.passages[rows, places].ravel(), minlength=len(task.passage_ids))
 
 
 def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
-    """Return the probe examples `rows` with allowed passages only. Each keeps its hardest allowed negatives."""
+    """Return the selected probe examples, each with its hardest negatives among the allowed passages.
+
+    A probe example is left out if its relevant passage is not allowed, or if too few negatives are.
+
+    Args:
+        rows: mask of the probe examples.
+        allowed: mask of the passages.
+    """
     query, lists = task.query[rows], task.passages[rows]
     usable = allowed[lists] & (lists != NOBODY)
     hardest_first = np.argsort(~usable, axis=1, kind="stable")[:, : task.size]
@@ -184,17 +203,17 @@ def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
 
 
 def _too_small(split: Split) -> list[str]:
-    """List the parts of the split (training, validation, test) with fewer probe examples than `FEWEST` requires."""
+    """List the parts with fewer probe examples than `FEWEST` requires, such as "train: 3 (at least 20)"."""
     sizes = split.sizes()
-    return [f"{sizes[part]} to {part} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
+    return [f"{part}: {sizes[part]} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
 
 
 def _check(split: Split) -> None:
     short = _too_small(split)
     if short:
         raise AnalysisError(
-            "too few probe examples are left, because training, validation and test may not share a query or a "
-            f"passage: {', '.join(short)}",
+            "too few probe examples are left to train, validate or test the probes, because these parts may not share "
+            f"passages: {', '.join(short)}",
             where=f"split of seed {split.seed}",
             fix="use more queries, a larger corpus, longer lists of hard negatives, or fewer candidate passages "
             "(probes.passages)",

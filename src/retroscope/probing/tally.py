@@ -1,4 +1,4 @@
-"""Sum the accuracies of a running grid of probes by label."""
+"""Sum the accuracies and code lengths of all probes while they run, by query, probe, control, N and layer."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -18,10 +18,10 @@ EVIDENCE = tuple(f.name for f in fields(ProbeOutcome) if f.name != "accuracy")
 
 @dataclass(frozen=True, eq=False)
 class ProbePlan:
-    """Plan of a grid of probes: the labels of every measured axis.
+    """Plan of all probes to run: probe examples, settings, splits, controls and layers.
 
     Attributes:
-        controls: controls of the settings that can be measured with the given vectors.
+        controls: those controls of the settings that the given vectors allow.
     """
 
     task: Task
@@ -32,17 +32,17 @@ class ProbePlan:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """Return the probes whose accuracy is measured: all except the code length."""
+        """Return the names of the probes whose accuracy is measured: all but "mdl", which measures a code length."""
         return tuple(name for name in self.settings.chosen_probes if name != MDL)
 
     @property
     def has_mdl(self) -> bool:
-        """Return whether the code length is measured."""
+        """Return whether the code length "mdl" is measured."""
         return MDL in self.settings.chosen_probes
 
     @property
     def coords(self) -> dict[str, Any]:
-        """Return the labels of each axis, as coordinates."""
+        """Return the labels of each axis (query, seed, probe, control, passages, layer) as xarray coordinates."""
         return {
             "query": np.array(self.task.query_ids, dtype=object),
             "seed": [split.seed for split in self.splits],
@@ -53,14 +53,14 @@ class ProbePlan:
         }
 
     def zeros(self, *dims: str) -> xr.DataArray:
-        """Return an array of zeros with the named labelled axes."""
+        """Return an array of zeros with the named axes and their labels."""
         labels = self.coords
         coords = {dim: labels[dim] for dim in dims}
-        return xr.DataArray(np.zeros([len(one) for one in coords.values()]), coords, dims)
+        return xr.DataArray(np.zeros([len(axis) for axis in coords.values()]), coords, dims)
 
 
 class ProbeTally:
-    """Running sums of accuracies over probe examples and seeds, from which `probe_result` computes the result."""
+    """Running sums of accuracies and code lengths over probe examples and seeds; `probe_result` makes means of them."""
 
     def __init__(self, plan: ProbePlan) -> None:
         """Start with all sums at zero."""
@@ -75,14 +75,14 @@ class ProbeTally:
 
     @property
     def tests(self) -> Float[np.ndarray, "query"]:
-        """Count how often each query was tested, all seeds together."""
+        """Count the test examples of each query over all seeds."""
         tested = np.concatenate([split.test.query for split in self.plan.splits])
         return np.bincount(tested, minlength=len(self.plan.task.query_ids)).astype(float)
 
     def add_outcome(
         self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add the accuracies of one probe, layer and split. The first axis is `controls`."""
+        """Add the accuracies of one probe on one layer and split. `controls` labels the first axis of its arrays."""
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
         means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)
@@ -98,7 +98,13 @@ class ProbeTally:
     def add_bits(
         self, layer: int, query: ChoiceRows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
     ) -> None:
-        """Add a code length for every probe example. `query` is the index of each probe example's query."""
+        """Add the code length of every probe example on one layer.
+
+        Args:
+            query: index of each probe example's query.
+            controls: names of the controls on the first axis of `bits`.
+            bits: code lengths in bits.
+        """
         sums = per_query(bits, query, len(self.plan.task.query_ids))
         for at, control in enumerate(controls):
             self.bits.values[:, self._places["control"][control], :, self._places["layer"][layer]] += sums[:, at]
@@ -107,7 +113,12 @@ class ProbeTally:
 def per_query(
     values: Float[np.ndarray, "control size choice"], query: ChoiceRows, n: int
 ) -> Float[np.ndarray, "query control size"]:
-    """Sum the values of the probe examples of each query."""
+    """Sum the values of the probe examples of each query.
+
+    Args:
+        query: index of each probe example's query.
+        n: number of queries.
+    """
     sums = np.zeros((n, *values.shape[:2]))
     np.add.at(sums, query, np.moveaxis(values, 2, 0))
     return sums

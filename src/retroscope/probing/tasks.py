@@ -1,7 +1,6 @@
-"""Build the probe examples of a probe: a query, one relevant passage and N-1 hard negatives.
+"""Build probe examples: each has a query, one relevant passage and N-1 hard negatives as candidates.
 
-The candidates of N = 2, 3, ... are nested: the first N of one list, the relevant passage first.
-Chance is 1/N.
+The candidates for each N are the first N of one list, which begins with the relevant passage. Chance is 1/N.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,25 +20,23 @@ Lists = Int[np.ndarray, "choice place"]
 
 
 def repeated(candidates: Iterable[Candidates], n: int) -> tuple[Candidates, ...]:
-    """Return the candidates with negatives repeated up to `n`, as in the published data sets."""
-    return tuple(
-        replace(one, negatives=tuple(islice(cycle(one.negatives), max(n, len(one.negatives))))) for one in candidates
-    )
+    """Return the candidates with at least `n` negatives each: shorter lists are repeated, as in the published data."""
+    return tuple(replace(c, negatives=tuple(islice(cycle(c.negatives), max(n, len(c.negatives))))) for c in candidates)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """All probe examples of a probe as indices: query, relevant passage and hard negatives.
+    """All probe examples of a collection, as indices of queries and passages.
 
     Attributes:
-        query_ids: the distinct queries.
-        passage_ids: the distinct passages. Of several passages with equal text, the first stands for all.
-        query: index into `query_ids` of each probe example.
-        passages: indices into `passage_ids`: the relevant one, then the negatives, hardest
-            first, then `NOBODY`.
-        size: the largest N. Every probe example has at least N-1 negatives.
-        texts: number of the distinct text of each query.
-        dropped: number of probe examples of the source that had too few negatives.
+        query_ids: ids of the distinct queries.
+        passage_ids: ids of the distinct passages. The first of several passages with the same text represents all.
+        query: index in `query_ids` of each probe example's query.
+        passages: indices in `passage_ids`: the relevant passage, then the negatives, hardest first. `NOBODY` fills
+            shorter lists.
+        size: the largest N. Every probe example has at least this number of candidates.
+        texts: index of the distinct text of each query.
+        dropped: number of probe examples that are left out, because they have too few negatives.
     """
 
     query_ids: tuple[str, ...]
@@ -52,12 +49,12 @@ class Task:
 
     @property
     def text(self) -> ChoiceRows:
-        """Return the number of the distinct query text of each probe example: 0, 1 ... in order of first occurrence."""
+        """Return the index of each probe example's query text: 0, 1 ... in order of the texts' first occurrence."""
         return np.asarray(numbered(self.texts)[self.query])
 
     @property
     def shared(self) -> dict[str, tuple[str, ...]]:
-        """Map each query id to the passages of all its probe examples. Queries that share passages form a cluster."""
+        """Map each query id to the ids of all its candidates. Queries that share candidates are not independent."""
         shared: dict[str, dict[str, None]] = {}
         for query, row in zip(self.query.tolist(), self.passages[:, : self.size].tolist(), strict=True):
             names = (self.passage_ids[p] for p in row if p != NOBODY)
@@ -73,17 +70,19 @@ def build_task(
     passage_texts: Mapping[str, int] | None = None,
     as_given: bool = False,
 ) -> Task:
-    """Build the probe examples among `size` passages that are possible with these candidates.
+    """Build all probe examples with at least `size` candidates.
 
-    A probe example with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that all N are
+    A probe example with fewer than `size` - 1 negatives is left out (and counted) for every N, so that all N are
     measured on the same queries.
 
     Args:
-        texts: query id -> number of its distinct text; None if all texts are distinct.
-        passage_texts: passage id -> number of its distinct text; passages of equal text count as one. None if all texts
-            are distinct.
-        as_given: whether a negative may be a relevant passage of its query, as in the published rows; passages of equal
-            text then stay apart, too.
+        candidates: the relevant passage and the negatives of each probe example.
+        size: the largest N.
+        texts: query id -> index of its distinct text; None if all texts are distinct.
+        passage_texts: passage id -> index of its distinct text; passages with the same text count as one. None if all
+            texts are distinct.
+        as_given: use the candidates unchanged, as in the published rows: a negative may be a relevant passage of its
+            query, and passages with the same text are not merged.
 
     Raises:
         AnalysisError: if no probe example is left, or a negative is a relevant passage of its query.
@@ -91,8 +90,8 @@ def build_task(
     if not as_given:
         candidates = candidates if passage_texts is None else _by_text(candidates, passage_texts)
         _check_negatives(candidates)
-    kept = [c for c in candidates if len(c.negatives) >= size - 1]
-    if not kept:
+    complete = [c for c in candidates if len(c.negatives) >= size - 1]
+    if not complete:
         most = max((len(c.negatives) for c in candidates), default=0)
         raise AnalysisError(
             f"no query has the {size - 1} hard negatives that {size} candidate passages need (the longest list has "
@@ -101,21 +100,21 @@ def build_task(
             fix="give more hard negatives"
             + (f", or ask for at most {most + 1} candidate passages for each query (--passages)" if most else ""),
         )
-    query_index = _index(c.query_id for c in kept)
-    passage_index = _index(p for c in kept for p in (c.positive, *c.negatives))
+    query_index = _index(c.query_id for c in complete)
+    passage_index = _index(p for c in complete for p in (c.positive, *c.negatives))
     return Task(
         query_ids=tuple(query_index),
         passage_ids=tuple(passage_index),
-        query=np.array([query_index[c.query_id] for c in kept]),
-        passages=_lists(kept, passage_index),
+        query=np.array([query_index[c.query_id] for c in complete]),
+        passages=_lists(complete, passage_index),
         size=size,
         texts=np.array([query_index[i] if texts is None else texts[i] for i in query_index]),
-        dropped=len(candidates) - len(kept),
+        dropped=len(candidates) - len(complete),
     )
 
 
 def _by_text(candidates: Sequence[Candidates], numbers: Mapping[str, int]) -> list[Candidates]:
-    """Name every passage by the first one of equal text; a negative of the text of an earlier candidate is left out."""
+    """Replace every passage by the first one with the same text, and leave out negatives that repeat a candidate."""
     first: dict[int, str] = {}
     for c in candidates:
         for passage in (c.positive, *c.negatives):
@@ -129,12 +128,12 @@ def _by_text(candidates: Sequence[Candidates], numbers: Mapping[str, int]) -> li
 
 
 def _index(ids: Iterable[str]) -> dict[str, int]:
-    """Map each distinct id to its index in order of first occurrence."""
+    """Map each distinct id to its index: 0, 1 ... in order of first occurrence."""
     return {i: place for place, i in enumerate(dict.fromkeys(ids))}
 
 
 def _lists(candidates: Sequence[Candidates], passage_index: Mapping[str, int]) -> Lists:
-    """Return relevant passage and negatives of every probe example, padded to the longest list."""
+    """Return the indices of the relevant passage and the negatives of every probe example, padded with `NOBODY`."""
     lists = np.full((len(candidates), 1 + max(len(c.negatives) for c in candidates)), NOBODY)
     for row, c in enumerate(candidates):
         lists[row, : 1 + len(c.negatives)] = [passage_index[p] for p in (c.positive, *c.negatives)]
@@ -142,7 +141,11 @@ def _lists(candidates: Sequence[Candidates], passage_index: Mapping[str, int]) -
 
 
 def _check_negatives(candidates: Sequence[Candidates]) -> None:
-    """Refuse candidates in which the relevant passage is also a negative."""
+    """Refuse candidates in which a relevant passage of the query is also a negative.
+
+    Raises:
+        AnalysisError: with these passages.
+    """
     relevant: dict[str, set[str]] = {}
     for c in candidates:
         relevant.setdefault(c.query_id, set()).add(c.positive)
@@ -151,7 +154,7 @@ def _check_negatives(candidates: Sequence[Candidates]) -> None:
     ]
     if wrong:
         raise AnalysisError(
-            f"relevant passages are among the negatives of their own query:{listed(wrong)}",
+            f"relevant passages of a query are also among its negatives:{listed(wrong)}",
             where="candidates",
-            fix="remove the relevant passages of a query from its negatives",
+            fix="remove these passages from the negatives",
         )

@@ -1,5 +1,6 @@
-"""The type `ProbeTrial`, the input of a probe: the vectors of one layer and the probe examples of one split.
-ProbeOutcome: a probe's result on them.
+"""The types of a probe's input, `ProbeTrial`, and of its result, `ProbeOutcome`.
+
+The input is the vectors of one layer and the probe examples of one split.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,13 +25,15 @@ Features = Float[Tensor, "choice candidate feature"]
 
 @dataclass(frozen=True, eq=False)
 class ProbeTrial:
-    """Input of a probe: one layer's vectors, and the probe examples to make with them.
+    """Input of a probe: the vectors of one layer, and the probe examples of one split under some controls.
 
     Attributes:
-        queries: one vector for each distinct query of the task.
+        queries: one vector for each query of the task.
         passages: one vector for each distinct passage of the task.
-        similarity: how the retriever compares them, "dot" or "cosine".
-        texts: for each query, the number of its distinct text. Queries of one text are one observation.
+        view: the probe examples of each part, with the queries and labels of the controls.
+        options: settings of the probe.
+        similarity: how the retriever compares vectors, "dot" or "cosine".
+        texts: index of the distinct text of each query. Queries with the same text are one observation.
     """
 
     queries: TextVectors
@@ -42,52 +45,52 @@ class ProbeTrial:
 
     @cached_property
     def similarities(self) -> Mapping[str, Features]:
-        """Return the similarity of every candidate to its query, minus the mean of its choice, for each part.
+        """Return, for each part, the similarity of every candidate to its query, minus the mean over the candidates.
 
-        The mean is subtracted in float64. If similarities are much larger than their differences, float32 would lose
-        digits that the probes `dot` and `cosine` use. Differences that these two probes count as ties are set to 0.
+        The mean is subtracted in float64: if similarities are much larger than their differences, float32 would lose
+        digits that the probes `dot` and `cosine` use. If all candidates of a probe example tie for these two probes,
+        their differences are set to 0.
         """
         if self.similarity not in SIMILARITIES:
             raise unknown_name("similarity", self.similarity, SIMILARITIES)
         queries, passages = (SIMILARITIES[self.similarity](v.double()) for v in (self.queries, self.passages))
 
         def scores(choices: Choices) -> Features:
-            read, candidates = (torch.from_numpy(texts) for texts in (choices.query, choices.passages))
-            q, p = queries[read], passages[candidates]
+            query_rows, candidates = (torch.from_numpy(texts) for texts in (choices.query, choices.passages))
+            q, p = queries[query_rows], passages[candidates]
             similarity = p @ q[:, :, None]
             apart = similarity - similarity.mean(dim=1, keepdim=True)
             rounding = tie_tolerance((q.norm(dim=1) * p.norm(dim=2).amax(dim=1)).numpy(), q.shape[1])
-            seen = apart.abs().amax(dim=1, keepdim=True) > torch.from_numpy(rounding)[:, None, None]
-            return torch.where(seen, apart, 0.0).float()
+            differs = apart.abs().amax(dim=1, keepdim=True) > torch.from_numpy(rounding)[:, None, None]
+            return torch.where(differs, apart, 0.0).float()
 
         return {part: scores(choices) for part, choices in self.view.parts.items()}
 
     def texts_of(self, part: str) -> Clusters:
-        """Return the clusters of a part's probe examples by distinct query text."""
+        """Return which probe examples of a part have the same query text."""
         return Clusters(numbered(self.texts[self.view.parts[part].query]))
 
     def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
-        """Return the vector of each probe example's query."""
+        """Return the query vector of each probe example."""
         return self.queries[torch.from_numpy(choices.query)]
 
     def passage_vectors(self, choices: Choices) -> Features:
-        """Return the vectors of each probe example's candidates."""
+        """Return the vectors of all candidates of each probe example."""
         return self.passages[torch.from_numpy(choices.passages)]
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeOutcome:
-    """Result of a probe: its accuracy on the test examples, and evidence of its fits.
+    """Result of a probe: its accuracy on the test examples, and whether its fits converged.
 
     Attributes:
-        accuracy: credit of every probe example.
-        train_accuracy: mean credit of the training examples under the fit that is reported, or NaN where nothing is
-            fitted.
-        ridge: ridge chosen on the validation queries, or NaN if the probe has none.
-        iterations: iterations of the solver; epochs for `concat`; 0 if nothing is fitted.
-        gradient: length of the gradient at the end, as a share of its length at the start.
-        excess: bound on the loss above its minimum, in nats.
-        converged: whether `excess` met the tolerance.
+        accuracy: accuracy of every test example: 1 or 0, or 1/k in a tie of k candidates.
+        train_accuracy: mean accuracy of the training examples by the reported fit, or NaN if the probe has none.
+        ridge: ridge penalty selected on the validation examples, or NaN if the probe has none.
+        iterations: number of iterations of the solver; for `concat`, the best epoch; 0 if nothing is fitted.
+        gradient: length of the gradient at the end, divided by its length at the start.
+        excess: bound on the difference of the loss from its minimum, in nats.
+        converged: whether `excess` is within the tolerance.
     """
 
     accuracy: Float[np.ndarray, "control size choice"]
@@ -105,7 +108,7 @@ Probe = Callable[[ProbeTrial], ProbeOutcome]
 def unfitted(
     accuracy: Float[np.ndarray, "control size choice"], train_accuracy: Float[np.ndarray, "control size"] | None = None
 ) -> ProbeOutcome:
-    """Return the outcome of a probe that has no fit."""
+    """Return the outcome of a probe without an iterative fit, from its accuracies."""
     none = np.full(accuracy.shape[:2], np.nan)
     return ProbeOutcome(
         accuracy=accuracy,

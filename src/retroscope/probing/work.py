@@ -1,4 +1,4 @@
-"""Estimate the time of probes from the numbers of probe examples, features and columns."""
+"""Estimate the time that probes take, from the numbers of probe examples, features and fits."""
 
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.mdl import BLOCKS
@@ -16,12 +16,13 @@ CODED = sum(BLOCKS[:-1])  # choices that the fits of the code length train on, o
 
 
 def probes_seconds(settings: ProbeSettings, choices: int, width: int, layers: int, product_rate: float) -> float:
-    """Estimate the seconds of all probes, controls, N and seeds on some layers of one model.
+    """Estimate how many seconds all probes take on one model, over all controls, numbers N, seeds and layers.
 
     Args:
-        choices: number of candidate lists that are split.
+        choices: number of probe examples before they are split.
         width: number of dimensions of a vector.
         layers: number of layers that are probed.
+        product_rate: operations per second of a float32 product (`encoders.work.product_rate`).
     """
     features = {"passage_only": width, "elementwise": width, "bilinear": width + settings.rank**2}
     sizes = len(settings.passages) * len(settings.ridge)
@@ -38,14 +39,14 @@ def probes_seconds(settings: ProbeSettings, choices: int, width: int, layers: in
 
 
 def _fit(choices: float, candidates: int, features: int, columns: int, product_rate: float) -> float:
-    """Estimate the seconds of one fit of all columns."""
+    """Estimate how many seconds one probe's fit takes, over all columns (combinations of control, N and ridge)."""
     rows = choices * candidates
     operations = EIGEN * features**3 + 2 * rows * features**2 + ITERATIONS * 4 * NARROW * rows * features * columns
     return FIT + operations / product_rate + ITERATIONS * SOFTMAX * rows * columns
 
 
 def _views(settings: ProbeSettings) -> list[int]:
-    """Return the number of controls in each view (controls that read the same queries are fitted together).
+    """Return the size of each group of controls that are fitted together because they use the same queries and weights.
 
     See `probing.controls.views`.
     """

@@ -1,4 +1,4 @@
-"""Test the paper's claims, each by a statistic and a rule, on published, reproduced and corrected numbers. No torch."""
+"""Test each claim of the paper by a rule, on the published numbers and on our own under both protocols. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ DoneTrials = Mapping[tuple[str, str, str, str], MeasuredTrial]  # (data, model, 
 
 
 class ClaimOutcome(StrEnum):
-    """Outcome of applying a claim's rule to its statistic."""
+    """Outcome of a claim: whether the statistic agrees with the claim by its rule."""
 
     HOLDS = "holds"
     FAILS = "does not hold"
@@ -42,13 +42,13 @@ class ClaimOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Ruling:
-    """The outcome of one claim for one set of numbers.
+    """The outcome of one claim by one set of numbers: the published ones, or ours under one protocol.
 
     Attributes:
-        numbers: "as published", "ielab-2025" (measured here) or "default" (measured here, corrected).
-        outcome: outcome of the rule.
-        value, low, high: the statistic with its interval, or None if there is none.
-        what: the cell or numbers that it is about, or the reason why there are none.
+        numbers: "as published", or the protocol of our measurement: "ielab-2025" or "default" (corrected).
+        outcome: outcome of the claim's rule.
+        value, low, high: the statistic and the ends of its interval; None if it was not measured.
+        what: N and layer, or number of examples, that the statistic is about; or the reason why there is none.
     """
 
     numbers: str
@@ -65,7 +65,7 @@ class Ruling:
 
 @dataclass(frozen=True, kw_only=True)
 class CellChange:
-    """The change of one accuracy from the backbone to the retriever."""
+    """The change of a probe's accuracy from backbone to retriever at one N and layer, with its standard error."""
 
     passages: int
     layer: int
@@ -90,13 +90,13 @@ STATISTICS = {
 
 
 def rulings(study: PublishedStudy, claim: Claim, trials: DoneTrials) -> list[Ruling]:
-    """Test a claim on the published numbers, and on ours under both protocols."""
+    """Return the three outcomes of a claim: by the published numbers, and by ours under both protocols."""
     judge = JUDGES[claim.statistic]
     return [judge(study, claim, trials, numbers) for numbers in (AS_PUBLISHED, PUBLISHED, CORRECTED)]
 
 
 def _largest_change(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbers: str) -> Ruling:
-    """Test a claim about the largest change of a probe's accuracy."""
+    """Test a claim about the largest change of a probe's accuracy from backbone to retriever."""
     if numbers == AS_PUBLISHED:
         return judged_changes(study, claim, published_changes(study, claim), numbers)
     pair = _pair(study, claim, trials, numbers)
@@ -107,58 +107,67 @@ def _largest_change(study: PublishedStudy, claim: Claim, trials: DoneTrials, num
 
 
 def published_changes(study: PublishedStudy, claim: Claim) -> list[CellChange]:
-    """Return the published changes of accuracy for a claim's model, each with its binomial error."""
+    """Return the published changes of accuracy from a claim's backbone to its retriever, by N and layer.
+
+    The standard errors are binomial, for the smallest number of probe examples that agrees with the published stars.
+    """
     data = study.figure(claim.figure).data
     choices = reported_choices(study, data).low
     backbone = study.models[claim.model].backbone
-    of = {(one.model, one.passages, one.layer): one.accuracy for one in study.points if one.data == data}
+    accuracies = {(p.model, p.passages, p.layer): p.accuracy for p in study.points if p.data == data}
     changes = []
-    for (model, passages, layer), accuracy in of.items():
+    for (model, passages, layer), accuracy in accuracies.items():
         if model == claim.model:
-            before = of[backbone, passages, layer]
+            before = accuracies[backbone, passages, layer]
             error = sqrt(binomial_error(accuracy, choices) ** 2 + binomial_error(before, choices) ** 2)
             changes.append(CellChange(passages=passages, layer=layer, change=accuracy - before, error=error))
     return changes
 
 
 def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, MeasuredTrial], probe: str) -> list[CellChange]:
-    """Return the measured changes of accuracy from backbone to retriever, paired by query."""
+    """Return the changes of accuracy from backbone to retriever that we measured, by N and layer, paired by query.
+
+    Args:
+        pair: the finished trials of backbone and retriever.
+        probe: name of the probe.
+    """
     changes = []
-    before, after = (one.measurement.scores["model"].values.sel(probe=probe, control=NONE) for one in pair)
+    before, after = (trial.measurement.scores["model"].values.sel(probe=probe, control=NONE) for trial in pair)
     difference = after - before  # xarray keeps the queries that both have
     for passages in study.passages:
         for layer in difference.coords["layer"].values.tolist():
             values = difference.sel(passages=passages, layer=layer).values
-            kept = values[np.isfinite(values)]
-            error = float(kept.std(ddof=1) / sqrt(len(kept))) if len(kept) >= FEWEST else inf
-            change = float(kept.mean()) if len(kept) else 0.0
+            paired = values[np.isfinite(values)]
+            error = float(paired.std(ddof=1) / sqrt(len(paired))) if len(paired) >= FEWEST else inf
+            change = float(paired.mean()) if len(paired) else 0.0
             changes.append(CellChange(passages=passages, layer=layer, change=change, error=error))
     return changes
 
 
 def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellChange], numbers: str) -> Ruling:
-    """Apply a claim's rule to the changes of accuracy by N and layer.
+    """Apply a claim's rule (see `RULES`) to the changes of accuracy at all N and layers.
 
-    A claim that some cell changed is corrected for the choice of the largest change. A claim that every cell is
-    unchanged is an intersection-union test, in which each cell is tested at the whole error rate (Berger and Hsu 1996).
+    For the claim that some accuracy changed, the interval of the largest change is corrected for its selection. The
+    claim that no accuracy changed is an intersection-union test, in which each change is tested for equivalence at the
+    full error rate (Berger and Hsu 1996).
     """
     quantile = simultaneous_quantile(study, len(changes))
-    largest = max(changes, key=lambda one: abs(one.change))
+    largest = max(changes, key=lambda each: abs(each.change))
     low, high = largest.change - quantile * largest.error, largest.change + quantile * largest.error
     changed = low > study.margin or high < -study.margin
     one_sided = NormalDist().inv_cdf(study.level)
-    within = sum(abs(one.change) + one_sided * one.error < study.margin for one in changes)
+    within = sum(abs(each.change) + one_sided * each.error < study.margin for each in changes)
     unchanged = within == len(changes)
-    wanted = {"changed": (changed, unchanged), "unchanged": (unchanged, changed)}[claim.expects]
+    expected = {"changed": (changed, unchanged), "unchanged": (unchanged, changed)}[claim.expects]
     return Ruling(
-        numbers=numbers, outcome=_outcome(*wanted), value=largest.change, low=low, high=high,
+        numbers=numbers, outcome=_outcome(*expected), value=largest.change, low=low, high=high,
         what=f"largest change at N = {largest.passages}, layer {largest.layer}; {within} of {len(changes)} changes "
         f"within the margin of {study.margin:g}",
     )  # fmt: skip
 
 
 def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbers: str) -> Ruling:
-    """Test a claim about the share of active neurons. The paper gives its counts only as images."""
+    """Test a claim about the share of active neurons. The published counts are only images, so they are not tested."""
     if numbers == AS_PUBLISHED:
         return Ruling(
             numbers=numbers, outcome=ClaimOutcome.NOT_TESTABLE, what="the paper prints its counts only as images"
@@ -167,19 +176,19 @@ def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbe
     if pair is None:
         return _absent(study, claim, trials, numbers)
     threshold = study.models[claim.model].threshold
-    before, after = (example_shares(one, threshold, claim.part, claim.layers) for one in pair)
+    before, after = (example_shares(trial, threshold, claim.part, claim.layers) for trial in pair)
     values = (after - before).values
-    kept = values[np.isfinite(values)]
-    if len(kept) < FEWEST:
-        few = f"only {len(kept)} examples have a value for both models"
+    paired = values[np.isfinite(values)]
+    if len(paired) < FEWEST:
+        few = f"only {len(paired)} examples have a value for both models"
         return Ruling(numbers=numbers, outcome=ClaimOutcome.UNDECIDED, what=few)
     quantile = NormalDist().inv_cdf(0.5 + study.level / 2)
-    mean, half = float(kept.mean()), quantile * float(kept.std(ddof=1)) / sqrt(len(kept))
+    mean, half = float(paired.mean()), quantile * float(paired.std(ddof=1)) / sqrt(len(paired))
     relative = mean / float(before.mean()) if float(before.mean()) else float("nan")
     higher, lower = mean - half > 0, mean + half < 0
-    wanted = {"higher": (higher, lower), "lower": (lower, higher)}[claim.expects]
-    return Ruling(numbers=numbers, outcome=_outcome(*wanted), value=mean, low=mean - half, high=mean + half,
-                  what=f"relative change {percent(relative, effect=True)}, over {len(kept):,} examples")  # fmt: skip
+    expected = {"higher": (higher, lower), "lower": (lower, higher)}[claim.expects]
+    return Ruling(numbers=numbers, outcome=_outcome(*expected), value=mean, low=mean - half, high=mean + half,
+                  what=f"relative change {percent(relative, effect=True)}, over {len(paired):,} examples")  # fmt: skip
 
 
 def _outcome(holds: bool, fails: bool) -> ClaimOutcome:
@@ -189,11 +198,13 @@ def _outcome(holds: bool, fails: bool) -> ClaimOutcome:
 def _pair(
     study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str
 ) -> tuple[MeasuredTrial, MeasuredTrial] | None:
-    """Return the finished trials of backbone and retriever, or None unless both used the paper's own weights."""
+    """Return the trials of a claim's backbone and retriever under a protocol.
+
+    The result is None if one of them is not finished, or was measured on made-up weights or texts.
+    """
     figure = study.figure(claim.figure)
     models = (study.models[claim.model].backbone, claim.model)
-    found = [trials.get((figure.data, model, figure.tower, protocol)) for model in models]
-    before, after = found
+    before, after = (trials.get((figure.data, model, figure.tower, protocol)) for model in models)
     if before is None or after is None or before.made_up or after.made_up:
         return None
     return before, after
@@ -201,9 +212,9 @@ def _pair(
 
 def _absent(study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str) -> Ruling:
     figure = study.figure(claim.figure)
-    made_up = any(one.made_up for key, one in trials.items() if key[0] == figure.data and key[3] == protocol)
-    what = MADE_UP if made_up else "not run"
-    return Ruling(numbers=protocol, outcome=ClaimOutcome.NOT_RUNNABLE, what=what)
+    made_up = any(trial.made_up for key, trial in trials.items() if key[0] == figure.data and key[3] == protocol)
+    reason = MADE_UP if made_up else "not run"
+    return Ruling(numbers=protocol, outcome=ClaimOutcome.NOT_RUNNABLE, what=reason)
 
 
 JUDGES: dict[str, Callable[[PublishedStudy, Claim, DoneTrials, str], Ruling]] = {

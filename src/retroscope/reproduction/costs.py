@@ -1,8 +1,8 @@
-"""Estimate the cost of a figure (downloads, disk, memory, time) from the sizes of models and data. No torch.
+"""Estimate what it costs to reproduce a published figure: downloads, disk, memory and time. No torch.
 
 Encoding takes two operations for each weight of the blocks and each token. Attribution takes three times as many for
-each node and matrix, and half of the blocks lie above a matrix on average. Real rates differ by a factor of a few, so
-run a few queries first (`--limit-queries`).
+each node of its integral and each matrix, in the blocks above the matrix, which are half of all blocks on average. The
+real speed may differ by a factor of a few, so run a few queries first (`--limit-queries`).
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ class FigureCost:
     """Approximate cost of reproducing one figure.
 
     Attributes:
-        figure: its number.
-        downloads, disk, memory: gigabytes.
-        seconds: seconds of encoding and attribution. Probes and statistics take additional time.
+        figure: number of the figure in the paper.
+        downloads, disk, memory: gigabytes to download, to store and to hold in memory.
+        seconds: time of encoding and attribution. Probes and statistics take additional time.
     """
 
     figure: int
@@ -48,12 +48,12 @@ class FigureCost:
 
 
 def figure_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale) -> list[FigureCost]:
-    """Return the cost of each figure alone, although figures share downloads, models and vectors."""
+    """Return the cost of each figure as if only this figure were reproduced; together they cost less than the sum."""
     return [figure_cost(study, figure, scale) for figure in figures]
 
 
 def figure_cost(study: PublishedStudy, figure: PublishedFigure, scale: Scale) -> FigureCost:
-    """Return the cost of one figure under both protocols."""
+    """Return the cost of reproducing one figure under both protocols, the published and the corrected one."""
     data = study.data[figure.data]
     sources = {source for name in figure.models for source in study.models[name].sources}
     trials = trials_of(study, [figure])
@@ -67,8 +67,8 @@ def figure_cost(study: PublishedStudy, figure: PublishedFigure, scale: Scale) ->
 
 
 def cost_document(costs: Sequence[FigureCost]) -> dict[str, Any]:
-    """Return the costs as JSON-like values."""
-    return {"figures": [asdict(one) for one in costs]}
+    """Return the costs as JSON-like values: {"figures": [one dictionary for each figure]}."""
+    return {"figures": [asdict(cost) for cost in costs]}
 
 
 def _rows(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> int:
@@ -79,12 +79,12 @@ def _rows(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> int:
 
 
 def _copies(model: PublishedModel, protocol: str) -> int:
-    """Return the number of encodings of a model: two if the published numbers may come from random weights."""
+    """Return how often a model's texts are encoded: twice if random weights are measured, too, else once."""
     return 2 if model.published_at_random and protocol == PUBLISHED else 1
 
 
 def _disk(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Estimate the gigabytes on disk of the vectors of every layer."""
+    """Estimate how many gigabytes on disk the vectors of all layers take in one trial."""
     model = study.models[trial.model]
     if trial.kind == NEURONS:
         return 0.0
@@ -93,14 +93,14 @@ def _disk(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
 
 
 def _memory(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Estimate the gigabytes in memory of the weights and of one layer's vectors."""
+    """Estimate how many gigabytes of memory the weights and the vectors of one layer take in one trial."""
     model = study.models[trial.model]
     layer = _rows(study, trial, scale) * TEXTS * model.width * FLOAT if trial.kind == PROBES else 0
     return (model.parameters * FLOAT + layer) / GIGA
 
 
 def _operations(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Count the floating point operations of one trial of a reproduction."""
+    """Estimate the number of floating-point operations of one trial (one model on one data set under one protocol)."""
     model = study.models[trial.model]
     blocks = _block_weights(model)
     tokens = PUBLISHED_TOKENS if trial.protocol == PUBLISHED else USUAL_TOKENS
@@ -113,7 +113,7 @@ def _operations(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float
 
 
 def _block_weights(model: PublishedModel) -> float:
-    """Count the weights of one tower's blocks: attention, and an FFN of two (gated: three) matrices."""
+    """Count the weights in the blocks of one tower: attention, and an FFN of two matrices, or three if it is gated."""
     matrices = 3 if model.pooling == "eos" else 2
     return float(model.blocks * (4 * model.width**2 + matrices * model.width * model.inner))
 

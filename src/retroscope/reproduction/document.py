@@ -1,10 +1,10 @@
-"""Types of the document `results.json` of a reproduction."""
+"""Types of the values in `results.json`, the results of a reproduction."""
 
 from typing import TypedDict
 
 
 class PointFacts(TypedDict):
-    """One published point and our value (see `points.PointResult`)."""
+    """One published accuracy and ours, with tolerance and outcome (see `points.PointResult`)."""
 
     figure: int
     data: str
@@ -22,7 +22,7 @@ class PointFacts(TypedDict):
 
 
 class CorrectedFacts(TypedDict):
-    """One accuracy under the corrected protocol, with its interval."""
+    """One accuracy that we measured under the corrected protocol, with its interval."""
 
     figure: int
     model: str
@@ -38,8 +38,9 @@ class CorrectedFacts(TypedDict):
 class NeuronCounts(TypedDict):
     """Counts of active neurons in one FFN matrix of one layer.
 
-    `share` is the mean over examples, None without examples. `dropped` counts the active neurons that the published
-    maps leave out.
+    `neurons` counts all neurons, and `active` those that at least one example activates. `share` is the share of the
+    neurons that one example activates, averaged over examples; None without examples. `dropped` counts the active
+    neurons that the published heat maps leave out.
     """
 
     part: str
@@ -51,7 +52,10 @@ class NeuronCounts(TypedDict):
 
 
 class NeuronFacts(NeuronCounts):
-    """Counts of active neurons, with figure, model, protocol and number of examples."""
+    """Counts of active neurons, with the figure, model, protocol and number of examples that they belong to.
+
+    `noise` is the number of examples whose attribution is only rounding error.
+    """
 
     figure: int
     model: str
@@ -62,7 +66,7 @@ class NeuronFacts(NeuronCounts):
 
 
 class RulingFacts(TypedDict):
-    """The outcome of one claim for one set of numbers (see `claims.Ruling`)."""
+    """The outcome of one claim by the published numbers, or by our measurements (see `claims.Ruling`)."""
 
     numbers: str
     outcome: str
@@ -73,7 +77,7 @@ class RulingFacts(TypedDict):
 
 
 class ClaimFacts(TypedDict):
-    """One claim of the paper, its rule, and its outcomes for three sets of numbers."""
+    """One claim of the paper with its rule, and its outcomes by the published numbers and by our measurements."""
 
     name: str
     claim: str
@@ -85,7 +89,7 @@ class ClaimFacts(TypedDict):
 
 
 class MeasuredEffectFacts(TypedDict):
-    """One measured effect of a defect of the published protocol, or of a difference from it."""
+    """One measured effect of a defect of the published protocol, or of a difference from it (see `MeasuredEffect`)."""
 
     of: str
     quantity: str
@@ -94,7 +98,7 @@ class MeasuredEffectFacts(TypedDict):
 
 
 class ExhibitFacts(TypedDict):
-    """One defect of the paper's protocol, or difference from it, with measured effects (see `exhibits.Exhibit`)."""
+    """One defect of the published protocol, or difference from it, with measured effects (see `exhibits.Exhibit`)."""
 
     name: str
     kind: str
@@ -106,7 +110,7 @@ class ExhibitFacts(TypedDict):
 
 
 class TrialFacts(TypedDict):
-    """One trial: the commits of its model and data, and whether these are made up."""
+    """One trial: its name, the commits of its model and data set, and whether these are made up."""
 
     name: str
     commits: dict[str, str]
@@ -114,29 +118,30 @@ class TrialFacts(TypedDict):
 
 
 class PointCounts(TypedDict):
-    """Numbers of compared points, and of points outside their single limit."""
+    """How many points were compared, and how many of these differ by more than their `single_limit`."""
 
     compared: int
     beyond: int
 
 
 class Uncorrected(PointCounts):
-    """Numbers of compared points of one figure, and of points outside their single limit."""
+    """How many points of one figure were compared, and how many of these differ by more than their `single_limit`."""
 
     figure: int
 
 
 class Bracket(TypedDict):
-    """The number of probe examples that the published stars imply."""
+    """The smallest and largest number of probe examples that agree with the paper's significance stars."""
 
     low: float
     high: float
 
 
 class Results(TypedDict):
-    """The whole document of a reproduction's results.
+    """The whole content of `results.json`.
 
-    `choices` is by data set, `states` counts points by state, and `made_up` is true if any trial is made up.
+    `choices` maps each data set to the number of probe examples that the paper's stars imply. `states` counts the
+    points in each state. `made_up` is true if the weights or texts of any trial are made up.
     """
 
     schema: int

@@ -1,4 +1,4 @@
-"""Measure the effect of each known defect of the published protocol, and of each difference from it. No torch."""
+"""Measure the effects of the known defects of the published protocol, and of our differences from it. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,14 +24,14 @@ RESAMPLES = 200  # of intervals that are not printed
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibit:
-    """One defect of the published protocol, or difference from it, with the function that measures its effect.
+    """One defect of the published protocol, or one difference of this reproduction from it.
 
     Attributes:
-        name: stable name.
-        kind: "defect" of the published protocol, or "departure" of this reproduction.
-        title: title in words.
-        published, corrected: the published procedure, and the corrected one.
-        measure: name in `MEASURES` of the function that measures its effect.
+        name: identifier, which stays the same between versions.
+        kind: "defect" of the published protocol, or "departure" of this reproduction from it.
+        title: a sentence that names the defect or difference.
+        published, corrected: descriptions of the published procedure and of the corrected one.
+        measure: name in `MEASURES` of the function that measures the effect.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Exhibit:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredEffect:
-    """One measured effect of a defect or difference.
+    """One measured effect of a defect of the published protocol, or of a difference from it.
 
     Attributes:
-        of: what was measured, e.g. a model on a data set.
-        quantity: name of the number.
+        of: the model and data set that were measured, e.g. "contriever on nq".
+        quantity: description of the number, e.g. "probe examples reported here".
         value: the number, or None where it cannot be measured here.
         made_up: whether it was measured on made-up weights or texts.
     """
@@ -60,37 +60,42 @@ class MeasuredEffect:
 
 
 def exhibits_of(name: str) -> tuple[Exhibit, ...]:
-    """Return the defects of a published study, and the differences from its protocol."""
+    """Return the defects of a published study, and our differences from its protocol, as the package lists them."""
     return TypeAdapter(tuple[Exhibit, ...]).validate_python(yaml.safe_load(data_text(name, "exhibits.yaml")))
 
 
 def exhibit_documents(study: PublishedStudy, trials: DoneTrials) -> list[ExhibitFacts]:
-    """Return every defect and difference with its measured effects, as JSON-like values."""
-    found = [
-        asdict(one) | {"effects": [asdict(effect) for effect in MEASURES[one.measure](study, trials)]}
-        for one in exhibits_of(study.name)
+    """Return all defects and differences with their measured effects, as JSON-like values."""
+    documents = [
+        asdict(exhibit) | {"effects": [asdict(effect) for effect in MEASURES[exhibit.measure](study, trials)]}
+        for exhibit in exhibits_of(study.name)
     ]
-    return cast(list[ExhibitFacts], found)
+    return cast(list[ExhibitFacts], documents)
 
 
 def _named(trials: DoneTrials, kind: str, protocol: str) -> list[tuple[str, MeasuredTrial]]:
-    """Return (description, trial) for every trial of a kind under a protocol."""
+    """Return (description, trial) for every finished trial of a kind ("probes" or "neurons") under a protocol."""
+    of_kind = [each for each in trials.values() if (each.trial.kind, each.trial.protocol) == (kind, protocol)]
     return [
-        (f"{one.trial.model}{f', {one.trial.tower} tower' if one.trial.tower else ''} on {one.trial.data}", one)
-        for one in trials.values()
-        if (one.trial.kind, one.trial.protocol) == (kind, protocol)
+        (f"{trial.model}{f', {trial.tower} tower' if trial.tower else ''} on {trial.data}", measured)
+        for measured in of_kind
+        for trial in [measured.trial]
     ]
 
 
 def _largest_difference(trial: MeasuredTrial, one: Mapping[str, str], other: Mapping[str, str]) -> float:
-    """Return the difference of two accuracies with the largest absolute value, over N and layers."""
+    """Return the largest difference of two accuracies (by absolute value) over all N and layers.
+
+    Args:
+        one, other: labels of the two accuracies, e.g. {"probe": "concat", "control": "none"}.
+    """
     means = trial.measurement.scores["model"].mean()
     gaps = (means.sel(one) - means.sel(other)).values
     return float(gaps.flat[int(np.nanargmax(np.abs(gaps)))])
 
 
 def _shuffled_queries(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure by how much shuffled queries lower the accuracy of the published and of the similarity probe."""
+    """Measure how much the accuracy changes if queries are shuffled, for the published and for the similarity probe."""
     effects = []
     for protocol, probe in ((PUBLISHED, CONCAT), (CORRECTED, SIMILARITY)):
         for of, trial in _named(trials, PROBES, protocol):
@@ -101,7 +106,10 @@ def _shuffled_queries(study: PublishedStudy, trials: DoneTrials) -> list[Measure
 
 
 def _random_context(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Count the weights that the published code fails to load, and test whether its numbers fit random or real ones."""
+    """Measure the share of weights that the published code does not load, and how far its accuracies are from ours.
+
+    Our accuracies are measured with the checkpoint's weights and with random weights.
+    """
     effects = []
     for of, trial in _named(trials, PROBES, PUBLISHED):
         loading = trial.facts["loading"]
@@ -110,25 +118,28 @@ def _random_context(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredE
         share = loading["missing"] / loading["weights"]
         effects.append(MeasuredEffect(of=of, quantity="share of the weights that AutoModel does not find", value=share,
                                       made_up=trial.made_up))  # fmt: skip
-        for control, what in ((NONE, "with the checkpoint's weights"), (RANDOM, "with random weights")):
-            quantity = f"mean distance of the published accuracies from ours {what}"
+        for control, weights in ((NONE, "with the checkpoint's weights"), (RANDOM, "with random weights")):
+            quantity = f"mean distance of the published accuracies from ours {weights}"
             value = None if trial.made_up else _mean_distance(study, trial, control)
             effects.append(MeasuredEffect(of=of, quantity=quantity, value=value, made_up=trial.made_up))
     return effects
 
 
 def _mean_distance(study: PublishedStudy, trial: MeasuredTrial, control: str) -> float:
-    own = [one for one in study.points if (one.data, one.model) == (trial.trial.data, trial.trial.model)]
-    ours = [accuracy_of(trial, probe=CONCAT, control=control, passages=one.passages, layer=one.layer)[0] for one in own]
-    return float(np.mean([abs(mine - one.accuracy) for mine, one in zip(ours, own, strict=True)]))
+    points = [point for point in study.points if (point.data, point.model) == (trial.trial.data, trial.trial.model)]
+    ours = [
+        accuracy_of(trial, probe=CONCAT, control=control, passages=point.passages, layer=point.layer)[0]
+        for point in points
+    ]
+    return float(np.mean([abs(mine - point.accuracy) for mine, point in zip(ours, points, strict=True)]))
 
 
 def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure how many texts are noise under the target `norm`, and its neurons' overlap with those of `margin`."""
+    """Measure the share of texts that the target `norm` cannot attribute, and the overlap of neurons with `margin`."""
     effects = []
     for of, trial in _named(trials, NEURONS, PUBLISHED):
-        made = neurons_of(trial).attribution
-        share = made.noise / made.examples if made.examples else None
+        attribution = neurons_of(trial).attribution
+        share = attribution.noise / attribution.examples if attribution.examples else None
         effects.append(MeasuredEffect(of=of, quantity="share of texts whose norm does not change along the path",
                                       value=share, made_up=trial.made_up))  # fmt: skip
         key = (trial.trial.data, trial.trial.model, trial.trial.tower, CORRECTED)
@@ -140,20 +151,23 @@ def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffe
 
 
 def _jaccard(study: PublishedStudy, one: MeasuredTrial, other: MeasuredTrial) -> float | None:
-    """Return the Jaccard index of two trials' neurons that some example activates, or None if there are none."""
+    """Return the Jaccard index of the active neurons of two trials, or None if neither has any.
+
+    A neuron is active if at least one example activates it.
+    """
     threshold = study.models[one.trial.model].threshold
     both, either = 0, 0
     first, second = neurons_of(one).attribution, neurons_of(other).attribution
     for part in first.parts:
-        sets = [made.neurons[part]["count"].sel(threshold=threshold, method="nearest").values > 0
-                for made in (first, second)]  # fmt: skip
+        sets = [attribution.neurons[part]["count"].sel(threshold=threshold, method="nearest").values > 0
+                for attribution in (first, second)]  # fmt: skip
         both += int((sets[0] & sets[1]).sum())
         either += int((sets[0] | sets[1]).sum())
     return both / either if either else None
 
 
 def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Count the cells that are significant by the published unpaired test and by the paired test."""
+    """Measure the share of changes (by N and layer) that are significant, by an unpaired and by a paired test."""
     tests = {
         "unpaired t, Bonferroni (as published)": ComparisonSettings(test="unpaired_t", correction="bonferroni"),
         "paired t, Holm": ComparisonSettings(test="paired_t", correction="holm"),
@@ -163,7 +177,7 @@ def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEf
         before = trials.get((trial.trial.data, study.models[trial.trial.model].backbone, "", PUBLISHED))
         if before is None:
             continue
-        pair = [one.measurement.scores["model"].select(probe=CONCAT, control=NONE) for one in (before, trial)]
+        pair = [measured.measurement.scores["model"].select(probe=CONCAT, control=NONE) for measured in (before, trial)]
         for name, settings in tests.items():
             family = replace(settings, family_per=("passages",), resamples=RESAMPLES, permutations=RESAMPLES)
             p = compare_scores(pair[0], pair[1], family).table["p_corrected"].values
@@ -174,7 +188,7 @@ def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEf
 
 
 def _undertrained_probe(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure how far the published probe's accuracy is below that of the same probe after convergence."""
+    """Measure by how much the same probe, trained to convergence, exceeds the accuracy of the published probe."""
     effects = []
     for of, trial in _named(trials, PROBES, PUBLISHED):
         gap = _largest_difference(trial, {"probe": PASSAGE_ONLY, "control": NONE}, {"probe": CONCAT, "control": NONE})
@@ -184,7 +198,7 @@ def _undertrained_probe(study: PublishedStudy, trials: DoneTrials) -> list[Measu
 
 
 def _dropped_tail(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Count the active neurons that the published heat map leaves out."""
+    """Count the active neurons that the published heat map leaves out, in every trial of neurons."""
     effects = []
     for of, trial in _named(trials, NEURONS, PUBLISHED):
         rows = layer_rows(trial, study.models[trial.trial.model].threshold)
@@ -195,7 +209,7 @@ def _dropped_tail(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEff
 
 
 def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Compare the number of probe examples that the published stars imply with ours."""
+    """Return the numbers of probe examples that the published stars imply, and the number that we report."""
     effects = []
     for data in study.data:
         bracket = reported_choices(study, data)
@@ -210,7 +224,7 @@ def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
 
 
 def _nothing(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Return no effect, because this reproduction does not measure it."""
+    """Return no effects, for a defect or difference whose effect this reproduction does not measure."""
     return []
 
 

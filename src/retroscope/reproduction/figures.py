@@ -1,4 +1,4 @@
-"""Draw the figures of a reproduction's page: published curves and ours, residuals, and corrected curves."""
+"""Draw the charts of a reproduction: published accuracies and ours, their differences, corrected ones, neurons."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,30 +18,33 @@ SMOKE_CAPTION = "Our models are tiny and random (smoke weights): the curves only
 
 
 def page_figures(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> list[Figure]:
-    """Draw every figure of the page, grouped by published figure."""
-    return [drawn for figure in chosen for drawn in figures_of_one(study, results, figure)]
+    """Draw all charts of the page, in the order of the published figures."""
+    return [chart for figure in chosen for chart in figures_of_one(study, results, figure)]
 
 
 def figures_of_one(study: PublishedStudy, results: Results, figure: PublishedFigure) -> list[Figure]:
-    """Draw the figures that reproduce one published figure, if there are data."""
+    """Draw the charts for one published figure: curves, differences and corrected curves of each pooling, or neurons.
+
+    A chart without data is left out.
+    """
     if figure.kind == NEURONS:
-        both = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
-        return [one for one in both if one is not None]
-    drawn: list[Figure | None] = []
+        by_protocol = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
+        return [chart for chart in by_protocol if chart is not None]
+    charts: list[Figure | None] = []
     for pooling in dict.fromkeys(study.models[name].pooling for name in figure.models):
         models = [name for name in figure.models if study.models[name].pooling == pooling]
-        drawn += [_overlay(study, results, figure, models), _residuals(study, results, figure, models),
+        charts += [_overlay(study, results, figure, models), _residuals(study, results, figure, models),
                   _corrected(study, results, figure, models)]  # fmt: skip
-    return [one for one in drawn if one is not None]
+    return [chart for chart in charts if chart is not None]
 
 
 def _points(results: Results, figure: PublishedFigure, models: Sequence[str]) -> pd.DataFrame:
-    rows = [one for one in results["points"] if one["figure"] == figure.number and one["model"] in models]
+    rows = [point for point in results["points"] if point["figure"] == figure.number and point["model"] in models]
     return pd.DataFrame(rows)
 
 
 def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]) -> Figure:
-    """Draw the published curves (dashed, open circles) and ours, in one colour for each model."""
+    """Draw the published accuracies (dashed, open circles) and ours (solid, full circles) by layer, for each N."""
     points = _points(results, figure, models).assign(
         model=lambda rows: rows["model"].map(lambda name: study.models[name].label),
         passages=lambda rows: [f"N = {n}" for n in rows["passages"]],
@@ -63,7 +66,7 @@ def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, m
     own_marks = base.transform_filter(f"datum.numbers === '{OURS}'").mark_point(filled=True, size=25, opacity=1)
     their_marks = base.transform_filter(f"datum.numbers === '{THEIRS}'").mark_point(size=25, opacity=1, fill="white")
     tips = ["model:N", "numbers:N", "layer:O", alt.Tooltip("value:Q", format=".4f")]
-    marks = [one.encode(tooltip=tips) for one in (their_marks, own_marks)]
+    marks = [mark.encode(tooltip=tips) for mark in (their_marks, own_marks)]
     panel = alt.layer(base.mark_line(strokeWidth=1.6).encode(strokeDash=dashes), *marks).properties(**PANEL)
     pooling = POOLING_WORDS[study.models[models[0]].pooling]
     title = f"Figure {figure.number}, {pooling}: published and ours"
@@ -79,7 +82,7 @@ def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, m
 def _residuals(
     study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
-    """Draw our accuracy minus the published one, with the tolerance as a band."""
+    """Draw our accuracy minus the published one by layer, with the tolerance as a band; None without data."""
     points = _points(results, figure, models)
     frame = points.assign(
         series=points["model"].map(lambda name: study.models[name].label),
@@ -99,8 +102,8 @@ def _residuals(
 def _corrected(
     study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
-    """Draw the figure under the corrected protocol: the similarity probe and `passage_only`."""
-    rows = [one for one in results["corrected"] if one["figure"] == figure.number and one["model"] in models]
+    """Draw the accuracies of similarity probe and `passage_only` under the corrected protocol; None without data."""
+    rows = [row for row in results["corrected"] if row["figure"] == figure.number and row["model"] in models]
     frame = pd.DataFrame(rows, columns=["figure", "model", "probe", "control", "passages", "layer", "accuracy", "low",
                                         "high"])  # fmt: skip
     series = frame["model"].map(lambda name: study.models[name].label) + ", " + frame["probe"]
@@ -125,7 +128,7 @@ def _smoke(results: Results) -> str:
 def _by_passages(
     frame: pd.DataFrame, name: str, title: str, caption: str, quantity: str, *, zero: bool = False
 ) -> Figure | None:
-    """Draw a figure with one panel for each N, or None if there are no rows."""
+    """Draw curves over the layers, with one panel for each N; None if the frame has no rows."""
     if frame.empty:
         return None
     shown = frame.reindex(columns=["passages", "layer", "series", "value", "low", "high"]).assign(line=frame["series"])
@@ -139,8 +142,8 @@ def _by_passages(
 
 
 def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, protocol: str) -> Figure | None:
-    """Draw the share of a layer's neurons that at least one example activates, for each model."""
-    rows = [one for one in results["neurons"] if (one["figure"], one["protocol"]) == (figure.number, protocol)]
+    """Draw, for each model, the share of a layer's neurons that at least one example activates; None without data."""
+    rows = [row for row in results["neurons"] if (row["figure"], row["protocol"]) == (figure.number, protocol)]
     if not rows:
         return None
     frame = pd.DataFrame(rows, columns=["model", "part", "layer", "active", "neurons"])
@@ -163,9 +166,9 @@ def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, p
 
 
 def figure_names(study: PublishedStudy, figure: PublishedFigure) -> Iterator[str]:
-    """Yield the names of the figures for one published figure, in the order of the page."""
+    """Yield the names of the charts that the page shows for one published figure, in their order."""
     if figure.kind == NEURONS:
         yield from (f"figure-{figure.number}-neurons-{protocol}" for protocol in (PUBLISHED, CORRECTED))
         return
     for pooling in dict.fromkeys(study.models[name].pooling for name in figure.models):
-        yield from (f"figure-{figure.number}-{pooling}-{what}" for what in ("overlay", "residuals", "corrected"))
+        yield from (f"figure-{figure.number}-{pooling}-{chart}" for chart in ("overlay", "residuals", "corrected"))

@@ -1,4 +1,4 @@
-"""List the figures that can be reproduced, with their costs and commands. No torch."""
+"""List the figures of a published study, the cost of reproducing each, and the commands that do so. No torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from retroscope.reproduction.trials import SMOKE, ModelTrial, Scale, as_typed_li
 
 
 def listed_figures(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[str]:
-    """List every figure with its content, models and data set."""
+    """Return text lines that describe every figure: title, data set, models and tower."""
     lines = [f"{study.title}", f"{study.authors}, {study.venue}", ""]
     for figure in figures:
         count = len(study.points_of(figure))
@@ -25,11 +25,11 @@ def listed_figures(study: PublishedStudy, figures: Sequence[PublishedFigure]) ->
 
 
 def listed_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale) -> list[str]:
-    """Return the cost of every figure, and the assumptions of the estimate."""
+    """Return text lines with the cost of every figure and the assumptions of the estimate."""
     if scale.name == SMOKE:
         return ["smoke: nothing is downloaded; tiny made-up models and texts take a few minutes and under 1 GB"]
     rate = RATES[scale.device.partition(":")[0]]
-    lines = [one.line() for one in figure_costs(study, figures, scale)]
+    lines = [cost.line() for cost in figure_costs(study, figures, scale)]
     return [
         *lines,
         f"times assume {rate:.0e} operations per second on {scale.device} and exclude probes and statistics; the "
@@ -40,7 +40,11 @@ def listed_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scal
 def listed_commands(
     study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale, out: Path | None
 ) -> list[str]:
-    """List the shell commands that measure the figures: first downloads, then one line per trial."""
+    """Return the shell commands that measure the figures: first the downloads, then one line per trial.
+
+    Args:
+        out: folder for the results; None: a folder below `runs`.
+    """
     place = out or Path(f"runs/{study.name}")
     trials = trials_of(study, figures)
     names = list(dict.fromkeys(trial.data for trial in trials))
@@ -56,7 +60,7 @@ def listed_commands(
 
 
 def _data_folder(study: PublishedStudy, trial: ModelTrial, scale: Scale, out: Path) -> Path:
-    """Return the folder of a trial's data: downloaded, a sample, or made up."""
+    """Return the folder of a trial's data set: the download, a sample of its questions, or made-up data."""
     data = study.data[trial.data]
     if scale.limit_queries is not None:
         return Workplace(study, scale, out, out).rows(trial.data, data.splits[trial.kind])
@@ -66,6 +70,6 @@ def _data_folder(study: PublishedStudy, trial: ModelTrial, scale: Scale, out: Pa
 
 
 def _download(study: PublishedStudy, name: str) -> str:
-    """Return the command that downloads a data set."""
+    """Return the shell command that downloads a data set, as one line."""
     words = ["hf", "download", study.data[name].source, "--repo-type", "dataset"]
     return as_typed_line([*words, "--revision", study.revision, "--local-dir", f"data/{name}"])

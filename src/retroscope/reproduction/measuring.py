@@ -1,4 +1,4 @@
-"""Measure the trials of a reproduction, each as a study in its own folder."""
+"""Measure the trials of a reproduction (one model, data set and protocol each), each as a study in its own folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def measure_trials(place: Workplace, trials: Sequence[ModelTrial], progress: Progress) -> Iterator[ModelTrial]:
-    """Measure the unfinished trials, and yield each one when it is stored."""
+    """Measure the trials that are not finished, and yield each trial after its results are stored."""
     collections: dict[tuple[str, str], Collection] = {}
     for trial in trials:
         if facts_if_done(place, trial) is None:
@@ -33,19 +33,19 @@ def measure_trials(place: Workplace, trials: Sequence[ModelTrial], progress: Pro
 def _measure(
     place: Workplace, trial: ModelTrial, collections: dict[tuple[str, str], Collection], progress: Progress
 ) -> None:
-    """Measure one trial as its command line would, and store the study with the commits used.
+    """Measure one trial as its command line would, and store its results and the commits of model and data set.
 
     Args:
-        collections: those that were read by now, by data set and its settings; completed.
+        collections: the collections read so far, by (data set, settings); a new one is added.
     """
     study = place.study
     model, data = study.models[trial.model], study.data[trial.data]
     folder = data_folder(data.source, data.folder, study.revision)
-    used = folder
+    data_used = folder
     if place.scale.limit_queries is not None:
         split = data.splits[trial.kind]
-        used = drawn_rows(folder, split, place.scale.limit_queries, place.rows(trial.data, split))
-    settings = trial_settings(trial_values(study, trial, place.scale, str(used)), trial.kind)
+        data_used = drawn_rows(folder, split, place.scale.limit_queries, place.rows(trial.data, split))
+    settings = trial_settings(trial_values(study, trial, place.scale, str(data_used)), trial.kind)
     retriever = retriever_of(settings.after)
     key = (trial.data, str(settings.data))
     if key not in collections:
@@ -68,13 +68,21 @@ def _measure(
 
 
 def trial_settings(values: Mapping[str, Any], kind: str) -> StudySettings:
-    """Return the settings of a trial's study, which has a single analysis."""
-    measured = [name for name, one in analyses().items() if one.instrument and not one.optional_input]
+    """Return the settings of a trial's study, in which one analysis is switched on and all others are off.
+
+    Args:
+        values: the settings as nested values.
+        kind: name of the analysis, "probes" or "neurons".
+    """
+    measured = [name for name, analysis in analyses().items() if analysis.instrument and not analysis.optional_input]
     return study_settings(merged(values, {name: None for name in measured if name != kind}))
 
 
 def published_loading(source: str) -> dict[str, int]:
-    """Load a checkpoint as the published code does, and count the weights that this code does not find."""
+    """Load a checkpoint as the published code does (by AutoModel), and count the weights that get random values.
+
+    "weights" counts all weights of the model, and "missing" those that AutoModel does not find in the checkpoint.
+    """
     from transformers import AutoModel
 
     with quiet():

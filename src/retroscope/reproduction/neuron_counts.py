@@ -1,4 +1,4 @@
-"""Count the active neurons of a trial by FFN matrix and layer, as Figures 5-8 of the paper do. No torch."""
+"""Count the active neurons of a model by FFN matrix and layer, as in Figures 5-8 of the paper. No torch."""
 
 from collections.abc import Sequence
 
@@ -16,46 +16,53 @@ BINS = 10  # of the published heat map
 
 
 def neurons_of(measured: MeasuredTrial) -> AttributedModel:
-    """Return the attributed neurons of a trial."""
+    """Return the attributions that a finished trial measured, for the tower that its figure shows."""
     return attributed(measured.measurement)[measured.trial.tower]["model"]
 
 
 def layer_rows(measured: MeasuredTrial, threshold: float) -> list[NeuronCounts]:
-    """Return a row for each FFN matrix and layer: active neurons, and their mean share in one example.
+    """Return the counts of active neurons, one row for each FFN matrix and layer.
 
-    A neuron is active if at least one example puts it above the threshold. The published maps print this count.
+    A neuron counts as active if its share is above the threshold in at least one example, as in the published heat
+    maps. `share` in a row is the share of the layer's neurons that one example activates, averaged over examples.
     """
-    made = neurons_of(measured).attribution
+    attribution = neurons_of(measured).attribution
     rows: list[NeuronCounts] = []
-    for part, data in made.neurons.items():
+    for part, data in attribution.neurons.items():
         counts = data["count"].sel(threshold=threshold, method="nearest")
         for layer in counts.coords["layer"].values.tolist():
-            one = counts.sel(layer=layer).values
-            share = _shares(made.scores.values, threshold, part, [layer])
-            rows.append({"part": part, "layer": layer, "neurons": len(one), "active": int((one > 0).sum()),
+            of_layer = counts.sel(layer=layer).values
+            share = _shares(attribution.scores.values, threshold, part, [layer])
+            rows.append({"part": part, "layer": layer, "neurons": len(of_layer), "active": int((of_layer > 0).sum()),
                          "share": float(np.nanmean(share)) if np.isfinite(share).any() else None,
-                         "dropped": int((one[published_end(len(one)) :] > 0).sum())})  # fmt: skip
+                         "dropped": int((of_layer[published_end(len(of_layer)) :] > 0).sum())})  # fmt: skip
     return rows
 
 
 def published_end(neurons: int) -> int:
-    """Return the number of a layer's neurons that the published heat map shows: ten bins of equal whole size."""
+    """Return how many of a layer's neurons the published heat map shows: ten bins of equal size, the rest is left out.
+
+    Args:
+        neurons: number of neurons in the layer.
+    """
     return BINS * max(1, neurons // BINS)
 
 
 def example_shares(measured: MeasuredTrial, threshold: float, part: str, layers: Sequence[int]) -> xr.DataArray:
-    """Return the share of an FFN matrix's active neurons over a range of layers, for each example.
+    """Return, for each example, the share of an FFN matrix's neurons that it activates, averaged over layers.
 
     Args:
-        layers: first and last layer; empty: all.
+        threshold: share above which a neuron is active.
+        part: the FFN matrix, e.g. "intermediate".
+        layers: first and last layer; if empty, all layers.
     """
     values = neurons_of(measured).attribution.scores.values
-    known = values.coords["layer"].values.tolist()
-    chosen = [layer for layer in known if not layers or layers[0] <= layer <= layers[-1]]
-    share = _shares(values, threshold, part, chosen)
+    measured_layers = values.coords["layer"].values.tolist()
+    in_range = [layer for layer in measured_layers if not layers or layers[0] <= layer <= layers[-1]]
+    share = _shares(values, threshold, part, in_range)
     return xr.DataArray(share, {QUERY: values.coords[QUERY].values}, (QUERY,))
 
 
 def _shares(values: xr.DataArray, threshold: float, part: str, layers: Sequence[int]) -> np.ndarray:
-    one = values.sel(statistic=active(threshold), part=part, layer=list(layers))
-    return np.asarray(one.mean("layer").values, dtype=float)
+    shares = values.sel(statistic=active(threshold), part=part, layer=list(layers))
+    return np.asarray(shares.mean("layer").values, dtype=float)

@@ -1,4 +1,4 @@
-"""Make the page of a reproduction from its stored results. No torch."""
+"""Write the HTML page of a reproduction from its stored results, with tables and figures. No torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,29 +25,29 @@ NUMBERS = ("by the paper's numbers", "measured as published", "measured, correct
 
 
 def write_results(document: Results, folder: Path) -> Path:
-    """Write the results document with its checksum."""
+    """Write `results.json` with its checksum to a folder, and return its path."""
     write_document(folder / RESULTS, document)
     return folder / RESULTS
 
 
 def read_results(folder: Path) -> Results:
-    """Read the results document of a folder.
+    """Read `results.json` from a folder.
 
     Raises:
-        DamageError: if the results are damaged.
+        DamageError: if the file is damaged.
     """
     return cast(Results, read_document(folder / RESULTS))
 
 
 def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
-    """Write the page, tables and figures from a folder's results, and return the path of the page.
+    """Write the page, tables and figures from a folder's `results.json`, and return the path of the page.
 
     Args:
-        folder: the folder with `results.json`.
-        chosen: figures that the page shows; empty: all.
+        folder: the folder with `results.json`, to which the page is written, too.
+        chosen: figures that the page shows; if empty, all figures of the paper.
 
     Raises:
-        DamageError: if the results are damaged.
+        DamageError: if `results.json` is damaged.
     """
     results = read_results(folder)
     study = published_study(results["study"])
@@ -70,19 +70,19 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
 
 
 def _shown(study: PublishedStudy, results: Results, figure: PublishedFigure) -> dict[str, Any]:
-    """Return the values of one figure for the template."""
-    points = [one for one in results["points"] if one["figure"] == figure.number]
-    states = {str(state): sum(one["state"] == str(state) for one in points) for state in PointState}
+    """Return what the page template shows of one figure: number, title, names of charts and table, counts of points."""
+    points = [each for each in results["points"] if each["figure"] == figure.number]
+    states = {str(state): sum(each["state"] == str(state) for each in points) for state in PointState}
     return {
         "number": figure.number,
         "title": figure.title,
         "figures": list(figure_names(study, figure)),
         "table": f"points-{figure.number}" if figure.kind == PROBES else f"neurons-{figure.number}",
         "points": len(points),
-        "measured": any(one["ours"] is not None for one in points)
-        or any(one["figure"] == figure.number for one in results["neurons"]),
+        "measured": any(each["ours"] is not None for each in points)
+        or any(each["figure"] == figure.number for each in results["neurons"]),
         "states": {name: count for name, count in states.items() if count},
-        "uncorrected": next((one for one in results["uncorrected"] if one["figure"] == figure.number), None),
+        "uncorrected": next((each for each in results["uncorrected"] if each["figure"] == figure.number), None),
     }
 
 
@@ -92,7 +92,7 @@ def _state_words(results: Results) -> str:
 
 
 def summary_lines(results: Results) -> list[str]:
-    """Summarise a reproduction in lines for a terminal."""
+    """Return two or three text lines that summarise a reproduction for a terminal."""
     lines = [f"{len(results['points']):,} published points: {_state_words(results)}"]
     lines += [f"{len(results['claims'])} claims by the paper's own numbers: {_outcome_words(results)}"]
     smoke = "smoke weights: tiny and made up; no number is comparable with the paper's"
@@ -100,44 +100,46 @@ def summary_lines(results: Results) -> list[str]:
 
 
 def _outcome_words(results: Results) -> str:
-    """Count the outcomes of the claims for the published numbers, in words."""
-    own = [one["rulings"][0]["outcome"] for one in results["claims"]]
-    return ", ".join(f"{own.count(str(one))} {one}" for one in ClaimOutcome if own.count(str(one)))
+    """Return the counts of the claims' outcomes by the published numbers, as text such as "7 holds, 2 undecided"."""
+    outcomes = [claim["rulings"][0]["outcome"] for claim in results["claims"]]
+    return ", ".join(
+        f"{outcomes.count(str(outcome))} {outcome}" for outcome in ClaimOutcome if outcomes.count(str(outcome))
+    )
 
 
 def page_tables(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> dict[str, PaperTable]:
-    """Return every table of the page, with its cells as text."""
+    """Return every table of the page by its name, with its cells as text."""
     tables = {"claims": _claims_table(results), "rulings": _rulings_table(results)}
     for figure in chosen:
         if figure.kind == PROBES:
             tables[f"points-{figure.number}"] = _points_table(study, results, figure)
         else:
             tables[f"neurons-{figure.number}"] = _neurons_table(study, results, figure)
-    for one in results["exhibits"]:
-        if one["effects"]:
-            tables[f"exhibit-{one['name']}"] = _exhibit_table(one)
+    for exhibit in results["exhibits"]:
+        if exhibit["effects"]:
+            tables[f"exhibit-{exhibit['name']}"] = _exhibit_table(exhibit)
     return tables
 
 
 def _points_table(study: PublishedStudy, results: Results, figure: PublishedFigure) -> PaperTable:
-    """Return a table of the published points of a figure and ours."""
+    """Return a table of the published accuracies of a figure and ours, one row for each model, N and layer."""
     rows = [
         {
-            "model": study.models[one["model"]].label,
-            "pooling": study.models[one["model"]].pooling,
-            "N": one["passages"],
-            "layer": one["layer"],
-            "published": f"{one['accuracy']:.4f}",
-            "star": "*" if one["star"] else "",
-            "ours": _digits(one["ours"]),
-            "difference": MISSING if one["ours"] is None else f"{one['ours'] - one['accuracy']:+.4f}",
-            "tolerance": _digits(one["tolerance"]),
-            "limit of one": _digits(one["single_limit"]),
-            "state": one["state"],
-            "reason": one["reason"],
+            "model": study.models[point["model"]].label,
+            "pooling": study.models[point["model"]].pooling,
+            "N": point["passages"],
+            "layer": point["layer"],
+            "published": f"{point['accuracy']:.4f}",
+            "star": "*" if point["star"] else "",
+            "ours": _digits(point["ours"]),
+            "difference": MISSING if point["ours"] is None else f"{point['ours'] - point['accuracy']:+.4f}",
+            "tolerance": _digits(point["tolerance"]),
+            "limit of one": _digits(point["single_limit"]),
+            "state": point["state"],
+            "reason": point["reason"],
         }
-        for one in results["points"]
-        if one["figure"] == figure.number
+        for point in results["points"]
+        if point["figure"] == figure.number
     ]
     numeric = ("N", "layer", "published", "ours", "difference", "tolerance", "limit of one")
     return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: every published point", study.credit, numeric)
@@ -148,49 +150,49 @@ def _digits(value: float | None) -> str:
 
 
 def _neurons_table(study: PublishedStudy, results: Results, figure: PublishedFigure) -> PaperTable:
-    """Return the active neurons of a figure by model, protocol, matrix and layer."""
+    """Return a table of the active neurons of a figure, one row for each model, protocol, FFN matrix and layer."""
     rows = [
         {
-            "model": study.models[one["model"]].label,
-            "protocol": one["protocol"],
-            "matrix": one["part"],
-            "layer": one["layer"],
-            "neurons": one["neurons"],
-            "active": one["active"],
-            "active in an example": MISSING if one["share"] is None else score(one["share"]),
-            "examples": one["examples"],
-            "state": "not comparable" if one["made_up"] else "measured",
+            "model": study.models[row["model"]].label,
+            "protocol": row["protocol"],
+            "matrix": row["part"],
+            "layer": row["layer"],
+            "neurons": row["neurons"],
+            "active": row["active"],
+            "active in an example": MISSING if row["share"] is None else score(row["share"]),
+            "examples": row["examples"],
+            "state": "not comparable" if row["made_up"] else "measured",
         }
-        for one in results["neurons"]
-        if one["figure"] == figure.number
+        for row in results["neurons"]
+        if row["figure"] == figure.number
     ]
     numeric = ("layer", "neurons", "active", "active in an example", "examples")
     return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: active neurons", "", numeric)
 
 
 def _claims_table(results: Results) -> PaperTable:
-    """Return a table of every claim, with its outcomes for three sets of numbers."""
+    """Return a table of the paper's claims, each with its outcome by the published numbers and by our measurements."""
     rows = [
-        {"claim": one["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, one["rulings"], strict=True)}
-        for one in results["claims"]
+        {"claim": claim["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, claim["rulings"], strict=True)}
+        for claim in results["claims"]
     ]
     return PaperTable(pd.DataFrame(rows), "The paper's claims, each by its rule")
 
 
 def _rulings_table(results: Results) -> PaperTable:
-    """Return a table of every claim's statistic with its interval."""
+    """Return a table of the statistic of each claim with its interval, one row for each claim and set of numbers."""
     rows = [
         {
-            "claim": one["name"],
-            "figure": one["figure"],
+            "claim": claim["name"],
+            "figure": claim["figure"],
             "numbers": name,
             "outcome": ruling["outcome"],
             "statistic": MISSING if ruling["value"] is None else signed(ruling["value"]),
             "interval": _interval_of(ruling),
             "of": ruling["what"],
         }
-        for one in results["claims"]
-        for name, ruling in zip(NUMBERS, one["rulings"], strict=True)
+        for claim in results["claims"]
+        for name, ruling in zip(NUMBERS, claim["rulings"], strict=True)
     ]
     return PaperTable(pd.DataFrame(rows), "What each claim rests on", "", ("figure", "statistic", "interval"))
 
@@ -201,14 +203,14 @@ def _interval_of(ruling: RulingFacts) -> str:
 
 
 def _exhibit_table(exhibit: ExhibitFacts) -> PaperTable:
-    """Return a table of the measured effects of one defect or departure."""
+    """Return a table of the effects measured for one defect of the published protocol, or one difference from it."""
     rows = [
         {
-            "of": one["of"],
-            "quantity": one["quantity"],
-            "value": MISSING if one["value"] is None else f"{one['value']:,.3f}".rstrip("0").rstrip("."),
-            "weights": "smoke" if one["made_up"] else "the paper's",
+            "of": effect["of"],
+            "quantity": effect["quantity"],
+            "value": MISSING if effect["value"] is None else f"{effect['value']:,.3f}".rstrip("0").rstrip("."),
+            "weights": "smoke" if effect["made_up"] else "the paper's",
         }
-        for one in exhibit["effects"]
+        for effect in exhibit["effects"]
     ]
     return PaperTable(pd.DataFrame(rows), f"{exhibit['title']}: measured here", "", ("value",))

@@ -1,4 +1,4 @@
-"""Folders of a reproduction's trials, and the state of trials. No torch."""
+"""Folders and files of a reproduction, and which of its trials are finished. No torch."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ TRIALS, ABOUT, VECTORS, HUB, RESULTS, ROWS = (
 
 @dataclass(frozen=True)
 class Workplace:
-    """Folders that a reproduction reads and writes.
+    """The study that is reproduced, how much of it is measured, and the folders for results and vectors.
 
     Attributes:
-        study: the study that is reproduced.
-        scale: how much is measured.
+        study: the published study.
+        scale: "smoke" or "full", with the limits on queries, examples and seeds.
         out: folder of all results.
-        cache: folder of the vectors.
+        cache: folder of the cached vectors.
     """
 
     study: PublishedStudy
@@ -39,26 +39,27 @@ class Workplace:
     cache: Path
 
     def folder(self, trial: ModelTrial) -> Path:
-        """Return the folder of a trial's study."""
+        """Return the run folder of a trial (one model on one data set under one protocol)."""
         return self.out / TRIALS / trial.name
 
     def rows(self, data: str, split: str) -> Path:
-        """Return the folder for rows drawn from a data set, for a limited number of questions."""
+        """Return the folder for the rows of the randomly drawn questions, if the number of questions is limited."""
         return self.out / ROWS / f"{data}-{split}-{self.scale.limit_queries}"
 
     def about(self, trial: ModelTrial) -> Path:
-        """Return the path of the record that marks a trial as done."""
+        """Return the path of the JSON file that marks a trial as finished."""
         return self.out / TRIALS / f"{trial.name}{ABOUT}"
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTrial:
-    """One finished trial: its measurement, and the facts in its record.
+    """One finished trial of a reproduction with its measurement.
 
     Attributes:
-        trial: what was measured.
-        measurement: measurement of its analysis.
-        facts: sources of the trial, and whether they are made up.
+        trial: the model, data set and protocol that were measured.
+        measurement: what the analysis (probes or neurons) measured.
+        facts: content of the file that marks the trial as finished, e.g. the commits of model and data set, and whether
+            they are made up.
     """
 
     trial: ModelTrial
@@ -67,31 +68,36 @@ class MeasuredTrial:
 
     @property
     def made_up(self) -> bool:
-        """Return whether the trial's weights or data are made up."""
+        """Return whether the weights or texts of the trial are made up (`--scale smoke`) and not the paper's."""
         return bool(self.facts["made_up"])
 
 
 def made_up_snapshot(hub: Path, kind: str, source: str) -> Path:
-    """Return the folder of a snapshot in the fake hub cache.
+    """Return the folder of a model or data set in the made-up hub cache of `--scale smoke`.
 
     Args:
+        hub: folder of the made-up hub cache.
         kind: "models" or "datasets".
-        source: hub name.
+        source: hub name of the model or data set.
     """
     commit = hashlib.sha1(f"made up: {source}".encode(), usedforsecurity=False).hexdigest()
     return hub / f"{kind}--{source.replace('/', '--')}" / "snapshots" / commit
 
 
 def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
-    """Return the hash of everything that determines a trial's numbers."""
+    """Return a hash of the settings, limits and revision that determine a trial's numbers."""
     values = trial_values(study, trial, scale, "")
     values["after"]["load"].pop("device", None)
-    made_of = {"settings": values, "limit": scale.limit_queries, "revision": study.revision, "schema": SCHEMA}
-    return fingerprint(ordered(made_of))[:32]
+    determinants = {"settings": values, "limit": scale.limit_queries, "revision": study.revision, "schema": SCHEMA}
+    return fingerprint(ordered(determinants))[:32]
 
 
 def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
-    """Return the record of a finished trial, or None if it was not measured at this scale or is damaged."""
+    """Return the record of a finished trial, or None if the trial must be measured (again).
+
+    It must be measured if there is no record, if the record is damaged, or if it was made with other settings, e.g. at
+    scale "smoke" while `place.scale` is "full".
+    """
     try:
         facts = read_document(place.about(trial))
     except (DamageError, AnalysisError):  # absent, damaged or of another version: it is measured again
@@ -100,10 +106,10 @@ def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
 
 
 def read_trial(place: Workplace, trial: ModelTrial) -> MeasuredTrial | None:
-    """Return the measurement of a trial, or None if it is not finished.
+    """Return the finished trial with its measurement, or None if the trial must be measured (again).
 
     Raises:
-        DamageError: if its study is damaged.
+        DamageError: if the trial's run folder is damaged.
     """
     facts = facts_if_done(place, trial)
     if facts is None:

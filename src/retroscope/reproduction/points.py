@@ -1,10 +1,10 @@
-"""Compare every published point with ours: the difference, its tolerance, and the outcome. No torch.
+"""Compare every published accuracy (a point in a figure) with ours: difference, tolerance and outcome. No torch.
 
 The tolerance is derived from the standard errors of both accuracies. The published accuracy gets the binomial standard
 error for the smallest number of test examples that is compatible with the paper's significance stars. Our accuracy has
-the standard error of the mean over its queries. The difference of both accuracies may be as large as its standard error
-times a normal quantile, which is corrected for the number of points of the figure (Bonferroni), plus the rounding error
-of print and the reading error of the plot.
+the standard error of the mean over its queries. The tolerance is the standard error of the difference times a normal
+quantile, which is corrected for the number of points of the figure (Bonferroni), plus the rounding error of the printed
+number and the reading error of the plot.
 
 The tolerance rests on two assumptions. First, the published stars come from a t-test that treats the test examples of
 both models as two independent samples. Second, the test examples are independent. In fact they share questions and
@@ -30,7 +30,7 @@ CONCAT, NONE = "concat", "none"
 
 
 class PointState(StrEnum):
-    """Outcome of comparing one published point with ours."""
+    """Outcome of comparing one published accuracy with ours."""
 
     OK = "OK"  # equal within the errors of printing and reading
     NOT_DISTINGUISHABLE = "not distinguishable"  # no further apart than the tolerance
@@ -41,7 +41,7 @@ class PointState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedChoices:
-    """Range of the number of test examples behind the paper's accuracies, as the paper's stars imply.
+    """Smallest and largest number of test examples that agree with the paper's significance stars.
 
     A star at a small difference implies at least `low` test examples. A missing star at a large difference implies at
     most `high` test examples.
@@ -53,17 +53,17 @@ class ReportedChoices:
 
 @dataclass(frozen=True, kw_only=True)
 class PointResult:
-    """One published point with ours, the tolerance, and the outcome.
+    """One published accuracy and ours, with the tolerance and the outcome of the comparison.
 
     Attributes:
         figure: number of the figure.
         point: the published accuracy.
-        ours: accuracy measured here, or None if it was not run.
+        ours: our accuracy, or None if it was not measured.
         error: standard error of `ours`.
         tolerance: largest difference allowed at this point if all points of the figure are tested together.
         single_limit: largest difference allowed if this point is tested alone, at the level of the study and without
             correction.
-        state, reason: the outcome of the point, and its reason.
+        state, reason: the outcome of the comparison, and its reason in words.
     """
 
     figure: int
@@ -83,23 +83,22 @@ class PointResult:
 
 
 def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
-    """Return the range of the unknown number of probe examples with which all significance stars, and missing stars,
-    agree.
+    """Return the smallest and largest number of test examples with which all significance stars of a data set agree.
 
-    The published test is Student's t for two samples of n zeros and ones each; at thousands of probe examples it is the
-    normal test with the variance p (1 - p) of each side. Differences are taken to be as large, or as small, as the
-    errors of printing and reading allow.
+    The paper does not report this number. The published test is Student's t for two samples of n zeros and ones each;
+    for thousands of test examples it is the normal test with variance p (1 - p) of each sample. A difference with a
+    star is taken to be as large as the errors of printing and reading allow, and a difference without a star as small.
     """
-    of = {(one.model, one.passages, one.layer): one for one in study.points if one.data == data}
+    points = {(point.model, point.passages, point.layer): point for point in study.points if point.data == data}
     slack = 2 * (study.reading_error + study.rounding_error)
     low, high = 0.0, float("inf")
-    for (model, passages, layer), point in of.items():
+    for (model, passages, layer), point in points.items():
         backbone = study.models[model].backbone
         if not backbone:
             continue
-        other = of[backbone, passages, layer].accuracy
-        needed = star_quantile(study, model) ** 2 * (_variance(point.accuracy) + _variance(other))
-        difference = abs(point.accuracy - other)
+        before = points[backbone, passages, layer].accuracy
+        needed = star_quantile(study, model) ** 2 * (_variance(point.accuracy) + _variance(before))
+        difference = abs(point.accuracy - before)
         if point.star:
             low = max(low, needed / (difference + slack) ** 2)
         elif difference > slack:
@@ -108,18 +107,18 @@ def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
 
 
 def star_quantile(study: PublishedStudy, model: str) -> float:
-    """Return the normal quantile of a published star: two-sided, Bonferroni over the layers."""
+    """Return the normal quantile of a published star: two-sided, with Bonferroni's correction over the layers."""
     tests = study.layer_tests[study.models[model].pooling]
     return NormalDist().inv_cdf(1 - (1 - study.level) / tests / 2)
 
 
 def simultaneous_quantile(study: PublishedStudy, number: int) -> float:
-    """Return the normal quantile of two-sided intervals that hold together for several points (Bonferroni)."""
+    """Return the normal quantile of two-sided intervals that hold simultaneously for `number` points (Bonferroni)."""
     return NormalDist().inv_cdf(1 - (1 - study.level) / max(1, number) / 2)
 
 
 def binomial_error(accuracy: float, choices: float) -> float:
-    """Return the standard error of a share of probe examples."""
+    """Return the binomial standard error of an accuracy over `choices` probe examples; infinite for 0."""
     return sqrt(_variance(accuracy) / choices) if choices else float("inf")
 
 
@@ -128,23 +127,28 @@ def _variance(accuracy: float) -> float:
 
 
 def accuracy_of(measured: MeasuredTrial, **labels: object) -> tuple[float, float]:
-    """Return the mean accuracy over queries at these labels, and its standard error."""
+    """Return the mean over queries of a trial's accuracy at these labels, and its standard error.
+
+    Args:
+        labels: e.g. probe="concat", control="none", passages=2, layer=6.
+    """
     values = measured.measurement.scores["model"].values.sel(labels).values
-    kept = np.asarray(values, dtype=float).ravel()
-    kept = kept[np.isfinite(kept)]
-    if not len(kept):
+    accuracies = np.asarray(values, dtype=float).ravel()
+    accuracies = accuracies[np.isfinite(accuracies)]
+    n = len(accuracies)
+    if not n:
         return float("nan"), float("nan")
-    return float(kept.mean()), float(kept.std(ddof=1) / sqrt(len(kept))) if len(kept) > 1 else float("inf")
+    return float(accuracies.mean()), float(accuracies.std(ddof=1) / sqrt(n)) if n > 1 else float("inf")
 
 
 def point_results(
     study: PublishedStudy, number: int, measured: Mapping[tuple[str, str], MeasuredTrial]
 ) -> list[PointResult]:
-    """Compare every published point of a figure with ours.
+    """Compare every published accuracy of a figure with ours.
 
     Args:
         number: number of the figure.
-        measured: (data, model) -> its trial under the published protocol, for the finished trials.
+        measured: (data set, model) -> finished trial under the published protocol.
     """
     points = study.points_of(study.figure(number))
     return [_point_result(study, number, point, measured.get((point.data, point.model)), len(points))
@@ -170,7 +174,7 @@ def _point_result(
 def _judged(
     study: PublishedStudy, point: PublishedPoint, ours: float, tolerance: float, *, made_up: bool
 ) -> tuple[PointState, str]:
-    """Return the state of a point, with the reason."""
+    """Return the outcome of comparing a published accuracy with ours, and its reason in words."""
     if made_up:
         return PointState.NOT_COMPARABLE, "smoke weights"
     difference = abs(ours - point.accuracy)
@@ -184,14 +188,14 @@ def _judged(
 
 
 def count_states(results: Sequence[PointResult]) -> dict[str, int]:
-    """Count the points in each state."""
-    return {str(state): sum(one.state is state for one in results) for state in PointState}
+    """Return how many points have each outcome."""
+    return {str(state): sum(result.state is state for result in results) for state in PointState}
 
 
 def count_beyond(results: Sequence[PointResult]) -> PointCounts:
-    """Count the compared points, and those outside the limit of a single point."""
-    compared = [one for one in results if one.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
-    return {"compared": len(compared), "beyond": sum(_is_beyond(one) for one in compared)}
+    """Return how many points were compared, and how many of them differ by more than their `single_limit`."""
+    compared = [result for result in results if result.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
+    return {"compared": len(compared), "beyond": sum(_is_beyond(result) for result in compared)}
 
 
 def _is_beyond(one: PointResult) -> bool:

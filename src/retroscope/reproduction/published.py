@@ -1,4 +1,4 @@
-"""The type `PublishedStudy`: what a paper measured, and its printed numbers, read from package data. No torch."""
+"""The type `PublishedStudy`: the models, data sets, figures, claims and printed numbers of a paper. No torch."""
 
 import csv
 import io
@@ -22,16 +22,17 @@ class PublishedModel:
     """One model of the paper, with its hub names and sizes.
 
     Attributes:
-        label: its name in the paper's figures.
+        label: name of the model in the paper's figures.
         source: hub name of the model, or of its passage tower if `query` is given.
-        query: hub name of the query tower.
-        needs: further hub names that `source` reads, e.g. the base of an adapter.
+        query: hub name of the query tower, or "" if both towers are one model.
+        needs: hub names of further models that `source` loads, e.g. the base of an adapter.
         pooling: "cls", "mean" or "eos", as the paper calls them.
         backbone: name of the model that it was fine-tuned from, or "" for a backbone.
-        published_at_random: whether the published code loads an encoder of it with random weights.
-        blocks, width, inner: number of transformer blocks, size of a hidden state, and hidden units of an FFN.
-        parameters: number of parameters of all towers.
-        threshold: share of an example's largest value above which the paper calls a neuron active.
+        published_at_random: whether the published code loads one of its encoders with random weights.
+        blocks, width, inner: number of transformer blocks, size of a hidden state, and number of hidden units of an
+            FFN.
+        parameters: number of parameters of all towers together.
+        threshold: a neuron is active in an example if its attribution exceeds this share of the largest one.
     """
 
     label: str
@@ -49,12 +50,12 @@ class PublishedModel:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Return every hub name that the model is loaded from."""
+        """Return the hub names of all checkpoints that the model is loaded from."""
         return tuple(name for name in (self.query, self.source, *self.needs) if name)
 
     @property
     def argument(self) -> str:
-        """Return the model as an argument of the command line."""
+        """Return the model as an argument of the command line: a hub name, or "query=NAME,passage=NAME"."""
         return f"query={self.query},passage={self.source}" if self.query else self.source
 
 
@@ -63,14 +64,14 @@ class PublishedData:
     """One data set of the paper, with its hub name and sizes.
 
     Attributes:
-        label: its name in words.
-        source: hub name.
-        folder: folder of its parquet files in the repository.
-        splits: kind of a figure -> the split that it reads.
-        rows: split -> approximate number of its rows (question, positive and negatives).
-        queries: split -> approximate number of its questions.
+        label: name of the data set for readers.
+        source: hub name of the data set.
+        folder: folder of the parquet files in its repository.
+        splits: "probes" or "neurons" -> the split that figures of this kind use.
+        rows: split -> approximate number of rows (a question, a positive and negatives each).
+        queries: split -> approximate number of questions.
         gigabytes: approximate size of the download.
-        about: description of how it was made.
+        about: description of how the data set was made.
     """
 
     label: str
@@ -89,9 +90,10 @@ class PublishedFigure:
 
     Attributes:
         number: number of the figure in the paper.
-        kind: "probes" or "neurons".
-        data: name of its data set.
-        models: names of its models, backbones first.
+        kind: "probes" (accuracies by layer) or "neurons" (active neurons by layer).
+        title: title of the figure.
+        data: name of the data set in the study.
+        models: names of the models in the study, backbones first.
         tower: tower whose neurons are counted, or "" for probes.
     """
 
@@ -105,16 +107,16 @@ class PublishedFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A claim of the paper, with the statistic and the rule that decide it.
+    """A claim of the paper, with the statistic and the rule that decide whether it holds.
 
     Attributes:
-        name: stable name.
-        claim: sentence of the claim.
-        figure, model: the figure that the claim is about, and the fine-tuned model in it.
+        name: identifier of the claim, which stays the same between versions.
+        claim: the claim as a sentence.
+        figure, model: number of the figure that the claim is about, and the fine-tuned model in it.
         statistic: a name in `claims.STATISTICS`.
-        expects: what the claim says about the statistic: "changed", "unchanged", "higher" or "lower".
-        part: FFN matrix of a statistic of neurons.
-        layers: first and last layer of the claim; empty: all layers.
+        expects: the result that the claim predicts: "changed", "unchanged", "higher" or "lower" than the backbone.
+        part: the FFN matrix whose active neurons the claim is about; "" for probes.
+        layers: first and last layer of the claim; if empty, all layers.
     """
 
     name: str
@@ -129,14 +131,14 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedPoint:
-    """One published probe accuracy.
+    """One published probe accuracy: a point of a curve in Figures 1-4.
 
     Attributes:
-        data, model: names in the study.
+        data, model: names of the data set and the model in the study.
         passages: number N of candidates of a probe example.
-        layer: 0 is the embedding output.
-        accuracy: as printed.
-        star: whether the paper marks it as significantly different from the backbone.
+        layer: number of the layer; 0 is the embedding output.
+        accuracy: the published accuracy.
+        star: whether the paper marks the accuracy as significantly different from that of the backbone.
     """
 
     data: str
@@ -152,21 +154,21 @@ class PublishedStudy:
     """A published study: its models, data sets, figures, claims and published accuracies.
 
     Attributes:
-        name: name that a user types.
+        name: name of the study on the command line, e.g. "ielab-2025".
         title, authors, venue: title, authors and venue of the paper.
-        credit: source of its numbers.
-        numbering: what a reader must know about the numbers of the figures.
-        margin: the smallest difference of accuracies that matters here.
+        credit: where the published accuracies come from.
+        numbering: note for readers about the numbers of the figures.
+        margin: equivalence margin: the smallest difference of accuracies that matters.
         level: confidence level of intervals and tests.
-        reading_error, rounding_error: the largest error of reading a point, and of printing it.
+        reading_error, rounding_error: largest error of a published accuracy from reading the plot, and from rounding.
         layer_tests: pooling -> the number of tests that the paper corrects for.
-        passages: all numbers N of its probes.
+        passages: the numbers N of candidates of the probes.
         models, data: models and data sets by name.
-        downloads: hub name of a model -> its approximate size in gigabytes.
-        revision: revision of everything on the hub.
-        figures: the figures, in order.
+        downloads: hub name of a model -> approximate size of its download in gigabytes.
+        revision: branch or commit of all models and data sets on the hub.
+        figures: the figures, in the order of the paper.
         claims: the claims, in order.
-        points: every published accuracy.
+        points: all published accuracies.
     """
 
     name: str
@@ -191,34 +193,35 @@ class PublishedStudy:
 
     @property
     def alpha(self) -> float:
-        """Return the error rate that the tests allow."""
+        """Return the error rate of the tests, 1 - `level`."""
         return round(1 - self.level, 12)
 
     def figure(self, number: int) -> PublishedFigure:
-        """Return the figure of that number.
+        """Return the figure with this number.
 
         Raises:
-            SettingsError: if there is none.
+            SettingsError: if the paper has no figure with this number.
         """
-        found = {one.number: one for one in self.figures}
-        if number not in found:
+        by_number = {figure.number: figure for figure in self.figures}
+        if number not in by_number:
+            first, last = min(by_number), max(by_number)
             raise SettingsError(
-                f"this study has no figure {number}", where=self.name, fix=f"choose from {min(found)} to {max(found)}"
+                f"this study has no figure {number}", where=self.name, fix=f"choose from {first} to {last}"
             )
-        return found[number]
+        return by_number[number]
 
     def points_of(self, figure: PublishedFigure) -> list[PublishedPoint]:
-        """Return the published accuracies that a figure shows."""
-        return [one for one in self.points if one.data == figure.data and one.model in figure.models
+        """Return the published accuracies in a figure; empty for figures of neurons."""
+        return [point for point in self.points if point.data == figure.data and point.model in figure.models
                 and figure.kind == PROBES]  # fmt: skip
 
 
 @cache
 def published_study(name: str) -> PublishedStudy:
-    """Read a published study from the package's data.
+    """Read a published study from the files of this package.
 
     Raises:
-        SettingsError: if no published study has that name.
+        SettingsError: if no published study has this name.
     """
     if name not in STUDIES:
         raise unknown_name("published study", name, STUDIES)
@@ -228,7 +231,7 @@ def published_study(name: str) -> PublishedStudy:
 
 
 def data_text(study: str, file: str) -> str:
-    """Return a data file of a published study."""
+    """Return the content of one data file of a published study, such as "study.yaml"."""
     folder = files("retroscope.reproduction") / STUDIES[study]
     return (folder / file).read_text(encoding="utf-8")
 
@@ -238,8 +241,11 @@ def _yaml(study: str, file: str) -> Any:
 
 
 def _points(name: str, study: PublishedStudy) -> list[dict[str, Any]]:
-    """Read the published accuracies as records, whose models are identified by pooling and label."""
-    named: dict[tuple[str, str], str] = {(one.pooling, one.label): name for name, one in study.models.items()}
+    """Read the published accuracies from the CSV file as values of `PublishedPoint`.
+
+    The file names models by label and pooling; they are replaced by the names in the study.
+    """
+    named: dict[tuple[str, str], str] = {(model.pooling, model.label): key for key, model in study.models.items()}
     rows = csv.DictReader(io.StringIO(data_text(name, "probe_curves.csv")))
     return [
         {

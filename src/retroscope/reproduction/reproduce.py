@@ -1,4 +1,4 @@
-"""Reproduce figures of a published study: measure the missing trials, store the results, write the page."""
+"""Reproduce figures of a published study: measure what is not yet measured, store the results, write the page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +15,20 @@ from retroscope.reproduction.trials import SMOKE, trials_of
 
 
 def reproduce(place: Workplace, figures: Sequence[PublishedFigure], progress: Progress) -> Path:
-    """Measure the figures, and return the path of the page. A stopped run resumes with the same call.
+    """Reproduce figures of a published study, and return the path of the page.
+
+    A stopped run resumes with the same call.
 
     Args:
-        figures: figures to measure. The results also hold the other figures that the folder has.
-        progress: called with (what, done, total).
+        place: the study, how much of it is measured, and the folders.
+        figures: figures to measure. The stored results also include figures that were measured in this folder before.
+        progress: called with (what is measured, steps done, steps in all).
     """
     study, out = place.study, place.out
     hub = made_up_hub(out / HUB, study) if place.scale.name == SMOKE else None
     trials = trials_of(study, figures)
     with hub_at(hub):
-        for done, trial in enumerate(measure_trials(place, trials, progress), start=1):
-            progress(f"trials ({trial.name})", done, len(trials))
+        for n_done, trial in enumerate(measure_trials(place, trials, progress), start=1):
+            progress(f"trials ({trial.name})", n_done, len(trials))
     write_results(results_document(place), out)
     return write_page(out, figures)

@@ -1,6 +1,6 @@
 """Trials of a reproduction (one model on one data set under one protocol), as command lines and as settings. No torch.
 
-Both come from the same words: a test parses the command with the real command line and compares the settings.
+A test parses the command lines with the real command-line parser, and checks that the settings are the same.
 """
 
 import shlex
@@ -19,15 +19,15 @@ SIMILARITY = "dot"  # that all of the paper's retrievers were trained with
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Scale of a reproduction: limits of queries, examples and seeds.
+    """How much of a published study is measured: limits on queries, examples and seeds.
 
     Attributes:
-        name: "smoke" or "full".
-        limit_queries: number of questions whose rows are read, drawn at random. If None, all.
+        name: "smoke" (tiny made-up models and data) or "full" (the paper's).
+        limit_queries: number of questions that are drawn at random from a data set. If None, all questions.
         examples: protocol -> number of texts or queries whose neurons are attributed.
-        seeds: number of splits of the probes. If None, as many as the protocol has.
+        seeds: number of splits of the probes. If None, the default of the settings.
         device: device that models run on.
-        assignments: further settings.
+        assignments: further settings, e.g. "statistics.resamples=200".
     """
 
     name: str
@@ -49,11 +49,11 @@ SCALES = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTrial:
-    """One model on one data set under one protocol.
+    """One measurement of a reproduction: one model on one data set under one protocol.
 
     Attributes:
-        kind: "probes" or "neurons".
-        data, model: names in the published study.
+        kind: what is measured, "probes" or "neurons".
+        data, model: names of the data set and the model in the published study.
         protocol: "ielab-2025" or "default".
         tower: tower whose neurons are attributed, or "" for probes.
     """
@@ -66,33 +66,33 @@ class ModelTrial:
 
     @property
     def name(self) -> str:
-        """Return the name of the trial's folder."""
+        """Return the name of the trial's folder, such as "probes-nq-contriever-default"."""
         parts = (self.kind, self.data, self.model, self.tower, self.protocol)
         return "-".join(part for part in parts if part)
 
 
 def scale_named(name: str, *, limit_queries: int | None = None, device: str = "cpu") -> Scale:
-    """Return a named scale with the user's own limits.
+    """Return the scale "smoke" or "full" with the user's limit of queries and device.
 
     Raises:
         SettingsError: if no scale has that name.
     """
     if name not in SCALES:
         raise unknown_name("scale", name, SCALES)
-    known = SCALES[name]
+    scale = SCALES[name]
     return Scale(
         name=name,
-        limit_queries=known.limit_queries if limit_queries is None else limit_queries,
-        examples=known.examples,
-        seeds=known.seeds,
+        limit_queries=scale.limit_queries if limit_queries is None else limit_queries,
+        examples=scale.examples,
+        seeds=scale.seeds,
         device=device,
-        assignments=known.assignments,
+        assignments=scale.assignments,
     )
 
 
 def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[ModelTrial]:
-    """Return the distinct trials that the figures need: the published protocol first, then the corrected one."""
-    named = {
+    """Return the distinct trials that the figures need: first the published protocol's, then the corrected one's."""
+    by_name = {
         trial.name: trial
         for protocol in (PUBLISHED, CORRECTED)
         for figure in figures
@@ -100,11 +100,13 @@ def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list
         for trial in [ModelTrial(kind=figure.kind, data=figure.data, model=model, protocol=protocol,
                                  tower=figure.tower)]
     }  # fmt: skip
-    return list(named.values())
+    return list(by_name.values())
 
 
 def command(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str, out: str) -> list[str]:
-    """Return the words of the command that measures a trial.
+    """Return the words of the shell command that measures a trial.
+
+    The command is `retroscope probe` or `retroscope neurons`.
 
     Args:
         data: folder of the data set's parquet files.
@@ -123,12 +125,16 @@ def command(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str, o
 
 
 def as_typed_line(words: Sequence[str]) -> str:
-    """Return a command as one line for a shell."""
+    """Return the words of a command as one line for a shell, quoted where necessary."""
     return shlex.join(words)
 
 
 def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str) -> dict[str, Any]:
-    """Return the settings of a trial as nested values. Other settings come from its protocol."""
+    """Return the settings of a trial as nested values, without the defaults of its protocol.
+
+    Args:
+        data: folder of the data set's parquet files.
+    """
     model = study.models[trial.model]
     towers = {"query": model.query, "passage": model.source} if model.query else {"source": model.source}
     load: dict[str, Any] = {"pooling": POOLINGS[model.pooling], "similarity": SIMILARITY}
@@ -146,13 +152,13 @@ def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: s
 
 
 def _assigned(assignments: Sequence[str], section: str) -> dict[str, int]:
-    """Return the assignments below one section of the settings, as whole numbers."""
-    named = (assignment.partition("=")[::2] for assignment in assignments)
-    return {name.removeprefix(f"{section}."): int(value) for name, value in named if name.startswith(f"{section}.")}
+    """Return the assigned settings of one section, e.g. {"resamples": 200} of "statistics.resamples=200"."""
+    pairs = (assignment.partition("=")[::2] for assignment in assignments)
+    return {name.removeprefix(f"{section}."): int(value) for name, value in pairs if name.startswith(f"{section}.")}
 
 
 def _recipe_values(model: PublishedModel, protocol: str) -> dict[str, Any]:
-    """Return the recipe fields that a model's checkpoint does not record, for the corrected protocol."""
+    """Return the recipe fields that a model's checkpoint does not record; empty under the published protocol."""
     if model.pooling != "eos" or protocol == PUBLISHED:
         return {}
     return {"query_prompt": "query: ", "passage_prompt": "passage: ", "append_eos": True}
@@ -166,13 +172,16 @@ def _recipe_words(model: PublishedModel, protocol: str) -> list[str]:
 
 
 def _controls(trial: ModelTrial, model: PublishedModel) -> list[str]:
-    """Return the controls of a trial. Random weights only if the published numbers may come from them."""
+    """Return the controls of a trial's probes.
+
+    "random_weights" is among them only if the published numbers may come from random weights.
+    """
     at_random = ["random_weights"] if model.published_at_random and trial.protocol == PUBLISHED else []
     return ["none", "shuffled_queries", *at_random]
 
 
 def _probes(trial: ModelTrial) -> list[str]:
-    """Return the probes of a trial, always with `passage_only`, the published probe fitted to convergence."""
+    """Return the probes of a trial. `passage_only` is the published probe, but trained to convergence."""
     return ["concat", "passage_only"] if trial.protocol == PUBLISHED else [SIMILARITY, "passage_only", "elementwise"]
 
 

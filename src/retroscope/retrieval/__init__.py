@@ -1,7 +1,6 @@
-"""Retrieval: rank the passages of a collection by vectors, and measure the rankings.
+"""Retrieval: rank the passages of a collection by vectors, and compute measures of the rankings.
 
-Exact search, TREC runs and measures per query, of every layer, too.
-
-`retrieve` and `retrieve_layers` rank all passages for all queries and return `Scores`. Ties are broken by passage id.
-`linear_head` fits a linear map from a backbone's vectors, over `folds` of the queries.
+`retrieve` ranks all passages for every judged query by the final vectors, and `retrieve_layers` by the vectors of every
+layer. The search is exact; ties are broken by passage id. `linear_head` fits a linear map of query vectors by
+cross-validation over the `folds` of the queries.
 """

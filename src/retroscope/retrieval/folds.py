@@ -1,7 +1,7 @@
-"""Divide queries into folds without shared relevant passages or texts, so that nothing learned leaks.
+"""Divide queries into folds for cross-validation, so that no text or relevant passage is in two folds.
 
-Queries are joined where they have the text of a relevant passage or their own in common; what is joined stays in one
-fold.
+Two queries are linked if they have the same text, or if relevant passages of theirs have the same text. Linked queries
+stay in one fold.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,18 +15,19 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import folded
 from retroscope.errors import AnalysisError
 
-LARGEST = 2.0  # times the even share of queries that a fold may hold
+LARGEST = 2.0  # a fold may hold this many times its even share of queries
 
 Folds = Int[np.ndarray, "query"]
 
 
 def query_folds(collection: Collection, n: int, seed: int) -> Folds:
-    """Return the fold, 0 to n - 1, of every judged query, in the collection's order.
+    """Return the index of the fold, 0 to n - 1, of every judged query, in the collection's order.
 
-    Groups of linked queries are shuffled by `seed` and then, the largest first, assigned to the emptiest fold.
+    Groups of linked queries are shuffled by `seed`. Then each group, the largest first, is assigned to the fold with
+    the fewest queries.
 
     Raises:
-        AnalysisError: if the queries cannot be divided: one group fills more than twice an even share.
+        AnalysisError: if a fold stays empty, or has more than twice its even share of the queries.
     """
     group = linked_groups(collection)
     names, sizes = np.unique(group, return_counts=True)
@@ -46,9 +47,10 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
 
 
 def linked_groups(collection: Collection) -> Folds:
-    """Return the group number of every judged query; queries with shared passages or texts form a group.
+    """Return the index of the group of linked queries that every judged query belongs to.
 
-    Passages with the same text are one passage, since their vectors are equal.
+    Linked queries share a text or a relevant passage, directly or through other queries. Passages with the same text
+    are one passage, because their vectors are equal.
     """
     queries = collection.judged_queries
     nodes: dict[tuple[str, str], int] = {}
@@ -65,10 +67,10 @@ def _keys(collection: Collection, query: str) -> Iterator[tuple[str, str]]:
 
 
 def folded_text(collection: Collection, query: str) -> str:
-    """Return a query's text in the form in which splits compare texts (folded case, single spaces)."""
+    """Return a query's text in the form in which texts are compared: without case and repeated spaces."""
     return folded(collection.queries[query].text)
 
 
 def relevant(collection: Collection, query: str) -> Sequence[str]:
-    """Return the ids of the passages judged relevant to a query."""
+    """Return the ids of the passages that are judged relevant to a query (grade above 0)."""
     return [passage for passage, grade in collection.qrels[query].items() if grade > 0]

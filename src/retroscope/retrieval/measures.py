@@ -1,4 +1,4 @@
-"""Compute retrieval measures by their ir-measures names, for each query."""
+"""Compute retrieval measures for each query, by their names in ir-measures (such as "nDCG@10")."""
 
 from collections.abc import Sequence
 from subprocess import CalledProcessError
@@ -20,7 +20,11 @@ FAMILIAR = ("nDCG@10", "RR@10", "RR", "R@10", "R@100", "R@1000", "P@1", "P@10", 
 
 
 def parse_measure(name: str) -> ir_measures.Measure:
-    """Return the ir-measures object of a measure's name, such as "nDCG@10"."""
+    """Return the ir-measures object of a measure's name, e.g. of "nDCG@10".
+
+    Raises:
+        SettingsError: for a name that ir-measures does not know or cannot compute.
+    """
     if len(name) > LONGEST_NAME:
         raise SettingsError(f"unknown measure {excerpt(name)}", fix=did_you_mean("", FAMILIAR))
     try:
@@ -30,7 +34,8 @@ def parse_measure(name: str) -> ir_measures.Measure:
     cutoff = measure.params.get("cutoff", 1)
     if not 1 <= cutoff <= DEEPEST:
         raise SettingsError(
-            f"the measure {name!r} has the cutoff {cutoff}", fix=f"give a cutoff from 1 to {DEEPEST:,}, e.g. nDCG@10"
+            f"the cut-off {cutoff} of the measure {name!r} is not possible",
+            fix=f"give a cut-off from 1 to {DEEPEST:,}, e.g. nDCG@10",
         )
     if not _is_computed(measure):
         raise SettingsError(f"no installed package computes the measure {name!r}", fix=did_you_mean(name, FAMILIAR))
@@ -38,16 +43,18 @@ def parse_measure(name: str) -> ir_measures.Measure:
 
 
 def check_distinct_measures(names: Sequence[str]) -> None:
-    """Refuse unknown measures, and two names of one measure, such as "RR@10" and "MRR@10".
+    """Refuse unknown measures, and two names of one measure (such as "RR@10" and "MRR@10").
 
     Raises:
-        SettingsError: with the names.
+        SettingsError: with these names.
     """
     known: dict[ir_measures.Measure, str] = {}
     for name in names:
         measure = parse_measure(name)
         if measure in known:
-            raise SettingsError(f"{known[measure]!r} and {name!r} are one measure", fix="name each measure once")
+            raise SettingsError(
+                f"{known[measure]!r} and {name!r} are names of the same measure", fix="name each measure once"
+            )
         known[measure] = name
 
 
@@ -59,11 +66,12 @@ def _is_computed(measure: ir_measures.Measure) -> bool:
 
 
 def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> None:
-    """Refuse measures that cannot be computed from these judgments, before anything is encoded.
+    """Refuse measures that cannot be computed from these judgments, by computing them for a run of the judged passages.
+
+    For example, gdeval (ERR, nDCG with exponential gains) accepts only query ids that are numbers, and grades up to 4.
 
     Raises:
-        SettingsError: with the measures that their provider cannot compute from these judgments: gdeval (ERR, nDCG with
-            exponential gains) reads only query ids that are numbers, and grades up to 4.
+        SettingsError: with the measures.
     """
     run = {query: [(passage, -float(k)) for k, passage in enumerate(judged)] for query, judged in qrels.items()}
     failing = []
@@ -80,18 +88,22 @@ def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> No
 
 
 def depth(names: Sequence[str], least: int = 100) -> int:
-    """Return the number of passages that must be ranked per query to compute these measures."""
+    """Return how many passages must be ranked for each query to compute these measures.
+
+    Args:
+        least: number for a measure without a cut-off, e.g. "AP".
+    """
     cutoffs = [parse_measure(name).params.get("cutoff") for name in names]
     return max([least if cut is None else int(cut) for cut in cutoffs] + [10])
 
 
 def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus") -> list[str]:
-    """Warn of measures whose cut-off exceeds the depth of the ranking or a small corpus.
+    """Return warnings about measures without a cut-off, and about those whose cut-off reaches the number of passages.
 
     Args:
         names: names of the measures.
         passages: number of passages that are searched.
-        searched: name of what is searched, e.g. "sample".
+        searched: "corpus", or a word for the part of it that is searched, e.g. "sample".
     """
     cutoffs = {name: parse_measure(name).params.get("cutoff") for name in names}
     beyond = [
@@ -107,10 +119,10 @@ def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus")
 def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[str]) -> xr.DataArray:
     """Return the value of each measure for each judged query, with the dimensions (query, measure).
 
-    The order of the run decides, also between passages with equal scores. Without this, the providers of the measures
-    would break ties differently: ir-measures breaks them as trec_eval does, but ranks the smaller id first for RR@k,
-    which it computes itself. A query without results scores 0. A query whose grades are all 0 or less has the value
-    that a measure gives a query without a relevant passage: 0, except for the share of judged passages.
+    Passages are ranked in the order of the run, whatever their scores. Otherwise, the libraries that compute the
+    measures would break ties differently: ir-measures breaks them as trec_eval does, but ranks the smaller id first for
+    RR@k, which it computes itself. A query without results has the value 0. A query without a relevant passage has the
+    value that each measure defines for it: 0, except for the share of judged passages (Judged@k).
 
     Raises:
         SettingsError: for unknown measures, and for two names of one measure.
@@ -131,8 +143,9 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
 
 
 def _readable(grades: dict[str, int]) -> dict[str, int]:
-    """Return the grades of a query as trec_eval can read them: it ends the process if all of them are below -1.
+    """Return the grades of a query in a form that does not crash trec_eval: if all are below -1, they become -1.
 
-    It counts a query's grades in a table from 0 up to the largest. Grades of -1 are as irrelevant, in every measure.
+    trec_eval ends the process if all grades of a query are below -1. A grade of -1 is equally irrelevant in every
+    measure.
     """
     return dict.fromkeys(grades, -1) if grades and max(grades.values()) < -1 else grades

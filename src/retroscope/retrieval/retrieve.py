@@ -1,4 +1,4 @@
-"""Retrieve passages by the final vectors, or by the vectors of every layer, and measure the rankings."""
+"""Rank passages by the final vectors, or by the vectors of every layer, and compute measures of the rankings."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
@@ -24,11 +24,11 @@ class Retrieval:
     """The retrieved passages of every query, and the measures of the rankings.
 
     Attributes:
-        scores: dims (query, measure), for every query with a relevant passage.
-        run: the ranking of all judged queries.
-        blind: reason why the vectors do not rank at all: those of all passages, or of all queries, are equal (cls
-            pooling at layer 0 always reads the same token). It is also among the warnings of the scores. Empty if the
-            vectors rank.
+        scores: (query, measure) values of the measures, for every query with a relevant passage.
+        run: the rankings of these queries.
+        blind: reason why the ranking does not depend on the content of the texts, or "" if it does. The vectors of all
+            passages, or of all queries, may be equal, e.g. for CLS pooling at layer 0, where the token is always the
+            same. The reason is also among the warnings of the scores.
     """
 
     scores: Scores
@@ -42,7 +42,7 @@ def check_measures(names: Sequence[str], collection: Collection) -> None:
 
 
 def _searched(collection: Collection) -> dict[str, dict[str, int]]:
-    """Return the judgments of the queries with a relevant passage. Only these queries are searched."""
+    """Return the judgments of the queries that are searched, which are those with a relevant passage."""
     return {q: collection.qrels[q] for q in collection.judged_queries}
 
 
@@ -55,9 +55,9 @@ def retrieve(
     """Rank all passages for every judged query by the final vectors, and measure the rankings.
 
     Args:
-        vectors: both towers' vectors of this collection.
-        collection: the passages, and which are relevant.
-        measures: ir-measures names.
+        vectors: query and passage vectors of this collection.
+        collection: the queries, passages and judgments.
+        measures: names of measures in ir-measures.
         progress: called with (passages searched, passages in all), or True, False, None: see `display.shown`.
 
     Raises:
@@ -82,7 +82,7 @@ def _judged_rows(vectors: RetrieverRepresentations, collection: Collection) -> I
 
 
 def _fetched(collection: Collection, measures: Sequence[str]) -> int:
-    """Return the number of passages to retrieve per query: one more if the query's own passage is dropped."""
+    """Return how many passages to retrieve for each query: one more if the query's own passage is dropped later."""
     return depth(measures) + int(collection.ignore_identical_ids)
 
 
@@ -102,9 +102,13 @@ def _measured(
 
 
 def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> str:
-    """Return the reason why these vectors rank passages by id alone, or "" if they rank by content.
+    """Return the reason why the ranking does not depend on the content of the texts, or "" if it does.
 
-    That all passages have one vector is read off the scores: every query has one score from its first to its last.
+    Either all retrieved passages of every query have equal scores, so that only ids order them, or all queries have the
+    same vector although their texts differ.
+
+    Args:
+        texts: the distinct texts of the queries.
     """
     if ranking.scores.shape[1] > 1 and bool((ranking.scores[:, 0] == ranking.scores[:, -1]).all()):
         return f"for every query, the first {ranking.scores.shape[1]:,} passages have equal scores: only ids order them"
@@ -118,9 +122,10 @@ class LayerRetrieval:
     """Measures of the rankings by every layer's vectors, and the ranks of the first relevant passages.
 
     Attributes:
-        scores: dims (query, layer, measure).
-        ranks: dims (query, layer): rank of the first relevant passage, 0 if the ranking contains none.
-        notes: properties of a layer that are expected and are no reason to doubt the other layers.
+        scores: (query, layer, measure) values of the measures.
+        ranks: (query, layer) rank of the first relevant passage, or 0 if the ranking contains none.
+        notes: remarks about layer 0 that are expected and no reason to doubt the other layers, e.g. that only ids order
+            the passages there.
     """
 
     scores: Scores
@@ -134,7 +139,7 @@ def retrieve_layers(
     measures: Sequence[str] = DEFAULT_MEASURES,
     progress: ShownCount = None,
 ) -> Scores:
-    """Return the measures of every layer's pooled vectors, with the dimensions (query, layer, measure).
+    """Rank all passages by every layer's pooled vectors, and return the measures, (query, layer, measure).
 
     Arguments and errors are those of `rank_by_layers`, which also returns the ranks of relevant passages.
     """
@@ -149,7 +154,7 @@ def rank_by_layers(
 ) -> LayerRetrieval:
     """Rank all passages for every judged query by every layer's vectors, and measure the rankings.
 
-    Every layer is searched with the similarity of the retriever, without its head.
+    Every layer is searched with the similarity of the retriever, without its head (e.g. dense layers).
 
     Args:
         vectors: as for `retrieve`.

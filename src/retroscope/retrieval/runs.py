@@ -1,4 +1,4 @@
-"""Read and write TREC run files, so that other tools can check our measures."""
+"""Write TREC run files, so that other tools can compute measures from our rankings, and parse them again."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,12 @@ from retroscope.files.whole import whole_file
 
 
 def write_run(run: Run, path: Path, tag: str) -> None:
-    """Write a run as lines `qid Q0 docid rank score tag`, completely or not at all, with all digits of float32 scores.
+    """Write a run as lines `qid Q0 docid rank score tag`, with all digits of float32 scores.
+
+    The file is written completely or not at all.
+
+    Args:
+        tag: name of the run; spaces become hyphens.
 
     Raises:
         AnalysisError: if an id contains white space, which the format cannot represent.
@@ -31,7 +36,10 @@ def write_run(run: Run, path: Path, tag: str) -> None:
 
 
 def run_of(content: bytes) -> Run:
-    """Parse a run file that `write_run` wrote, in its order. Queries without hits are missing."""
+    """Parse the content of a run file that `write_run` wrote; the order of the lines is kept.
+
+    Queries without hits have no lines, so they are missing.
+    """
     run: dict[str, list[tuple[str, float]]] = {}
     for line in content.decode().splitlines():
         query_id, _, passage_id, _, score, _ = line.split()
@@ -40,7 +48,7 @@ def run_of(content: bytes) -> Run:
 
 
 def first_relevant_ranks(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return the rank of the first relevant passage of every query, or 0 if the ranking has none."""
+    """Return, for every query of the run, the rank of its first relevant passage, or 0 if none is ranked."""
     return {
         query_id: next((rank for rank, (p, _) in enumerate(hits, 1) if qrels.get(query_id, {}).get(p, 0) > 0), 0)
         for query_id, hits in run.items()

@@ -1,9 +1,9 @@
 """Search exactly by dot product or cosine, with ties broken by id.
 
-The library faiss finds the nearest passages in float32. The scores of the passages that can be among the best are then
-computed again in float64 and rounded to float32, so that equal vectors have equal scores wherever they stand in a
-matrix product. Equal scores are ordered as trec_eval orders them (the greater id first), so that any tool that reads
-our run files computes our numbers.
+The library faiss finds the nearest passages in float32. The scores of all passages that may be among the best are then
+computed again in float64 and rounded to float32, so that equal vectors have equal scores, whatever their position in a
+matrix product. Passages of equal score are ordered as trec_eval orders them (the greater id first), so that any tool
+computes the same measures from our run files.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ from retroscope.retrieval.ranking import (
     ranked_passages,
 )
 
-SPARE = 8  # passages fetched beyond k, so that a tie across the cut is noticed
+SPARE = 8  # passages retrieved beyond k, so that a tie at rank k is noticed
 CHUNK_NUMBERS = 2**18  # numbers of a temporary array that stays in the processor's cache
 TABLE_NUMBERS = 2**22  # scores of a table of queries and passages
 
@@ -36,13 +36,13 @@ TABLE_NUMBERS = 2**22  # scores of a table of queries and passages
 def search(
     queries: Vectors, passages: Representations, k: int, *, similarity: str, progress: Count | None = None
 ) -> RankedPassages:
-    """Find the k most similar passages to each query by the final vectors.
+    """Return the k passages that are most similar to each query by the final vectors.
 
     Args:
-        queries: one row for each query.
+        queries: vector of each query.
         passages: passage vectors. They are read block by block, so that the corpus may be larger than memory.
-        k: number of passages kept for each query.
-        similarity: "dot" or "cosine" (a zero vector has the cosine 0 with every other).
+        k: number of passages to return for each query.
+        similarity: "dot" or "cosine" (the cosine of a zero vector with any vector is 0).
         progress: receives (passages searched, passages in all).
 
     Raises:
@@ -60,7 +60,9 @@ def search_layers(
     similarity: str,
     progress: Count | None = None,
 ) -> list[RankedPassages]:
-    """Find the k most similar passages by the vectors of every layer, reading the passages once.
+    """Return, for every layer, the k passages that are most similar to each query by the vectors of that layer.
+
+    The passage vectors are read only once.
 
     Args:
         queries: vectors of the queries at layer 0, 1 ...
@@ -89,18 +91,24 @@ def _search(
     similarity: str,
     progress: Count | None = None,
 ) -> list[RankedPassages]:
-    """Search with several kinds of vectors at once. `queries` and each block have one array per kind."""
+    """Search with several sets of vectors at once (e.g. one for each layer), and return one ranking for each.
+
+    Args:
+        queries: one array of query vectors for each set.
+        blocks: blocks of passages, each with one array of passage vectors for each set.
+        ids: ids of all passages.
+    """
     if similarity not in SIMILARITIES:
         raise unknown_name("similarity", similarity, SIMILARITIES)
-    asked = [_prepared(vectors, similarity) for vectors in queries]
+    prepared = [_prepared(vectors, similarity) for vectors in queries]
     order = id_order(ids)
-    best = [no_hits(len(vectors)) for vectors in asked]
+    best = [no_hits(len(vectors)) for vectors in prepared]
     start = 0
     for block in blocks:
         stop = start + len(block[0])
-        for kind, vectors in enumerate(block):
-            _check_sizes(asked[kind], vectors)
-            best[kind] = _searched(asked[kind], _prepared(vectors, similarity), best[kind], k, order[start:stop])
+        for layer, vectors in enumerate(block):
+            _check_sizes(prepared[layer], vectors)
+            best[layer] = _searched(prepared[layer], _prepared(vectors, similarity), best[layer], k, order[start:stop])
         start = stop
         if progress:
             progress(stop, len(ids))
@@ -116,7 +124,7 @@ def _check_sizes(queries: Vectors, passages: Vectors) -> None:
 
 
 def _prepared(vectors: Vectors, similarity: str) -> Vectors:
-    """Return vectors for a dot product: unchanged for "dot", of unit length for "cosine"."""
+    """Return float32 vectors whose dot product is the similarity: unchanged for "dot", of unit length for "cosine"."""
     if similarity == "dot":
         return np.ascontiguousarray(vectors, dtype=np.float32)
     out = np.empty(vectors.shape, dtype=np.float32)
@@ -129,9 +137,14 @@ def _prepared(vectors: Vectors, similarity: str) -> Vectors:
 
 
 def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
-    """Merge the best k hits in `best` with those of a block of passages, whose ids have the ranks `order`.
+    """Search a block of passages, and merge its best k hits with the best hits so far.
 
-    A passage is scored exactly where its float32 score and the largest error of that could reach the k-th best so far.
+    A passage is scored exactly only if its float32 score, plus the largest possible rounding error, reaches the score
+    of the k-th best hit so far.
+
+    Args:
+        best: keys of the best hits so far.
+        order: ranks of the ids of the block's passages (see `id_order`).
     """
     depth = min(k + SPARE, len(block))
     rough, rows = faiss.knn(queries, block, depth, metric=faiss.METRIC_INNER_PRODUCT)
@@ -141,7 +154,7 @@ def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[n
     keys[near] = keys_of(_exact(queries, block, near[0], rows[near]), order[rows[near]])
     after = merged_keys(best, keys, k)
     if depth < len(block):
-        # A passage that faiss left out may tie with, or but for float32 noise beat, the last that is kept.
+        # A passage that faiss did not return may tie with the k-th hit, or exceed it by less than the float32 error.
         unsure = np.flatnonzero(rough[:, -1] + noise >= least_scores(after, k))
         if len(unsure):
             after[unsure] = merged_keys(best[unsure], _settled(queries[unsure], block, k, order), k)
@@ -149,10 +162,10 @@ def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[n
 
 
 def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
-    """Return a bound on the rounding error of a float32 inner product, summed in any order, for each query.
+    """Return, for each query, a bound on the rounding error of its float32 dot products, summed in any order.
 
-    The bound is (d + 2) u |q| |p|, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
-    Cauchy-Schwarz), one u of them for the rounding of the exact score.
+    The bound is (d + 2) u |q| |p| with u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
+    Cauchy-Schwarz). It includes one u for the rounding of the exact score.
     """
     unit = np.finfo(np.float32).eps / 2
     return np.asarray((block.shape[1] + 2) * unit * _lengths(block).max() * _lengths(queries))
@@ -163,12 +176,12 @@ def _lengths(vectors: Vectors) -> Float[np.ndarray, "text"]:
 
 
 def _settled(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
-    """Return the best k of a block for queries whose best passages float32 cannot rank.
+    """Return the keys of the best k passages of a block, for queries for which float32 scores do not determine them.
 
-    Products in float64 leave the passages whose scores may differ by the rounding to float32 alone. These are scored
-    exactly. Equal vectors (all of them, for the first token at layer 0) are scored once.
+    Products in float64 select the passages that may be among the best k after rounding to float32. Only these are
+    scored by `_exact`. Equal vectors are scored once; with CLS pooling at layer 0, all vectors are equal.
     """
-    distinct, kind = _distinct(block)
+    distinct, distinct_of_row = _distinct(block)
     wide = distinct.astype(np.float64).T
     noise = _lengths(queries)[:, None] * _lengths(distinct).max() * (np.finfo(np.float32).eps / 2)
     count = min(k, len(distinct))
@@ -181,23 +194,28 @@ def _settled(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "p
         near = np.nonzero(rough >= cut - 3 * noise[chunk])
         scores = np.full(rough.shape, -np.inf, dtype=np.float32)
         scores[near] = _exact(queries[chunk], distinct, *near)
-        best[chunk] = np.partition(keys_of(scores[:, kind], order), -best.shape[1], axis=1)[:, -best.shape[1] :]
+        best[chunk] = np.partition(keys_of(scores[:, distinct_of_row], order), -best.shape[1], axis=1)[
+            :, -best.shape[1] :
+        ]
     return best
 
 
 def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
-    """Return the distinct vectors, and the index of each row's distinct vector."""
+    """Return the distinct vectors of a block, and for each row the index of its distinct vector."""
     rows = block.view(np.dtype((np.void, block.itemsize * block.shape[1])))[:, 0]
-    _, first, kind = np.unique(rows, return_index=True, return_inverse=True)
-    return block[first], kind
+    _, first, distinct_of_row = np.unique(rows, return_index=True, return_inverse=True)
+    return block[first], distinct_of_row
 
 
 def _exact(
     queries: Vectors, block: Vectors, asked: Int[np.ndarray, "pair"], rows: Int[np.ndarray, "pair"]
 ) -> Float[np.ndarray, "pair"]:
-    """Compute the similarity of each pair of a query and a block row in float64, and round it to float32.
+    """Compute the dot product of each pair of a query and a passage in float64, and round it to float32.
 
-    One dot product for each pair, so that its value depends on the two vectors alone.
+    Each dot product is computed separately, so that its value depends only on the two vectors.
+
+    Args:
+        asked, rows: indices of the query and of the passage of each pair.
     """
     out = np.empty(len(rows), dtype=np.float32)
     step = max(1, CHUNK_NUMBERS // queries.shape[1])
@@ -210,7 +228,14 @@ def _exact(
 def as_run(
     ranking: RankedPassages, query_ids: Sequence[str], passage_ids: Sequence[str], *, skip_identical: bool, k: int
 ) -> dict[str, list[tuple[str, float]]]:
-    """Map each query id to (passage id, score) pairs, best first. `skip_identical` drops the query's own id."""
+    """Convert rankings to a run: query id -> the best k pairs (passage id, score), best first.
+
+    Args:
+        query_ids: ids of the queries, in the order of the ranking.
+        passage_ids: ids of the passages, by their indices in the ranking.
+        skip_identical: leave out a passage whose id is that of the query.
+        k: number of passages for each query.
+    """
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, rows, scores in zip(query_ids, ranking.rows, ranking.scores, strict=True):
         hits = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))

@@ -1,4 +1,4 @@
-"""Compute histograms of the query-passage similarities, for relevant and other passages, at every layer."""
+"""Compute histograms of query-passage similarities at every layer, for relevant passages and for other passages."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from retroscope.collection.collection import Collection
 from retroscope.representations.vectors import RetrieverRepresentations, Vectors
 
-QUERIES, OTHERS = 300, 700  # that are drawn
+QUERIES, OTHERS = 300, 700  # queries and other passages in a sample, at most
 EACH = 5  # relevant passages of a query, at most
 BINS = 30
 BYTES = 256 * 2**20  # of the vectors of one side
@@ -19,11 +19,11 @@ RELEVANT, OTHER = "relevant", "other"
 
 @dataclass(frozen=True)
 class PairSample:
-    """A sample of queries, their relevant passages and other passages, by id.
+    """Ids of sampled queries, their relevant passages and random passages.
 
     Attributes:
-        queries: judged queries.
-        passages: relevant passages first, then drawn ones. Each is compared with every query.
+        queries: ids of judged queries.
+        passages: ids of their relevant passages, then of random ones. Each passage is compared with every query.
     """
 
     queries: tuple[str, ...]
@@ -32,10 +32,11 @@ class PairSample:
 
 @dataclass(frozen=True, eq=False)
 class Separation:
-    """Histograms of the query-passage similarities, for relevant and other passages, by layer.
+    """Histograms of query-passage similarities by layer, for relevant and for other passages.
 
     Attributes:
-        counts: table with the columns side, layer, passages ("relevant", "other"), low, high (ends of the bin), count.
+        counts: the histograms, with one row for each model, layer, group of passages and bin: side (name of the model),
+            layer, passages ("relevant" or "other"), low and high (ends of the bin), count.
         above: table with the columns side, layer, above. The column "above" is the share of other passages that are
             less similar to the query than a relevant passage, averaged over queries. Ties count one half.
         sample: the compared queries and passages.
@@ -49,25 +50,25 @@ class Separation:
 def separation_by_layer(
     sides: Mapping[str, RetrieverRepresentations], collection: Collection, *, seed: int = 0
 ) -> Separation:
-    """Count the similarities of relevant and of other passages at every layer, for a sample.
+    """Compute histograms of query-passage similarities for one or several models, on a sample of queries and passages.
 
-    If vectors are compared by cosine, all sides use the same bins at a layer. Otherwise each side has its own.
+    If all models use the cosine, they have the same bins at a layer. Otherwise each model has its own bins.
 
     Args:
-        sides: name -> vectors of this collection; all of the same layers.
+        sides: name of a model, e.g. "before" -> its vectors of this collection; all with the same number of layers.
         collection: the collection whose judgments say which passages are relevant.
         seed: seed of the sample.
     """
     first = next(iter(sides.values()))
     sample = pair_sample(collection, seed, most=_affordable(sides.values()))
     relevant, counted = _masks(sample, collection)
-    read = {name: _read(one, sample) for name, one in sides.items()}
-    shared = all(one.similarity == "cosine" for one in sides.values())
+    vectors = {name: _read(side, sample) for name, side in sides.items()}
+    shared = all(side.similarity == "cosine" for side in sides.values())
     counts: list[pd.DataFrame] = []
     above: list[dict[str, object]] = []
     for layer in range(first.passage.n_layers):
         values = {name: similarities(query[:, layer], passage[:, layer], sides[name].similarity)
-                  for name, (query, passage) in read.items()}  # fmt: skip
+                  for name, (query, passage) in vectors.items()}  # fmt: skip
         edges = {name: _edges([v[counted] for v in (values.values() if shared else [values[name]])]) for name in sides}
         for name, of_pairs in values.items():
             parts = {RELEVANT: of_pairs[relevant], OTHER: of_pairs[counted & ~relevant]}
@@ -79,10 +80,10 @@ def separation_by_layer(
 
 
 def pair_sample(collection: Collection, seed: int, most: int = QUERIES + OTHERS) -> PairSample:
-    """Draw judged queries and passages. A smaller sample is the beginning of a larger one.
+    """Draw judged queries and passages at random. A smaller sample consists of the first texts of a larger one.
 
     Args:
-        most: largest number of texts. Three tenths of them are queries.
+        most: about the largest number of texts; at most three tenths of them are queries.
     """
     rng = np.random.default_rng(seed)
     judged, passages = list(collection.judged_queries), list(collection.passages)
@@ -93,33 +94,43 @@ def pair_sample(collection: Collection, seed: int, most: int = QUERIES + OTHERS)
 
 
 def similarities(query: Vectors, passage: Vectors, similarity: str) -> Float[np.ndarray, "query passage"]:
-    """Return the similarity of every query with every passage, "cosine" or "dot"."""
+    """Return the similarity of every query with every passage.
+
+    Args:
+        similarity: "cosine" or "dot".
+    """
     if similarity == "cosine":
         query, passage = of_unit_length(query), of_unit_length(passage)
     return np.asarray(query @ passage.T)
 
 
 def of_unit_length(vectors: Vectors) -> Vectors:
-    """Scale vectors to length 1. A vector of length 0 stays."""
+    """Scale vectors to length 1. A vector of length 0 stays as it is."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
 
 
 def _affordable(sides: Iterable[RetrieverRepresentations]) -> int:
-    """Return the number of texts whose vectors of all layers fit into memory."""
-    widest = max(one.passage.n_layers * int(one.passage.store.vectors.shape[-1]) for one in sides)
+    """Return how many texts may be sampled, so that their vectors of all layers take at most `BYTES` of memory.
+
+    The result is at least 100.
+    """
+    widest = max(side.passage.n_layers * int(side.passage.store.vectors.shape[-1]) for side in sides)
     return max(100, BYTES // (4 * widest))
 
 
 def _read(side: RetrieverRepresentations, sample: PairSample) -> tuple[np.ndarray, np.ndarray]:
-    """Read all layers of the sample's queries and passages: (text, layer, dim) each."""
+    """Return the vectors of the sample's queries and of its passages at all layers, (text, layer, dim) each."""
     return side.query.texts(side.query.rows(sample.queries)), side.passage.texts(side.passage.rows(sample.passages))
 
 
 def _masks(
     sample: PairSample, collection: Collection
 ) -> tuple[Bool[np.ndarray, "query passage"], Bool[np.ndarray, "query passage"]]:
-    """Return two masks [query, passage]: which passages are relevant, and which are not the query itself."""
+    """Return two masks [query, passage]: which passages are relevant, and which are compared at all.
+
+    A passage with the id of the query is not compared if the collection ignores identical ids.
+    """
     place = {passage: n for n, passage in enumerate(sample.passages)}
     relevant = np.zeros((len(sample.queries), len(sample.passages)), dtype=bool)
     counted = np.ones_like(relevant)
@@ -143,7 +154,10 @@ def _counts(values: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
 def _above(
     values: Float[np.ndarray, "query passage"], relevant: Bool[np.ndarray, "query passage"], counted: np.ndarray
 ) -> float:
-    """Return the share of other passages below a relevant one, averaged over relevant passages, then over queries."""
+    """Return the share of other passages that score below a relevant one, averaged over relevant passages and queries.
+
+    The mean over a query's relevant passages is taken first. A tie counts one half.
+    """
     shares = []
     for row, mine, all_counted in zip(values, relevant, counted, strict=True):
         others = row[all_counted & ~mine]

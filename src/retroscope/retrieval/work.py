@@ -1,4 +1,4 @@
-"""Estimate the time of an exact search and of its measures from counts alone."""
+"""Estimate the time of an exact search and of its measures, from the numbers of queries, passages and measures."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,12 @@ PREPARED = 1.2e-8  # one number of a passage that is read and brought to unit le
 
 
 def search_seconds(queries: int, passages: int, width: int, measures: Sequence[str], product_rate: float) -> float:
-    """Estimate the seconds of searching with all queries, and of computing the measures.
+    """Estimate how many seconds it takes to search with all queries and to compute the measures.
 
     Args:
+        queries: number of queries.
+        passages: number of passages.
+        measures: names of the measures.
         width: number of dimensions of a vector.
         product_rate: operations per second of a float32 product (`encoders.work.product_rate`).
     """

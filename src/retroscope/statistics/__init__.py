@@ -1,7 +1,4 @@
-"""Statistics: tests, intervals and corrections for differences between two retrievers.
-
-Paired tests, corrections, intervals, equivalence. No torch.
-"""
+"""Statistics of differences between two retrievers: paired tests, corrections, intervals, equivalence. No torch."""
 
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference, Flip

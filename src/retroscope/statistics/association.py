@@ -1,7 +1,7 @@
 """Test whether two yes-or-no outcomes are associated, overall and within strata. Odds ratios of 2 x 2 tables.
 
-Items that belong together (facts of one relation) are not independent, so the standard error of the logarithm is that
-of the jackknife over clusters, each left out once (Efron and Stein 1981), and the interval is Student's.
+Items of one cluster (e.g. facts of one relation) are not independent. The standard error of the log odds ratio is
+therefore that of the jackknife, which leaves out each cluster once (Efron and Stein 1981). The interval is Student's.
 """
 
 import math
@@ -23,11 +23,11 @@ class OddsRatio:
     """An odds ratio with its interval and p-value.
 
     Attributes:
-        value: the ratio, or NaN if the tables do not allow one.
-        low, high: its interval, or NaN if the tables do not allow one.
-        p: p of the test that the ratio is 1, or NaN without an interval.
-        n: number of items.
-        strata: number of tables that it is estimated from.
+        value: the odds ratio, or NaN if the 2 x 2 tables do not determine one.
+        low, high: the ends of its interval, or NaN if the tables do not determine one.
+        p: p-value of the test that the odds ratio is 1, or NaN without an interval.
+        n: how many items the tables count.
+        strata: how many tables the ratio is estimated from, one for each stratum.
     """
 
     value: float
@@ -44,14 +44,16 @@ def odds_ratio(
     clusters: Int[np.ndarray, "item"],
     level: float = 0.95,
 ) -> OddsRatio:
-    """Return the odds ratio of two outcomes of the same items. 0.5 is added to every count.
+    """Return the odds ratio of two yes-or-no outcomes of the same items; every count of the table is raised by 0.5.
 
-    The ratio is NaN if a value of an outcome occurs fewer than `FEWEST` times. There is no interval if a cell of the
-    table has fewer than `FEWEST_IN_CELL` items: an empty cell stays 0.5 whichever cluster is left out, so the
+    The ratio is NaN if "yes" or "no" occurs fewer than `FEWEST` times in an outcome. There is no interval if a cell of
+    the 2 x 2 table has fewer than `FEWEST_IN_CELL` items: an empty cell stays 0.5 whichever cluster is left out, so the
     jackknife's standard error would be far too small.
 
     Args:
-        clusters: number of each item's cluster.
+        first, second: the two outcomes of each item.
+        clusters: index of the cluster of each item.
+        level: confidence level of the interval.
     """
     counts = _counts(first, second, np.zeros(len(first), dtype=int), clusters)
     if not _varies(counts.sum(0), FEWEST).all():
@@ -69,22 +71,22 @@ def mantel_haenszel(
     clusters: Int[np.ndarray, "item"],
     level: float = 0.95,
 ) -> OddsRatio:
-    """Return the common odds ratio within strata (Mantel and Haenszel 1959).
+    """Return one odds ratio of two yes-or-no outcomes that is common to all strata (Mantel and Haenszel 1959).
 
-    Strata in which an outcome does not vary carry no information and are left out. The ratio is NaN if no stratum is
-    left, or if it is 0 or infinite, with all clusters or without any one of them.
+    A stratum in which one outcome has the same value for all items has no information and is left out. The ratio is NaN
+    if no stratum is left. It is also NaN if the estimate is 0 or infinite, with all clusters or without one of them.
     """
     counts = _counts(first, second, strata, clusters)
-    telling = _varies(counts.sum(0))
-    kept = counts[:, telling]
-    n = int(kept.sum())
-    if not telling.any():
+    varying = _varies(counts.sum(0))
+    varying_counts = counts[:, varying]
+    n = int(varying_counts.sum())
+    if not varying.any():
         return _none(n, 0)
-    return _with_interval(kept, _log_common_odds, n, int(telling.sum()), level)
+    return _with_interval(varying_counts, _log_common_odds, n, int(varying.sum()), level)
 
 
 def _counts(first: np.ndarray, second: np.ndarray, strata: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Count the items, [cluster, stratum, first, second]. "yes" is first."""
+    """Count the items by cluster, stratum, first and second outcome; on the last two axes, "yes" is index 0."""
     _, stratum = np.unique(strata, return_inverse=True)
     _, cluster = np.unique(clusters, return_inverse=True)
     counts = np.zeros((cluster.max(initial=-1) + 1, stratum.max(initial=-1) + 1, 2, 2))
@@ -93,7 +95,7 @@ def _counts(first: np.ndarray, second: np.ndarray, strata: np.ndarray, clusters:
 
 
 def _varies(tables: Float[np.ndarray, "stratum 2 2"], fewest: int = 1) -> Bool[np.ndarray, "stratum"]:
-    """Return, for each stratum, whether both outcomes take both values at least `fewest` times."""
+    """Return, for each stratum, whether "yes" and "no" each occur at least `fewest` times in both outcomes."""
     varies: np.ndarray = (tables.sum(1) >= fewest).all(-1) & (tables.sum(2) >= fewest).all(-1)
     return varies
 
@@ -131,6 +133,9 @@ def _none(n: int, strata: int) -> OddsRatio:
 
 
 def by_quantile(values: Float[np.ndarray, "item"], parts: int) -> Int[np.ndarray, "item"]:
-    """Divide values at their quantiles and return the part of each value. Equal values are in one part."""
+    """Divide values at their quantiles into `parts` groups, and return the index of each value's group.
+
+    Equal values are in one group. There may be fewer groups than `parts`.
+    """
     edges = np.unique(np.quantile(values, np.arange(1, parts) / parts))
     return np.searchsorted(edges, values, side="left")

@@ -1,4 +1,7 @@
-"""Convert scores to a plain table (query, cell) for statistics, and cells back to labels."""
+"""Convert scores to a table with one row per query and one column per cell, and columns back to labels.
+
+A cell is one combination of labels, e.g. layer 6 of the probe "cosine".
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,18 +14,18 @@ from retroscope.scores import QUERY, Scores
 
 
 def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
-    """Return the scores as a table: a row per query in order of ids, a column per cell (combination of labels).
+    """Return the scores as a table with a row per query, in order of the ids, and a column per combination of labels.
 
     Raises:
-        AnalysisError: if a score is infinite. A missing one must be NaN.
+        AnalysisError: if a score is infinite. A missing score must be NaN.
     """
     infinite = np.isinf(scores.values.values).reshape(len(scores.query_ids), -1).any(axis=1)
     if infinite.any():
         ids = [i for i, bad in zip(scores.query_ids, infinite, strict=True) if bad]
         raise AnalysisError(
-            f"these queries have infinite scores, so there is no mean:{listed(ids)}",
+            f"the scores of these queries are infinite, so the mean over queries is not defined:{listed(ids)}",
             where=scores.name,
-            fix="give NaN for scores that were not measured, or use a measure that is never infinite",
+            fix="set scores that were not measured to NaN, or use a measure that is never infinite",
         )
     order = np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable")
     values = np.asarray(scores.values.values, dtype=np.float64)[order]
@@ -30,14 +33,22 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
 
 
 def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """Return columns of numbers by cell as a data set over the labels of `scores`."""
+    """Return a data set with the label dimensions of `scores` (all but the query), and one variable per column.
+
+    Args:
+        columns: name -> one number per cell, in the order of `cell_values`.
+    """
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
     coords = {name: coord for name, coord in scores.values.coords.items() if QUERY not in coord.dims}
     return xr.Dataset({name: (dims, column.reshape(shape)) for name, column in columns.items()}, coords=coords)
 
 
 def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
-    """Return readable names of these cells for messages, such as "layer=6, probe=cosine"."""
+    """Return the labels of cells as text for messages, such as "layer=6, probe=cosine".
+
+    Args:
+        cells: column indices in `cell_values`.
+    """
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
     names = []
     for cell in cells:
@@ -47,9 +58,11 @@ def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
 
 
 def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:
-    """Return the number of each cell's family of tests: one family for each label of the dimensions `per`.
+    """Return, for each cell, the index of the family of tests in which its p-value is corrected.
 
-    Cells of the `headline` (dimension, label) form families separate from the others.
+    Cells are in one family if they have the same labels in all dimensions of `per`, e.g. one family per measure for
+    ("measure",). If a `headline` (dimension, label) is given, each of these families is divided into two: the cells
+    with the headline label, and the cells with any other label.
     """
     dims = [str(dim) for dim in scores.values.dims[1:]]
     for name in (*per, *(headline[:1] if headline else ())):
@@ -57,10 +70,10 @@ def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | Non
             raise unknown_name("dimension", name, dims)
     shape = scores.values.shape[1:]
     axes = [dims.index(name) for name in per]
-    number = np.zeros(shape, dtype=np.int64)
+    family = np.zeros(shape, dtype=np.int64)
     for axis in axes:
-        number = number * shape[axis] + np.indices(shape)[axis]
+        family = family * shape[axis] + np.indices(shape)[axis]
     if headline:
-        declared = scores.values.indexes[headline[0]] == headline[1]
-        number = number * 2 + ~declared[np.indices(shape)[dims.index(headline[0])]]
-    return np.unique(number, return_inverse=True)[1].ravel() if number.size else number.ravel()
+        is_headline = scores.values.indexes[headline[0]] == headline[1]
+        family = family * 2 + ~is_headline[np.indices(shape)[dims.index(headline[0])]]
+    return np.unique(family, return_inverse=True)[1].ravel() if family.size else family.ravel()

@@ -1,4 +1,4 @@
-"""Compare two sets of scores, with all tests, intervals and corrections of this package."""
+"""Compare the scores of two retrievers: effects, intervals, p-values, corrected p-values and equivalence tests."""
 
 from dataclasses import dataclass
 
@@ -30,14 +30,14 @@ ResultColumns = dict[str, np.ndarray]
 
 
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
-    """Compare `before` and `after`, paired by query id: effects, intervals and tests of every cell.
+    """Return the effects of fine-tuning with intervals and p-values, from scores before and after, paired by query id.
 
-    Each query must have one number: average scores of several passages or positives of one question first. Queries of
-    one text (by the coordinate `text`) are one observation in every interval and test. Passages that queries share (by
+    Each query must have one number: average the scores of several passages of a query first. Queries with the same text
+    (by the coordinate `text`) are one observation in every interval and test. Passages that queries share (by
     `Scores.passages`) enlarge the standard error (`resampling.shared_passages`).
 
     Raises:
-        AnalysisError: if the two have different queries or labels.
+        AnalysisError: if `before` and `after` have different queries or labels.
     """
     settings_used = settings or ComparisonSettings()
     before, after = align(before, after)
@@ -75,7 +75,7 @@ def _paired(old: QueryValues, new: QueryValues) -> tuple[QueryValues, QueryValue
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
-    """Texts and passages that queries share, and the family of each cell, as input of the tests."""
+    """Input of the tests: the texts and passages that queries share, and the index of each cell's family of tests."""
 
     clusters: Clusters
     family: Int[np.ndarray, "cell"]
@@ -100,7 +100,10 @@ def _effect(
     shared: _Shared,
     settings: ComparisonSettings,
 ) -> ResultColumns:
-    """Return the mean change and its interval, which holds 0 in the cells that the exact test leaves undecided."""
+    """Return the mean change of every cell with its interval, which includes 0 in every `undecided` cell.
+
+    A cell is undecided if McNemar's exact test is not significant.
+    """
     change = outcome_change(old, new, paired_differences(old, new), settings.intervals, shared.clusters)
     effect = holding_zero(change, undecided)
     return {"effect": effect.mean, "ci_low": effect.low, "ci_high": effect.high}
@@ -121,7 +124,10 @@ def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compa
 
 
 def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
-    """Return the name of the test for every cell, which may depend on whether its values are all 0 or 1."""
+    """Return the name of the test of every cell; "auto" takes McNemar's test if all its values are 0 or 1.
+
+    A cell with fewer than two pairs gets `UNTESTED`.
+    """
     names = np.where(binary(old, new), EXACT, "paired_t") if test == AUTO else np.full(old.shape[1], test)
     return np.where(n_pairs(paired_differences(old, new)) >= 2, names, UNTESTED).astype(object)
 
@@ -133,9 +139,11 @@ def _within(
     p: PValues,
     evidence: tuple[Differences, Sharing | None],
 ) -> PValues:
-    """Correct p-values within each family. Only `max_t` uses the evidence of the tests.
+    """Correct p-values within each family of tests.
 
-    What shared passages do to a t depends on how far in the tail it is judged: at the level of the settings.
+    Args:
+        evidence: changes by query and cell, and the effect of shared passages on standard errors; only `max_t` uses
+            them. That effect depends on the confidence level, which is taken from the settings.
     """
     change, by_passages = evidence
     sums = shared.clusters.sums(change)
@@ -183,7 +191,10 @@ def _method(
     clusters: Clusters,
     settings: ComparisonSettings,
 ) -> ComparisonMethod:
-    """Return the settings and sizes of a comparison, with which every number can be computed again from the scores."""
+    """Return the settings, family sizes and software versions of a comparison.
+
+    With them, every number can be computed again from the scores.
+    """
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
     return {
         "test": settings.test,
@@ -209,7 +220,7 @@ def _method(
 
 
 def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"]) -> Int[np.ndarray, "family"]:
-    """Count the tested cells of each family."""
+    """Count the cells with a p-value in each family of tests."""
     return np.bincount(family, weights=np.isfinite(p)).astype(np.int64) if len(family) else np.zeros(0, np.int64)
 
 

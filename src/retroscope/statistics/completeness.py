@@ -1,8 +1,8 @@
-"""Summarise completeness gaps of path integrals by site (layer x FFN matrix), and choose the site to judge.
+"""Summarise the completeness gaps of path integrals by site (one FFN matrix of one layer), and choose a site to judge.
 
-One median over all sites hides the site that matters: a network's lowest block may hold most of the attribution and
-be integrated worst, while the others are exact. So does a weight by attribution alone: a layer whose few strong neurons
-are the top ones may hold little of the total.
+A median over all sites can hide the site that matters: the lowest block may have most of the attribution and the
+largest integration error, while the integrals of the other blocks are exact. A mean weighted by attribution can hide
+it, too: a layer with the top neurons may have little of the total attribution.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-WORST = 0.99  # the quantile of the units' gaps beside the median
+WORST = 0.99  # the quantile of the examples' gaps that is reported with the median
 MATTERS = 0.5  # of an even share: a site that holds less of its matrix's attribution and top neurons is not judged
 ALWAYS = 0.1  # of its matrix's attribution or top neurons: a site that holds as much is judged in any model
 TOP = 0.01  # of the neurons of a matrix, over all layers
@@ -22,13 +22,13 @@ Sites = Float[np.ndarray, "part layer"]
 
 @dataclass(frozen=True, eq=False)
 class SiteGaps:
-    """Completeness gaps of every site over examples, or NaN where no example has one.
+    """Completeness gaps of every site (FFN matrix x layer) over examples; NaN for a site where no example has a gap.
 
     Attributes:
-        median: median over examples.
-        worst: quantile `WORST` over examples.
-        weight: mean over examples of the site's share of the total magnitude of its part.
-        top: the site's share of the top neurons of its part; NaN if no neuron is ranked.
+        median: median of the gaps over examples.
+        worst: quantile `WORST` of the gaps over examples.
+        weight: the site's share of the total attribution of its FFN matrix over all layers, averaged over examples.
+        top: the site's share of the top neurons of its FFN matrix over all layers; NaN if no neuron is ranked.
     """
 
     median: Sites
@@ -38,10 +38,10 @@ class SiteGaps:
 
     @property
     def judged(self) -> tuple[int, int] | None:
-        """Return (part, layer) by position: the site that matters with the largest median gap, or None without gaps.
+        """Return the indices (part, layer) of the site with the largest median gap among the sites that matter.
 
-        A site matters if it has at least half of an even share, or a tenth, of the attribution or of the top neurons
-        of its part.
+        A site matters if it has at least a tenth of the attribution, or of the top neurons, of its FFN matrix. With
+        more than five layers, half of an even share (1 / number of layers) is enough. None if no such site has a gap.
         """
         least = min(MATTERS / self.weight.shape[1], ALWAYS)
         matter = ((self.weight >= least) | (self.top >= least)) & np.isfinite(self.median)
@@ -52,7 +52,7 @@ class SiteGaps:
 
     @property
     def weighted(self) -> Float[np.ndarray, "part"]:
-        """Return the mean of the median gaps of each part, weighted by attribution."""
+        """Return, for each FFN matrix, the mean over layers of the median gaps, weighted by attribution."""
         known = np.isfinite(self.median)
         weight = np.where(known, self.weight, 0.0)
         total = weight.sum(1)
@@ -61,12 +61,12 @@ class SiteGaps:
 
 
 def site_gaps(gap: UnitCells, total: UnitCells, shares: Sequence[Float[np.ndarray, "layer neuron"]]) -> SiteGaps:
-    """Return the gaps by site; examples whose gap is NaN do not count.
+    """Return the completeness gaps of each site over examples; an example whose gap is NaN does not count.
 
     Args:
-        gap: |sum of signed values - (F(1) - F(0))| over the sum of the absolute values.
-        total: sum of magnitudes.
-        shares: for each part, the values by which its neurons are ranked.
+        gap: |sum of the attributions - (F(1) - F(0))|, divided by the sum of the absolute attributions.
+        total: sum of the absolute attributions.
+        shares: for each FFN matrix, the values by which its neurons are ranked.
     """
     share = _over(total, np.broadcast_to(total.sum(2, keepdims=True), total.shape))
     share = np.where(np.isfinite(gap), share, np.nan)
@@ -74,7 +74,7 @@ def site_gaps(gap: UnitCells, total: UnitCells, shares: Sequence[Float[np.ndarra
 
 
 def _top(values: Float[np.ndarray, "layer neuron"]) -> Float[np.ndarray, "layer"]:
-    """Return the share of the top neurons that each layer has."""
+    """Return, for each layer, the share of the top neurons of all layers that lie in it."""
     layers, width = values.shape
     if not np.isfinite(values).all() or not values.any():
         return np.full(layers, np.nan)
@@ -84,12 +84,12 @@ def _top(values: Float[np.ndarray, "layer neuron"]) -> Float[np.ndarray, "layer"
 
 
 def _over_units(values: UnitCells, quantile: float) -> Sites:
-    values_of = np.full(values.shape[1:], np.nan)
-    for place in np.ndindex(*values_of.shape):
-        known = values[(slice(None), *place)]
-        known = known[np.isfinite(known)]
-        values_of[place] = np.quantile(known, quantile) if len(known) else np.nan
-    return values_of
+    quantiles = np.full(values.shape[1:], np.nan)
+    for site in np.ndindex(*quantiles.shape):
+        measured = values[(slice(None), *site)]
+        measured = measured[np.isfinite(measured)]
+        quantiles[site] = np.quantile(measured, quantile) if len(measured) else np.nan
+    return quantiles
 
 
 def _means(values: UnitCells) -> Sites:
@@ -98,6 +98,6 @@ def _means(values: UnitCells) -> Sites:
 
 
 def _over(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Divide sums by counts. The result is NaN if a count is 0."""
+    """Divide sums by counts; NaN where a count is 0."""
     ratio: np.ndarray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     return ratio

@@ -1,4 +1,4 @@
-"""The type `Difference`: the effect between two sets of scores, query by query and cell by cell."""
+"""The type `Difference`: the result of comparing the scores of two retrievers, with effects, intervals and p-values."""
 
 from dataclasses import dataclass
 from typing import TypedDict
@@ -25,10 +25,10 @@ class Flip:
 
 
 class ComparisonMethod(TypedDict, total=False):
-    """Method of a comparison as JSON-like values: settings and their consequences, sufficient to repeat it.
+    """Settings of a comparison and what followed from them, as JSON-like values, so that it can be repeated.
 
-    "family_labels" are the labels of each dimension, "family_sizes" the tested cells of each family, "tests_used" the
-    cells that each test was used for. The result of `compare_scores` has every key.
+    "family_labels" counts the labels of each dimension, "family_sizes" the tested cells of each family, and
+    "tests_used" the cells of each test. The result of `compare_scores` has every key.
     """
 
     test: str
@@ -54,18 +54,18 @@ class ComparisonMethod(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """The effect between `before` and `after`, paired by query: a table of tests, the method and warnings.
+    """The difference of the scores `after` and `before`, paired by query: effects and tests, method and warnings.
 
     Attributes:
-        name: what was measured.
+        name: name of the scores, e.g. "retrieval".
         before, after: the scores, paired by query id.
-        table: one entry per label, over the queries measured on both sides:
-            `before`, `after` (means) with `_low` and `_high`; `effect` (after - before) with
-            `ci_low`, `ci_high`; `p`, `p_corrected`, `test_used`; `wins` (after is higher), `ties`,
-            `losses`, `n`; `p_equivalence`, `p_equivalence_corrected`, `equivalent` (NaN, NaN and
-            False without a margin).
-        method: everything that is needed to repeat the comparison.
-        warnings: reasons to doubt it, including those of the scores.
+        table: one entry per combination of labels, over the queries that have scores before and after: the means
+            `before` and `after` with their intervals (`before_low`, `before_high`, `after_low`, `after_high`); `effect`
+            (after - before) with `ci_low` and `ci_high`; `p`, `p_corrected` and `test_used`; the numbers of queries
+            `wins` (after is higher), `ties`, `losses` and `n`; `p_equivalence`, `p_equivalence_corrected` and
+            `equivalent` (NaN, NaN and False without an equivalence margin).
+        method: settings and software of the comparison.
+        warnings: reasons to doubt the comparison, including the warnings of the scores.
     """
 
     name: str
@@ -76,7 +76,9 @@ class Difference:
     warnings: tuple[str, ...] = ()
 
     def flips(self, limit: int | None = None, **labels: object) -> list[Flip]:
-        """Return the queries that changed in one cell, largest change first, ties by id: `flips(10, layer=6)`.
+        """Return the queries whose score changed in one cell, such as `layer=6`, largest change first.
+
+        For example, `flips(10, layer=6)` returns the ten largest changes at layer 6.
 
         Raises:
             AnalysisError: if the labels name no cell, or more than one.
@@ -94,14 +96,14 @@ class Difference:
         return html_table(f"Difference in {self.name}", rows, columns)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table of effects with one row per cell: its labels, then the numbers."""
+        """Return the table of effects as a data frame: one row per cell, first its labels, then the numbers."""
         rows = self.table if self.table.dims else self.table.expand_dims("cell")
         frame = rows.to_dataframe().reset_index()
         return frame if self.table.dims else frame.drop(columns="cell")
 
 
 def flips(before: Scores, after: Scores, limit: int | None = None, **labels: object) -> list[Flip]:
-    """Return the queries whose score differs in one cell, largest change first, ties by id.
+    """Return the queries whose score differs in one cell, largest change first; equal changes are ordered by query id.
 
     Args:
         before, after: the scores, paired by query id.
@@ -114,9 +116,9 @@ def flips(before: Scores, after: Scores, limit: int | None = None, **labels: obj
     for dim in labels:
         if dim not in before.values.dims[1:]:
             raise unknown_name("dimension", dim, [str(d) for d in before.values.dims[1:]])
-    one, other = (_one_cell(scores.select(**labels)) for scores in (before, after))
-    change = paired_differences(one[:, None], other[:, None])[:, 0]
-    rows = zip(before.query_ids, one, other, change, strict=True)
+    old, new = (_one_cell(scores.select(**labels)) for scores in (before, after))
+    change = paired_differences(old[:, None], new[:, None])[:, 0]
+    rows = zip(before.query_ids, old, new, change, strict=True)
     changed = [Flip(i, float(b), float(a), float(c)) for i, b, a, c in rows if np.isfinite(c) and c != 0]
     return sorted(changed, key=lambda flip: (-abs(flip.change), flip.query_id))[:limit]
 
@@ -126,7 +128,8 @@ def _one_cell(scores: Scores) -> np.ndarray:
     open_dims = [str(dim) for dim in values.dims if dim != QUERY and values.sizes[dim] > 1]
     if open_dims:
         raise AnalysisError(
-            f"flips need one score for each query, but these dimensions have several labels: {', '.join(open_dims)}",
+            f"a list of changed queries needs one score for each query, but several labels are left in the dimensions "
+            f"{', '.join(open_dims)}",
             where=scores.name,
             fix=f"choose one label of each dimension, e.g. flips({open_dims[0]}={values[open_dims[0]].values[0]!r})",
         )

@@ -16,10 +16,10 @@ PUBLISHED_TEST = "unpaired_t"  # of arXiv 2505.07166, for probes
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings:
-    """Settings of comparing two retrievers' scores: test, correction, intervals and equivalence margin.
+    """Settings for comparing the scores of two retrievers: test, correction, intervals and equivalence margin.
 
     Attributes:
-        test: a name in `PAIRED_TESTS`, or "auto": McNemar if both sides are 0/1, else paired t.
+        test: a name in `PAIRED_TESTS`, or "auto": McNemar's test if all scores are 0 or 1, else the paired t test.
         correction: a name in `CORRECTIONS`.
         level: confidence level of the intervals. The error rate of the equivalence test is 1 - level.
         resamples: number of bootstrap resamples.
@@ -27,7 +27,8 @@ class ComparisonSettings:
         margin: the smallest difference that matters. If None, equivalence is not tested.
         seed: seed of the resamples and sign flips.
         family: the claim, in words, for which the tests are corrected together; stored with the result.
-        family_per: dimensions whose labels form separate families, e.g. ("measure",); none: all cells are one family.
+        family_per: dimensions whose labels form separate families, e.g. ("measure",). If empty, all cells are one
+            family.
         headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): the cells with this
             label are one family, and the cells with all other labels are another family.
     """
@@ -53,15 +54,18 @@ class ComparisonSettings:
 
     @property
     def intervals(self) -> IntervalSettings:
-        """Return the settings that bootstrap intervals need."""
+        """Return the settings of the bootstrap intervals: level, number of resamples and seed."""
         return IntervalSettings(level=self.level, resamples=self.resamples, seed=self.seed)
 
     @property
     def flips(self) -> SignFlips:
-        """Return the settings that sign flips need."""
+        """Return the settings of the sign flips: number of permutations and seed."""
         return SignFlips(permutations=self.permutations, seed=self.seed)
 
     @property
     def paired(self) -> "ComparisonSettings":
-        """Return the settings for paired scores. The published unpaired test, meant for probes alone, is replaced."""
+        """Return the settings with the test "auto" instead of the unpaired test of arXiv 2505.07166.
+
+        That test is used for probes only, so all other scores are compared with these settings.
+        """
         return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

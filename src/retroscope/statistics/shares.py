@@ -1,4 +1,4 @@
-"""Shares of variance: which share of the variance of a grid's means each factor explains.
+"""Shares of variance: how much of the variance of a grid's means each factor explains (e.g. part, strategy, labels).
 
 The grid is full and balanced, so the sums of squares of main effects and interactions add up to the total (Fisher
 1925). A share of the total (eta squared) is above 0 even for a factor without any effect, because noise alone adds the
@@ -6,7 +6,8 @@ factor's degrees of freedom times the mean square of noise. Omega squared (Hays 
 
     (SS - df MS_noise) / (SS_total + MS_noise)
 
-Noise is the interaction of the seed with the settings. The seed's own main effect moves all cells alike.
+Noise is the interaction of the seed with the other factors. The main effect of the seed changes all cells alike, so it
+is not part of the noise.
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,9 @@ class Share:
     """The share of the variance of a grid's means that one factor or interaction explains.
 
     Attributes:
-        share: omega squared, at least 0; for a single seed, whose noise is not known, eta squared.
+        share: omega squared, at least 0. With a single seed the noise is not known, and `share` is eta squared.
         raw: eta squared, the observed share.
-        noise: the part of `raw` that noise alone would give, or NaN for a single seed.
+        noise: the eta squared that noise alone would give, or NaN for a single seed.
     """
 
     share: float
@@ -37,13 +38,15 @@ class Share:
 
 
 def variance_shares(means: xr.DataArray) -> dict[str, Share]:
-    """Map each factor or interaction ("a x b") to its share of the variance. "seed" is the rest (noise).
+    """Map each factor or interaction ("a x b") to the share of the variance that it explains.
+
+    "seed" gets the share that no other factor or interaction explains.
 
     Args:
-        means: one number for each cell. Every dimension is a factor. Factors with one level are ignored.
+        means: one number for each cell of the grid. Every dimension is a factor. Factors with one level are ignored.
 
     Raises:
-        AnalysisError: if a cell is missing.
+        AnalysisError: if a cell has no value.
     """
     if bool(means.isnull().any()):
         raise AnalysisError(
@@ -77,7 +80,7 @@ def _df(means: xr.DataArray, subset: Sequence[str]) -> int:
 
 
 def _squares(means: xr.DataArray, subset: Sequence[str]) -> float:
-    """Return the sum of squares of the interaction of these factors, without that of lower interactions."""
+    """Return the sum of squares of the interaction of these factors, without main effects and lower interactions."""
     effect = means.mean([dim for dim in means.dims if dim not in subset])
     for factor in subset:
         effect = effect - effect.mean(factor)

@@ -1,4 +1,4 @@
-"""Summarise the scores of one retriever by means with intervals."""
+"""Summarise the scores of one retriever by means over queries, with intervals."""
 
 import xarray as xr
 
@@ -10,7 +10,10 @@ from retroscope.statistics.resampling.outcomes import outcome_mean
 
 
 def summarise(scores: Scores, settings: IntervalSettings = DEFAULT) -> xr.Dataset:
-    """Return the mean of every label over the measured queries, with its interval and the number of queries."""
+    """Return the mean over queries, its interval and the number of measured queries for each combination of labels.
+
+    The columns are `mean`, `ci_low`, `ci_high` and `n`.
+    """
     means = outcome_mean(cell_values(scores), settings, clusters_of(scores))
     columns = {"mean": means.mean, "ci_low": means.low, "ci_high": means.high, "n": means.n}
     return to_table(scores, columns).assign_attrs(

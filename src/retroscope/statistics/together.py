@@ -1,4 +1,4 @@
-"""Correct the p-values of several comparisons as one family, for one claim about several tables."""
+"""Correct the p-values of several comparisons together, as one family, because one claim rests on all of them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,27 +12,32 @@ from retroscope.statistics.testing.correction import correct
 
 
 def correct_together(differences: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:
-    """Return the same differences with p-values corrected over all their cells together.
+    """Return the same differences with p-values corrected over all cells of all differences together.
 
-    `family` describes the cells in words. The equivalence test keeps its own correction.
+    The p-values of the equivalence tests stay as they are.
+
+    Args:
+        correction: a name in `CORRECTIONS`.
+        family: description of the cells in words, which is stored with the results.
 
     Raises:
         SettingsError: for "max_t", which needs the same queries in every cell.
     """
     if correction == "max_t":
         raise SettingsError(
-            "the correction 'max_t' needs the same queries in every table", fix="use the correction 'holm'"
+            "the correction 'max_t' cannot correct several tables together, because their queries may differ",
+            fix="use the correction 'holm'",
         )
-    every = np.concatenate([one.table["p"].values.ravel() for one in differences]) if differences else np.zeros(0)
-    corrected = correct(correction, every, np.zeros((0, len(every))), SignFlips())
-    size = int(np.isfinite(every).sum())
-    ends = np.cumsum([one.table["p"].size for one in differences])[:-1]
+    all_p = np.concatenate([each.table["p"].values.ravel() for each in differences]) if differences else np.zeros(0)
+    corrected = correct(correction, all_p, np.zeros((0, len(all_p))), SignFlips())
+    size = int(np.isfinite(all_p).sum())
+    ends = np.cumsum([each.table["p"].size for each in differences])[:-1]
     parts = np.split(corrected, ends) if differences else []
-    return tuple(_with(one, part, correction, family, size) for one, part in zip(differences, parts, strict=True))
+    return tuple(_with(each, part, correction, family, size) for each, part in zip(differences, parts, strict=True))
 
 
-def _with(one: Difference, corrected: np.ndarray, correction: str, family: str, size: int) -> Difference:
-    column = one.table["p"].copy(data=corrected.reshape(one.table["p"].shape))
+def _with(difference: Difference, corrected: np.ndarray, correction: str, family: str, size: int) -> Difference:
+    column = difference.table["p"].copy(data=corrected.reshape(difference.table["p"].shape))
     own: ComparisonMethod = {"correction": correction, "family": family, "family_per": [], "family_sizes": [size]}
-    method: ComparisonMethod = {**one.method, **own}
-    return replace(one, table=one.table.assign(p_corrected=column), method=method)
+    method: ComparisonMethod = {**difference.method, **own}
+    return replace(difference, table=difference.table.assign(p_corrected=column), method=method)

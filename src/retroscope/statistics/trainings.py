@@ -1,4 +1,4 @@
-"""Effects over several trainings and their queries together, from the scores of every training."""
+"""Effects of fine-tuning over several trainings (seeds) and queries together, from the scores of every training."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -20,7 +20,7 @@ EFFECT_COLUMNS = ("before", "after", "effect", "ci_low", "ci_high", "p", "p_corr
 
 
 class CrossedMethod(TypedDict):
-    """Method of intervals and tests over trainings and queries, as JSON-like values."""
+    """Method of the crossed intervals and tests (over trainings and queries together), as JSON-like values."""
 
     interval: str
     level: float
@@ -29,7 +29,13 @@ class CrossedMethod(TypedDict):
 
 
 def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> Scores:
-    """Stack the scores of all trainings along a dimension `training`, (query, training, ...)."""
+    """Concatenate the scores of several trainings along a new dimension: (query, training, ...).
+
+    Args:
+        name: name of the stacked scores.
+        each: the scores of each training.
+        names: the label of each training.
+    """
     first = each[0]
     parts = [first, *(align(first, other)[1] for other in each[1:])]
     values = xr.concat([part.values for part in parts], dim=TRAINING).assign_coords({TRAINING: list(names)})
@@ -42,30 +48,35 @@ def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> 
 def effects_over_trainings(before: Scores, after: Scores, level: float, family: str) -> pd.DataFrame:
     """Return the mean effect over trainings and queries for each combination of labels, with its crossed interval.
 
-    Labels of which fewer than two query texts were measured have no row.
+    A combination of labels has no row if it was measured for fewer than two query texts.
 
     Args:
         before, after: scores of every training before and after, (query, training, ...).
         level: confidence level of the intervals.
-        family: name of a label. The tests of each of its values form one family, corrected by Holm (see
-            `corrected_within`).
+        family: name of a label dimension, e.g. "measure". The tests with the same label in it form one family, which is
+            corrected by Holm (see `corrected_within`).
 
     Returns:
-        The labels, and the columns `EFFECT_COLUMNS`. `spread` is the standard deviation of the effect over trainings.
+        One column for each label dimension, then `EFFECT_COLUMNS`. `spread` is the standard deviation of the effect
+        over trainings.
     """
     frame = uncorrected_effects(before, after, level)
     return corrected_within(frame, frame[family])
 
 
 def uncorrected_effects(before: Scores, after: Scores, level: float) -> pd.DataFrame:
-    """Return the result of `effects_over_trainings` with `p_corrected` still empty."""
+    """Return the table of `effects_over_trainings` without corrected p-values: `p_corrected` is NaN."""
     before, after = align(before, after)
     labels = [str(dim) for dim in after.values.dims[2:]]
     return pd.DataFrame(list(_cells(before, after, labels, level)), columns=[*labels, *EFFECT_COLUMNS])
 
 
 def corrected_within(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFrame:
-    """Fill `p_corrected` by Holm's correction within each family."""
+    """Fill the column `p_corrected` by Holm's correction within each family of tests.
+
+    Args:
+        family: the name of the family of each row.
+    """
     corrected = frame.copy()
     for _, part in frame.groupby(family):
         p = part["p"].to_numpy()
@@ -74,7 +85,7 @@ def corrected_within(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFr
 
 
 def crossed_method(level: float, trainings: int) -> CrossedMethod:
-    """Return the method of these intervals and tests."""
+    """Return the method of crossed intervals and tests at this level over this number of trainings."""
     return {
         "interval": "two-way random effects over trainings and queries",
         "level": level,
@@ -90,12 +101,12 @@ def _cells(before: Scores, after: Scores, labels: list[str], level: float) -> It
     for cell, at in enumerate(product(*(after.values.indexes[dim] for dim in labels))):
         change = (new[:, :, cell] - old[:, :, cell]).T
         change[:, np.isnan(change).any(axis=0)] = np.nan  # paired: what both sides of every training measured
-        kept = ~np.isnan(change[0])
-        if len(np.unique(clusters.text[kept])) < 2:
+        is_measured = ~np.isnan(change[0])
+        if len(np.unique(clusters.text[is_measured])) < 2:
             continue
         ends = (-1.0, 1.0) if np.nanmax(np.abs(change)) <= 1 else (-np.inf, np.inf)
         mean, p = crossed_mean(change, level, ends, clusters), crossed_p(change, clusters)
-        spread = float(change[:, kept].mean(axis=1).std(ddof=1))
-        means = (float(side[kept, :, cell].mean()) for side in (old, new))
+        spread = float(change[:, is_measured].mean(axis=1).std(ddof=1))
+        means = (float(side[is_measured, :, cell].mean()) for side in (old, new))
         limits = (float(mean.low), float(mean.high))
-        yield (*at, *means, float(mean.mean), *limits, p, np.nan, spread, len(change), int(kept.sum()))
+        yield (*at, *means, float(mean.mean), *limits, p, np.nan, spread, len(change), int(is_measured.sum()))

@@ -1,6 +1,6 @@
-"""Training: pre-train a backbone, and fine-tune it into a retriever.
+"""Training: pre-train a backbone, and fine-tune a backbone into a retriever.
 
-Both run on the trainers of transformers and sentence-transformers. The result is an ordinary sentence-transformers
-folder with a `training.json` that says how it was made. An interrupted training resumes to the same bytes. Queries of a
-test are refused as training pairs.
+Both use the trainers of transformers and sentence-transformers. The result is an ordinary model folder with a
+`training.json` that describes the training. An interrupted training can be resumed and gives the same bytes. Test
+queries are refused as training queries.
 """

@@ -1,4 +1,4 @@
-"""Fine-tune a backbone contrastively with sentence-transformers' Trainer."""
+"""Fine-tune a backbone contrastively with the Trainer of sentence-transformers."""
 
 import math
 from collections.abc import Mapping, Sequence, Set
@@ -42,11 +42,12 @@ class Trained:
     """A trained model in evaluation mode, with its training curve.
 
     Attributes:
-        curve: the training log: rows with `step` and either `loss` or the held-out queries' measures.
-        steps: number of steps done.
-        chosen: step of the model's weights: the last step, or the best one by held-out queries (of equal steps, the
-            latest).
-        tied: whether all evaluations were equal, so that the held-out queries selected nothing.
+        model: the trained model.
+        curve: the training log: rows with `step` and either `loss` or the measures of the held-out queries.
+        steps: number of optimiser steps that were done.
+        chosen: step after which the model has these weights: the last step, or the best one by the held-out queries (in
+            a tie, the latest).
+        tied: whether the held-out queries had the same score at all evaluations, so that they selected nothing.
     """
 
     model: SentenceTransformer
@@ -65,15 +66,16 @@ def train(
     dev: Collection | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Fine-tune `model` in place. Checkpoints are kept in `folder`, from which a stopped run resumes.
+    """Fine-tune `model` in place, and return it. A stopped training resumes from the checkpoints in `folder`.
 
     Args:
-        model: a model that `build_model` made.
-        dev: held-out queries that select the checkpoint to keep, and when to stop.
+        model: result of `build_model`.
+        pairs: the training pairs.
+        dev: held-out queries that decide which checkpoint is kept, and when training stops; None: the last step.
         progress: receives ("training", steps done, steps in all).
 
     Raises:
-        TrainingError: for too few pairs, no weights to train, a loss that is not a number, or a full disk.
+        TrainingError: for too few pairs, no weights to train, a loss that is not finite, or a full disk.
     """
     if len(pairs) < 2:
         raise TrainingError(
@@ -97,22 +99,25 @@ def train(
 
 
 def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
-    """Map steps to the measure of the held-out queries, for logged rows that contain it."""
+    """Map each step at which the held-out queries were evaluated to their score (`MEASURE`)."""
     return {int(row["step"]): value for row in curve for name, value in row.items() if name.endswith(MEASURE)}
 
 
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
-    """Return the step with the best measure. In a tie, the latest one whose checkpoint is kept.
+    """Return the step with the best score of the held-out queries; in a tie, the latest step whose checkpoint exists.
 
-    The Trainer itself would keep the first of equal steps: a hardly trained model, if the held-out queries do not
-    discriminate.
+    The Trainer itself would take the first of equal steps. If all scores are equal, that is a hardly trained model.
+
+    Args:
+        measured: step -> score of the held-out queries.
+        kept: steps whose checkpoints exist.
     """
     best = max(measured.values())
     return max(step for step, value in measured.items() if value == best and step in kept)
 
 
 def take_best(model: SentenceTransformer, checkpoint: Path) -> None:
-    """Load the weights of the best checkpoint into the model, or raise an error if that fails."""
+    """Load the weights of a checkpoint into the model; they must fit exactly."""
     best = SentenceTransformer(str(checkpoint), device="cpu").state_dict()
     model.load_state_dict(best)
 
@@ -133,7 +138,7 @@ def _trainer(
 
 
 def check_installed() -> None:
-    """Refuse to start if a library that only training needs is missing.
+    """Refuse to train without the library `datasets`, which only training needs.
 
     Raises:
         MissingExtraError: with the command that installs it.
@@ -150,11 +155,11 @@ def _dataset(pairs: Pairs) -> Any:
 
 
 def info_nce(model: SentenceTransformer, settings: TrainingSettings, relevance: Relevance | None = None) -> nn.Module:
-    """Return the InfoNCE loss over the passages of a batch (van den Oord et al., 2018), as DPR trains.
+    """Return the InfoNCE loss over the passages of a batch (van den Oord et al., 2018), the loss of DPR.
 
     Args:
-        relevance: masks passages that are relevant to a query but are not its own. The labels of a batch are then row
-            numbers.
+        relevance: judged relevance, by which relevant passages of other pairs are not used as negatives. The labels of
+            a batch are then indices of training pairs. None: all passages but the own positive are negatives.
     """
     plain = SimilarityFunction.to_similarity_fn(model.similarity_fn_name)
     similarity = plain if relevance is None else MaskedSimilarity(plain, relevance)
@@ -203,7 +208,10 @@ def _arguments(
 
 
 def planned_steps(pairs: Pairs, settings: TrainingSettings) -> int:
-    """Return the largest possible number of steps of a whole training."""
+    """Return the largest possible number of optimiser steps of a training.
+
+    It is exact if the settings give `steps`. Otherwise it is computed from `epochs` and full batches.
+    """
     at_once = settings.batch_size * n_processes()
     return settings.steps or max(1, math.ceil(len(pairs) / at_once * settings.epochs))
 

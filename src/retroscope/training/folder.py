@@ -1,4 +1,4 @@
-"""Write the folder of a trained model, completely or not at all, with a card that describes its training."""
+"""Write the folder of a trained model, complete or not at all, with a model card, and check its vectors."""
 
 import json
 import os
@@ -32,11 +32,15 @@ TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an
 
 
 def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
-    """Read the record of a finished training with this key, or None if it is not finished.
+    """Return the content of `training.json` if this training is finished, or None if it is not.
+
+    Args:
+        folder: folder of the training.
+        key: hash of the training's texts, settings, weights and software.
 
     Raises:
-        TrainingError: if another training wrote it.
-        DamageError: if what it wrote is no JSON any more.
+        TrainingError: if `training.json` was written by a training with another key.
+        DamageError: if `training.json` is not valid JSON.
     """
     if not (folder / ABOUT).is_file():
         return None
@@ -52,10 +56,12 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
 
 @contextmanager
 def first_holds(folder: Path) -> Iterator[None]:
-    """Lock the folder of a training in its first process, and remove files that killed runs left there.
+    """Lock the folder of a training while the context is open, and remove files that killed runs left in it.
+
+    Only the first process of the training does this.
 
     Raises:
-        SettingsError: if another run writes to it.
+        SettingsError: if another run has locked the folder.
     """
     if not is_first():
         yield
@@ -69,18 +75,22 @@ def first_holds(folder: Path) -> Iterator[None]:
             yield
     except BaseException:
         if new:
-            with suppress(OSError):  # what holds something stays
+            with suppress(OSError):  # a folder that is not empty stays
                 folder.rmdir()
         raise
 
 
 def claim(folder: Path, key: str) -> Path:
-    """Return the folder of the checkpoints, new or from an earlier run of the same training.
+    """Return the folder of the checkpoints: that of an earlier run of the same training, or a new one.
 
-    Another training that wrote no checkpoint (e.g. because its settings failed at the first step) is replaced.
+    The folder of another training that wrote no checkpoint (e.g. because it failed at the first step) is replaced.
+
+    Args:
+        folder: folder of the training.
+        key: hash of the training's texts, settings, weights and software.
 
     Raises:
-        TrainingError: if the folder contains something else.
+        TrainingError: if the folder contains checkpoints of another training, or other files.
     """
     checkpoints = folder / CHECKPOINTS
     owner = checkpoints / OWNER
@@ -99,7 +109,9 @@ def claim(folder: Path, key: str) -> Path:
             fix="give another output folder, or remove these checkpoints to abandon that training",
         )
     if folder.exists() and {place.name for place in folder.iterdir()} - {LOCK}:
-        raise TrainingError("this folder already holds other files", where=str(folder), fix="give a new output folder")
+        raise TrainingError(
+            "this folder already contains other files", where=str(folder), fix="give a new output folder"
+        )
     with new_folder(checkpoints) as new:
         _write(new / OWNER, {"key": key})
     return checkpoints
@@ -117,12 +129,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, Any], card: str) -> Path:
-    """Write the model, its card and `training.json`, and check that the folder gives the same vectors.
+    """Write a trained retriever with its model card and `training.json`, and return the folder.
 
-    `training.json` is written last, so a folder with it is complete.
+    The saved model is loaded again, and must compute the same vectors. `training.json` is written last, so a folder
+    that has it is complete.
+
+    Args:
+        about: content of `training.json`.
+        card: content of README.md.
 
     Raises:
-        TrainingError: if the folder, loaded again, gives other vectors.
+        TrainingError: if the saved model computes other vectors.
     """
     with disk_errors(folder):
         partial = _fresh(folder)
@@ -135,7 +152,10 @@ def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, A
 def save_backbone(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, about: Mapping[str, Any], card: str
 ) -> Path:
-    """Write a pre-trained model as a transformers folder, and check that it gives the same states."""
+    """Write a pre-trained backbone and its tokenizer as a transformers folder, and return the folder.
+
+    As in `save_trained`, the saved model must compute the same hidden states.
+    """
     with disk_errors(folder):
         partial = _fresh(folder)
         with quiet():
@@ -169,26 +189,30 @@ def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) ->
 
 def _prove_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     batch = tokenizer(["What was already there?"], return_tensors="pt").to(model.device)
-    given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     inner = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
     length = tokenizer.model_max_length if tokenizer.model_max_length < UNBOUNDED else None
     loaded = load_encoder(folder, LoadSettings(pooling="mean", max_length=length))
     with torch.inference_mode():
-        wanted = inner.eval()(**given).last_hidden_state.float().cpu()
-        states = loaded.backbone(**{name: ids.cpu() for name, ids in given.items()}).last_hidden_state
-    _compare(states, wanted, "states", folder)
+        trained_states = inner.eval()(**inputs).last_hidden_state.float().cpu()
+        states = loaded.backbone(**{name: ids.cpu() for name, ids in inputs.items()}).last_hidden_state
+    _compare(states, trained_states, "states", folder)
 
 
 def _prove(model: SentenceTransformer, folder: Path) -> None:
-    """Check that the folder, loaded by our own loader, gives the vectors of the trained model."""
+    """Check that the saved model, loaded by `load_retriever`, computes the vectors of the trained model.
+
+    Raises:
+        TrainingError: if the vectors differ.
+    """
     texts = ["a", "What did fine-tuning change, and what was already there?"]
     loaded = load_retriever(folder)
     with quiet(), torch.inference_mode():
-        wanted = {
+        trained_vectors = {
             "query": model.encode_query(texts, convert_to_tensor=True),
             "passage": model.encode_document(texts, convert_to_tensor=True),
         }
-    for tower, vectors in wanted.items():
+    for tower, vectors in trained_vectors.items():
         encoder = loaded.tower(tower)
         saved = final_vectors(encoder, tokenise(encoder, texts))
         _compare(saved, vectors.float().cpu(), f"{tower} vectors", folder)
@@ -198,21 +222,21 @@ def _compare(values: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
     gap = float((values - wanted).abs().max())
     if not gap <= TOLERANCE * max(1.0, float(wanted.abs().max())):
         raise TrainingError(
-            f"the saved model computes other {what} than the trained model (largest difference {gap:.2g})",
+            f"the saved model and the trained model compute different {what} (largest difference {gap:.2g})",
             where=str(folder),
             fix="report this with the model's family and the library versions; the last checkpoint is kept",
         )
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return the step after which a checkpoint was written."""
+    """Return the optimiser step after which a checkpoint was written, which its name ends with."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def last_checkpoint(checkpoints: Path) -> str | None:
-    """Return the latest complete checkpoint, and remove incomplete ones."""
+    """Return the path of the latest complete checkpoint, or None without any; remove incomplete checkpoints."""
     checkpoints_by_step = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
-    for torn in [path for path in checkpoints_by_step if not is_whole(path)]:
-        shutil.rmtree(torn)
+    for incomplete in [path for path in checkpoints_by_step if not is_whole(path)]:
+        shutil.rmtree(incomplete)
     whole = [path for path in checkpoints_by_step if path.exists()]
     return str(whole[-1]) if whole else None

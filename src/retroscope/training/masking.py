@@ -1,9 +1,9 @@
 """Mask in-batch negatives that are judged relevant, so that they are not used as negatives.
 
-The loss treats the other passages of a batch as not relevant. If queries share passages, some of these passages are
-judged relevant: the pairs (a, p1) and (b, p2) make p2 a negative of a, although a's judgments may say otherwise. The
-scores of such passages are left out of the softmax (as RocketQA leaves out false negatives, Qu et al. 2021, here by
-judgments and not by a model).
+The loss treats all other passages of a batch as not relevant to a query. This may be wrong: in a batch with the pairs
+(a, p1) and (b, p2), p2 is a negative of query a, although p2 may be judged relevant to a, too. The scores of such
+passages are left out of the softmax. RocketQA leaves out false negatives in the same way (Qu et al. 2021), but finds
+them by a model and not by judgments.
 """
 
 from collections import Counter, defaultdict
@@ -22,15 +22,15 @@ SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Relevance:
-    """Passages that are relevant to the query of every row of the training set.
+    """Which passages of the training set are relevant to the query of each row (training pair).
 
     Attributes:
-        queries: for each row, the number of its query's distinct text. No batch has a number twice.
-        passages: for each column (the positives first), the number of the passage text in every row. Texts that are
-            equal but for case, spaces and Unicode form (`folded`) have one number.
-        relevant: for each row, the numbers of all passages that are relevant to its query.
-        varied: numbers of passages whose text has several spellings. Two of them may meet in a batch, two equal texts
-            never do.
+        queries: for each row, the index of its distinct query text. No batch has two rows with the same index.
+        passages: for each column (positives first, then negatives), the index of the passage text in every row. Texts
+            that differ only in case, spaces and Unicode form (`folded`) have the same index.
+        relevant: for each row, the indices of all passages that are relevant to its query.
+        varied: indices of passages that occur in several spellings. Two spellings may be in one batch; a batch never
+            has the same text twice.
     """
 
     queries: tuple[int, ...]
@@ -40,21 +40,28 @@ class Relevance:
 
     @cached_property
     def rows_with_false_negatives(self) -> int:
-        """Count the rows whose query has a relevant passage in a row of another query, or among its own negatives."""
+        """Count the rows for which a relevant passage could be used as a negative.
+
+        The query of such a row has a relevant passage in a row of another query, or among its own negatives.
+        """
         holders: dict[int, set[int]] = defaultdict(set)
         for column in self.passages:
             for query, passage in zip(self.queries, column, strict=True):
                 holders[passage].add(query)
         negatives = list(zip(*self.passages[1:], strict=True)) or [()] * len(self.queries)
         return sum(
-            bool(wanted.intersection(mine)) or any(holders[p] - {query} for p in wanted if p != own or p in self.varied)
-            for query, own, mine, wanted in zip(self.queries, self.passages[0], negatives, self.relevant, strict=True)
+            bool(relevant.intersection(mine))
+            or any(holders[p] - {query} for p in relevant if p != own or p in self.varied)
+            for query, own, mine, relevant in zip(self.queries, self.passages[0], negatives, self.relevant, strict=True)
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
-        """Mark the passages of a batch that are relevant to the query of a row, but are not the row's own positive.
+        """Return a mask of a batch's passages that are relevant to a row's query but are not the row's own positive.
 
-        The passages are in the order of the loss: every row's positive, then every row's first negative ...
+        The passages are in the order of the loss: every row's positive, then every row's first negative, and so on.
+
+        Args:
+            rows: indices of the training pairs in the batch.
         """
         places: dict[int, list[int]] = defaultdict(list)
         for k, column in enumerate(self.passages):
@@ -71,27 +78,32 @@ class Relevance:
 def relevance_of_rows(
     queries: Sequence[str], columns: Sequence[Sequence[str]], relevant: Mapping[str, Iterable[str]]
 ) -> Relevance:
-    """Number the texts of the training columns, and map each query to its relevant passages.
+    """Return which passages of the training columns are relevant to the query of each row.
 
-    Queries with the same text (`folded`) share their relevant passages.
+    Queries with the same text (`folded`) have the same relevant passages.
+
+    Args:
+        queries: query text of each row.
+        columns: passage texts of each column, positives first.
+        relevant: query text -> texts of its relevant passages.
     """
     numbers: dict[str, int] = {}
     spelt = {text: numbers.setdefault(folded(text), len(numbers)) for column in columns for text in column}
-    wanted: dict[str, set[int]] = {}
+    relevant_numbers: dict[str, set[int]] = {}
     for query, texts in relevant.items():
-        wanted.setdefault(folded(query), set()).update(numbers[t] for t in map(folded, texts) if t in numbers)
-    asked: dict[str, int] = {}
+        relevant_numbers.setdefault(folded(query), set()).update(numbers[t] for t in map(folded, texts) if t in numbers)
+    query_numbers: dict[str, int] = {}
     return Relevance(
-        tuple(asked.setdefault(query, len(asked)) for query in queries),
+        tuple(query_numbers.setdefault(query, len(query_numbers)) for query in queries),
         tuple(tuple(spelt[text] for text in column) for column in columns),
-        tuple(frozenset(wanted.get(folded(query), ())) for query in queries),
+        tuple(frozenset(relevant_numbers.get(folded(query), ())) for query in queries),
         frozenset(number for number, count in Counter(spelt.values()).items() if count > 1),
     )
 
 
 @dataclass
 class MaskedSimilarity:
-    """Similarity function that gives minus infinity to passages that are masked as negatives.
+    """Similarity function that returns minus infinity for the passages that must not be used as negatives.
 
     The losses of sentence-transformers call it with the queries of a batch in their order, all at once or in
     mini-batches, and with all passages of the batch.
@@ -103,18 +115,22 @@ class MaskedSimilarity:
     _next: int = 0
 
     def begin(self, rows: Sequence[int]) -> None:
-        """Set the rows of the batch whose scores are computed next."""
+        """Set the batch whose scores are computed next.
+
+        Args:
+            rows: indices of its training pairs.
+        """
         self._mask, self._next = self.relevance.mask(rows), 0
 
     def __call__(self, queries: Tensor, passages: Tensor) -> Float[Tensor, "query passage"]:
-        """Compute the scores of the next queries of the batch."""
+        """Return the masked scores of the next queries of the batch with all its passages."""
         mask = self._mask[self._next : self._next + len(queries)].to(queries.device)
         self._next += len(queries)
         return self.similarity(queries, passages).masked_fill(mask, -torch.inf)
 
 
 class MaskedLoss(nn.Module):
-    """A sentence-transformers loss with masked negatives. The labels of a batch are the row numbers of its pairs."""
+    """A sentence-transformers loss with masked negatives. The labels of a batch are indices of training pairs."""
 
     def __init__(self, loss: nn.Module, similarity: MaskedSimilarity) -> None:
         super().__init__()
@@ -122,7 +138,7 @@ class MaskedLoss(nn.Module):
         self.similarity = similarity
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """Compute the loss of one batch. The labels are row numbers."""
+        """Return the loss of one batch. The labels are the indices of its training pairs."""
         self.similarity.begin(labels.tolist())
         loss: Tensor = self.loss(sentence_features, labels)
         return loss

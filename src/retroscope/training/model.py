@@ -34,12 +34,11 @@ PLAIN_TEXT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Base:
-    """Location of a backbone on disk, and the name by which an adapter refers to it.
+    """Folder of the backbone to train, and the name by which the saved model refers to it.
 
     Attributes:
         folder: a plain transformers folder.
-        name: its name in an adapter's configuration: a hub name, the full path of a folder, or the name as it was
-            given.
+        name: name of the backbone in the configuration of an adapter: a hub name or the path of a folder.
     """
 
     folder: Path
@@ -47,12 +46,16 @@ class Base:
 
 
 def find_base(backbone: Retriever, source: str, folder: Path, settings: TrainingSettings, *, altered: bool) -> Base:
-    """Return the source if it is a plain folder or hub name, else write a copy of the backbone.
+    """Return the folder of the backbone that the training starts from; write a copy if the source cannot be used.
+
+    The source can be used if it is a plain transformers folder (or hub name). An adapter of a backbone with altered
+    weights needs a copy, too.
 
     Args:
-        folder: folder of the training. An adapter always needs its base, so its copy stays there. Other copies are
-            removed with the checkpoints.
-        altered: whether the weights differ from those of the source.
+        source: folder or hub name that the backbone was loaded from.
+        folder: folder of the training, to which a copy is written. An adapter always needs its base, so its copy stays.
+            Other copies are removed with the checkpoints.
+        altered: whether the weights of the backbone differ from those of the source.
     """
     place, adapter = locate(source), settings.strategy == "lora"
     plain = place.is_dir() and (place / "config.json").is_file() and not (place / "modules.json").is_file()
@@ -67,14 +70,15 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
 
 
 def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> SentenceTransformer:
-    """Build a sentence-transformers model from a backbone and its recipe, in a form that other tools can open.
+    """Build a sentence-transformers model from a backbone and its recipe, for training.
 
     Args:
         backbone: a retriever from one checkpoint. Its towers may differ only in prompt and maximum length.
-        base: the base, with the folder of the backbone.
+        base: folder and name of the backbone.
+        settings: settings of the training, which say whether there are two towers, and what is trained.
 
     Raises:
-        TrainingError: for a recipe that such a model cannot represent.
+        TrainingError: for a recipe that a sentence-transformers model cannot represent.
     """
     query, passage = backbone.query.recipe, backbone.passage.recipe
     _check(backbone)
@@ -91,14 +95,18 @@ def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> 
 
 
 def _check(backbone: Retriever) -> None:
-    """Refuse recipes that a sentence-transformers folder cannot store."""
+    """Refuse a retriever whose recipe a sentence-transformers folder cannot store.
+
+    Raises:
+        TrainingError: with the fields of the recipe.
+    """
     query, passage = backbone.query, backbone.passage
     recipe = passage.recipe
-    carried = {"prompt", "max_length"}
+    may_differ = {"prompt", "max_length"}
     differ = [name for name, value in recipe.identity().items() if query.recipe.identity()[name] != value]
-    problems = [f"the towers differ in {name}" for name in differ if name not in carried]
+    problems = [f"the towers differ in {name}" for name in differ if name not in may_differ]
     if query.backbone is not passage.backbone:
-        problems.append("the towers have weights of their own")
+        problems.append("the two towers have different weights")
     if recipe.pooling not in OUR_POOLINGS.values():
         problems.append(f"pooling {recipe.pooling}")
     problems += [
@@ -134,11 +142,18 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
 
 @torch.no_grad()
 def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
-    """Load the weights of a verified model into another one, in float32.
+    """Copy the weights of a verified model into the model to train, in float32.
 
     A pooler that the checkpoint lacks keeps random weights. It is needed because sentence-transformers builds a pooler
     whenever it opens a BERT, so its checkpoints would not fit a model without one. The pooler is not trained, and
     `without_new_pooler` removes it.
+
+    Args:
+        model: the model to train.
+        proved: the verified model.
+
+    Raises:
+        TrainingError: if the two models have different weights.
     """
     model.float()
     keys = model.load_state_dict(proved.state_dict(), strict=False)
@@ -146,7 +161,7 @@ def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
     if lost or keys.unexpected_keys:
         names = listed([*lost, *keys.unexpected_keys])
         raise TrainingError(
-            f"sentence-transformers builds this backbone with other weights than transformers:{names}",
+            f"sentence-transformers and transformers build this backbone with different weights:{names}",
             where=str(proved.name_or_path),
             fix="save the backbone as a plain transformers folder",
         )
@@ -154,7 +169,7 @@ def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
 
 
 def without_new_pooler(model: SentenceTransformer, backbone: Retriever) -> SentenceTransformer:
-    """Return the model without a pooler if its backbone has none."""
+    """Remove the pooler that sentence-transformers added, if the original backbone has none, and return the model."""
     had = "pooler" in dict(backbone.passage.backbone.named_children())
     for module in model.modules():
         if isinstance(module, Transformer) and "pooler" in dict(module.model.named_children()) and not had:
@@ -169,7 +184,7 @@ def _lengths(query: Recipe, passage: Recipe) -> dict[str, int]:
 
 
 def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Module]:
-    """Return a linear map of the pooled vector, initialised as the identity, if the settings ask for one."""
+    """Return the modules after pooling: for the strategy "head", a linear map that starts as the identity."""
     if settings.strategy != "head":
         return []
     dim = transformer.get_embedding_dimension()
@@ -179,10 +194,10 @@ def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Modul
 
 
 def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the tokenizer end every text with EOS, even a cut one, so that other tools do the same.
+    """Change a tokenizer so that it appends EOS to every text, even to a truncated one.
 
     Raises:
-        TrainingError: if its kind of post-processing cannot.
+        TrainingError: if the tokenizer cannot be changed in this way.
     """
     eos, backend = tokenizer.eos_token, tokenizer.backend_tokenizer
     state = json.loads(backend.to_str())
@@ -191,12 +206,13 @@ def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
     ids = tokenizer("a")["input_ids"]
     if ids[-1] != tokenizer.eos_token_id or ids[-2:-1] == ids[-1:]:
         raise TrainingError(
-            "this tokenizer cannot be made to end texts with EOS", fix="train without append_eos (--no-append-eos)"
+            "this tokenizer cannot be changed so that it appends EOS to texts",
+            fix="train without append_eos (--no-append-eos)",
         )
 
 
 def _ending(processor: dict[str, Any] | None, eos: str, number: int) -> dict[str, Any]:
-    """Return the state of a tokenizer's post-processor, with EOS added at the end of a single text."""
+    """Return a tokenizer's post-processor, as values of its JSON, that also appends EOS to a single text."""
     if processor is None:
         text = {name: {"Sequence": {"id": name, "type_id": 0}} for name in "AB"}
         pair = [text["A"], text["B"]]

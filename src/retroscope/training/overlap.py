@@ -1,8 +1,9 @@
-"""Overlap of held-out queries with the training set beyond equal texts, which are refused.
+"""Overlap of held-out queries with the training pairs: near-duplicate queries, common passages, common answers.
 
-Lewis et al. (2021, "Question and Answer Test-Train Overlap in Open-Domain Question Answering Datasets"): 60 to 70 % of
-test answers and 30 % of test questions of common data sets are in their training sets, and models do far worse on the
-rest. Answers are compared where both sources give them, normalised as in the screen of hard negatives.
+Held-out queries whose text equals a training query are refused elsewhere (`pairs.check_held_out`). Lewis et al. (2021,
+"Question and Answer Test-Train Overlap in Open-Domain Question Answering Datasets") found that 60 to 70 % of the test
+answers and 30 % of the test questions of common data sets are also in the training sets, and that models are far worse
+on the other questions. Answers are compared if both collections have them, normalised as in `answer_strings`.
 """
 
 import math
@@ -22,7 +23,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """A held-out query with its nearest training query, and the Jaccard index of their tokens."""
+    """A held-out query with its most similar training query (`trained`), and the Jaccard index of their words."""
 
     query_id: str
     text: str
@@ -32,17 +33,18 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class TrainingOverlap:
-    """Overlap of a held-out collection's judged queries with the training pairs.
+    """How much the judged queries of a held-out collection overlap with the training pairs.
 
     Attributes:
         collection: name of the collection.
-        n_queries: number of judged queries.
-        threshold: token Jaccard from which two queries count as near duplicates.
-        near_duplicates: number of queries that reach the threshold with a training query.
-        shared_passages: number of queries with a relevant passage whose text (`folded`) is a positive of a training
-            pair.
-        shared_answers: number of queries that share an answer with a trained query, or None if one side has no answers.
-        examples: some of the near duplicates, the nearest first.
+        n_queries: number of judged queries in the held-out collection.
+        threshold: smallest Jaccard index of words at which two queries count as near duplicates.
+        near_duplicates: number of held-out queries that are near duplicates of a training query.
+        shared_passages: number of held-out queries with a relevant passage that is also the positive of a training
+            pair, compared without case and spaces (`folded`).
+        shared_answers: number of held-out queries that share an answer with a training query; None if the training
+            pairs or the collection have no answers.
+        examples: some of the near duplicates, the most similar first.
     """
 
     collection: str
@@ -54,7 +56,7 @@ class TrainingOverlap:
     examples: tuple[NearDuplicate, ...] = ()
 
     def words(self) -> str:
-        """Describe which queries, passages and answers the held-out collection shares with the training pairs."""
+        """Return a sentence that counts the near duplicates, shared passages and shared answers."""
         answers = "; answers are not known"
         if self.shared_answers is not None:
             answers = f", {self.shared_answers:,} share an answer with a training query"
@@ -66,11 +68,11 @@ class TrainingOverlap:
 
 
 def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) -> TrainingOverlap:
-    """Find near-duplicates, passages and answers that a held-out collection shares with the training pairs.
+    """Return how much the judged queries of a held-out collection overlap with the training pairs.
 
     Args:
-        threshold: token Jaccard, |A and B| / |A or B| over the sets of words (`words_of`), from which two queries count
-            as near duplicates.
+        threshold: smallest Jaccard index |A and B| / |A or B| of the sets of words (`words_of`) at which two queries
+            count as near duplicates.
     """
     nearest = _Nearest(tuple(dict.fromkeys(pairs.queries)), threshold)
     duplicates = []
@@ -86,17 +88,18 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
     )
     examples = tuple(sorted(duplicates, key=lambda near: -near.jaccard)[:SHOWN])
     answers = [set(answer_strings(held_out.queries[query].answers)) for query in held_out.judged_queries]
-    known = bool(pairs.answers) and any(answers)
-    same_answer = sum(bool(mine & pairs.answers) for mine in answers) if known else None
+    has_answers = bool(pairs.answers) and any(answers)
+    same_answer = sum(bool(mine & pairs.answers) for mine in answers) if has_answers else None
     n = len(held_out.judged_queries)
     return TrainingOverlap(held_out.name, n, threshold, len(duplicates), shared, same_answer, examples)
 
 
 class _Nearest:
-    """Index of training queries by their rarest words, to find near-duplicates.
+    """Index of the training queries by their rarest words, to find the near duplicates of a text.
 
-    Two sets of Jaccard t or more share a word among the first n - ceil(t n) + 1 of each, in any common order of words
-    (prefix filtering, Chaudhuri et al. 2006): rare words first, few candidates remain. Nothing is missed.
+    If the words of each set are sorted in one common order, two sets with a Jaccard index of t or more share one of the
+    first n - ceil(t n) + 1 words of each set of n words (prefix filtering, Chaudhuri et al. 2006). With the rarest
+    words first, few candidates remain, and no near duplicate is missed.
     """
 
     def __init__(self, queries: Sequence[str], threshold: float) -> None:
@@ -110,7 +113,7 @@ class _Nearest:
                 self.index[word].append(number)
 
     def to(self, text: str) -> Iterator[tuple[str, float]]:
-        """Yield the training queries whose Jaccard index with a text reaches the threshold."""
+        """Yield the training queries whose Jaccard index with a text is at least the threshold, with this index."""
         words = _words(text)
         for number in sorted({n for word in self._first(words) for n in self.index.get(word, ())}):
             jaccard = len(words & self.words[number]) / len(words | self.words[number])
@@ -118,8 +121,8 @@ class _Nearest:
                 yield self.queries[number], jaccard
 
     def _first(self, words: frozenset[str]) -> list[str]:
-        kept = len(words) - math.ceil(self.threshold * len(words) - 1e-9) + 1
-        return sorted(words, key=lambda word: (self.often[word], word))[:kept]
+        n_first = len(words) - math.ceil(self.threshold * len(words) - 1e-9) + 1
+        return sorted(words, key=lambda word: (self.often[word], word))[:n_first]
 
 
 def _words(text: str) -> frozenset[str]:

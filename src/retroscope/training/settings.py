@@ -10,7 +10,7 @@ from retroscope.ranges import Distinct, Fraction, OneOrMore, Positive, Range, Se
 Dropout = Annotated[float, Range(0, 0.99)]
 Decay = Annotated[float, Range(0, 1000)]
 
-# Strategy -> its customary learning rate: what few weights move, move further.
+# Strategy -> its usual learning rate: the fewer weights are trained, the higher.
 LEARNING_RATES: Mapping[str, float] = {"full": 2e-5, "lora": 2e-4, "head": 1e-3, "bitfit": 1e-3, "norms": 1e-3}
 # Similarity -> its customary temperature. Cosines lie within 1 of one another and need a small one (SimCSE, Gao et al.
 # 2021: .05); dot products are logits as they are (DPR, Karpukhin et al. 2020).
@@ -25,7 +25,7 @@ class LoraSettings:
 
     Attributes:
         rank, alpha, dropout: parameters of the update B A x alpha / rank.
-        targets: names of the linear maps to adapt; None adapts all of them.
+        targets: names of the linear layers to adapt, e.g. ("query", "value"); None adapts all of them.
     """
 
     rank: Annotated[int, Range(1, 65_536)] = 16
@@ -38,32 +38,32 @@ class LoraSettings:
         if self.targets == ():
             raise SettingsError(
                 "training.lora.targets is an empty list",
-                fix="name at least one linear map to adapt, or leave out training.lora.targets to adapt all",
+                fix="name at least one linear layer to adapt, or leave out training.lora.targets to adapt all",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """Settings of a retriever's training: contrastive, with the other passages of a batch as
-    negatives.
+    """Settings of the contrastive fine-tuning of a retriever, with the other passages of a batch as negatives.
 
     Attributes:
-        strategy: the weights that are trained: "full" (all), "lora", "head" (a linear map of the vectors of the frozen
-            backbone), "bitfit" (biases; Ben Zaken et al. 2022) or "norms".
+        strategy: which weights are trained: "full" (all), "lora" (low-rank updates), "head" (a linear map of the pooled
+            vectors of the frozen backbone), "bitfit" (biases; Ben Zaken et al. 2022) or "norms" (normalisation layers).
         two_towers: train one copy of the backbone for queries and one for passages.
         hard_negatives: number of hard negatives of each pair, in addition to the other passages of the batch.
         negatives: source of the hard negatives: "bm25", or "given" by the collection.
-        mini_batch: number of texts that are in memory at once, so that a batch may be larger than memory (GradCache,
-            Gao et al. 2021, arXiv 2101.06983). None keeps the whole batch in memory.
+        mini_batch: number of texts that are encoded at once, so that a batch may be larger than what fits in memory
+            (GradCache, Gao et al. 2021, arXiv 2101.06983). None encodes the whole batch at once.
         batch_size: number of pairs in a batch. No passage and no query occurs twice in a batch.
         epochs: number of passes over the pairs, unless `steps` is given.
         steps: number of optimiser steps, instead of `epochs`.
-        learning_rate: the highest learning rate of the schedule. None takes the usual one of the strategy.
+        learning_rate: the highest learning rate of the schedule. None takes the usual one of the strategy, e.g. 2e-5
+            for "full".
         warmup: share of the steps in which the learning rate rises linearly; afterwards it falls linearly to 0.
         weight_decay: weight decay of AdamW.
-        temperature: temperature of the softmax over scores. None takes the usual one of the similarity, in
-            `TEMPERATURES`.
-        evaluations: number of times that the held-out queries are evaluated and a checkpoint is written.
+        temperature: temperature of the softmax over scores. None takes the usual one of the similarity: .05 for cosine,
+            1 for dot.
+        evaluations: how often during the training the held-out queries are evaluated and a checkpoint is written.
         patience: number of evaluations without improvement after which training stops; None trains to the end. The best
             checkpoint is kept.
         precision: number format of the forward pass. The weights are float32.
@@ -101,9 +101,9 @@ class TrainingSettings:
 
     @property
     def peak_rate(self) -> float:
-        """Return the peak learning rate of the schedule: the one in the settings, else the strategy's."""
+        """Return the highest learning rate of the schedule: that of the settings, else the strategy's usual one."""
         return LEARNING_RATES[self.strategy] if self.learning_rate is None else self.learning_rate
 
     def temperature_for(self, similarity: str) -> float:
-        """Return the temperature of the loss for a similarity: the one in the settings, else the usual one."""
+        """Return the temperature of the loss: that of the settings, or else the usual one of the similarity."""
         return TEMPERATURES[similarity] if self.temperature is None else self.temperature

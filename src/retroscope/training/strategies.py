@@ -14,33 +14,33 @@ from retroscope.training.settings import TrainingSettings
 
 
 def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Make the weights trainable that belong to the strategy, and freeze all others.
+    """Make the weights that the strategy selects trainable, and freeze all others.
 
     Raises:
-        TrainingError: if the model has no such weights (a LLaMA has no biases).
+        TrainingError: if the strategy selects no weights (e.g. "bitfit" for LLaMA, which has no biases).
     """
     model.requires_grad_(False)
     STRATEGIES[settings.strategy](model, settings)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise TrainingError(
-            f"the strategy {settings.strategy!r} selects no weight of this model",
+            f"the strategy {settings.strategy!r} has no weights to train in this model",
             fix="use the strategy 'lora', 'norms' or 'full'",
         )
 
 
 def moving(model: nn.Module) -> tuple[int, int]:
-    """Return the numbers of trainable weights and of all weights."""
+    """Count the trainable weights and all weights of a model."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, moves in sizes if moves), sum(size for size, _ in sizes)
 
 
 def transformers_of(model: SentenceTransformer) -> list[Transformer]:
-    """Return the transformer of each tower of the model."""
+    """Return the transformer modules of a model: one for each tower that has its own weights."""
     return [module for module in model.modules() if isinstance(module, Transformer)]
 
 
 def _full(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Make all weights trainable on which a vector depends, which excludes BERT's unused pooler."""
+    """Make all weights trainable except BERT's pooler, on which no text vector depends."""
     _let(p for name, p in model.named_parameters() if ".pooler." not in name)
 
 

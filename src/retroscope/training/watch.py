@@ -1,4 +1,4 @@
-"""Callbacks and helpers of a training: check the loss, report progress, and schedule logs and checkpoints."""
+"""Helpers of a training: check its loss, report its progress, and schedule its log entries and checkpoints."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,27 +14,27 @@ from retroscope.files.disk_errors import disk_full, is_full
 from retroscope.files.whole import sync_folder
 from retroscope.progress import Progress
 
-WHOLE = "whole"  # file in a checkpoint that is on the disk; it lists all other files with their sizes
+WHOLE = "whole"  # file that marks a checkpoint as complete; it lists all other files with their sizes
 
 
 @dataclass
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """A Trainer callback that reports progress, stops a training whose loss is not a number, and marks checkpoints.
+    """A Trainer callback that reports progress, stops a training if its loss is not finite, and marks checkpoints.
 
-    The trainer logs before it writes a checkpoint, so that none is written with weights that are not numbers (see
-    `Rhythm`).
+    The Trainer logs the loss before it writes a checkpoint, so a checkpoint is never written after a loss that is not
+    finite (see `Rhythm`).
     """
 
     progress: Progress | None = None
     what: str = "training"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Report the number of steps done."""
+        """Report the number of finished optimiser steps."""
         if self.progress:
             self.progress(self.what, state.global_step, state.max_steps)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Mark a checkpoint as complete once all of its files are on disk."""
+        """Mark a checkpoint as complete, after all its files are on disk."""
         if state.is_world_process_zero:
             checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
             sync_folder(checkpoint)
@@ -45,23 +45,22 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         loss = rest["logs"].get("loss", 0.0)
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the training loss is {loss:g} before step {state.global_step}",
+                f"the training loss is not a finite number ({loss:g}) before step {state.global_step}",
                 where=str(args.output_dir),
                 fix="lower the learning rate, or use float32 or bfloat16; the last checkpoint is kept",
             )
 
 
 def listed_files(checkpoint: Path) -> str:
-    """Return the names and sizes of a checkpoint's files, one line each."""
+    """Return a line "SIZE NAME" for every file of a checkpoint, as one text."""
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != WHOLE)
     return "".join(f"{path.stat().st_size} {path.relative_to(checkpoint).as_posix()}\n" for path in files)
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Return whether a checkpoint has all files that were written.
+    """Return whether a checkpoint is marked as complete and still has all its files with their sizes.
 
-    The Trainer removes an older checkpoint before it marks the new one as complete, so a run that is killed in between
-    leaves half of the older checkpoint.
+    A run that is killed while the Trainer removes an older checkpoint leaves a part of its files.
     """
     mark = checkpoint / WHOLE
     return mark.is_file() and mark.read_text(encoding="utf-8") == listed_files(checkpoint)
@@ -69,20 +68,23 @@ def is_whole(checkpoint: Path) -> bool:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """Intervals in steps of the trainer's log, and of its checkpoints (a multiple of the former)."""
+    """How many optimiser steps lie between two log entries (`log`), and between two checkpoints (`save`).
+
+    `save` is a multiple of `log`.
+    """
 
     log: int
     save: int
 
 
 def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
-    """Return intervals that give about this many checkpoints and logs over this many steps."""
+    """Return the intervals that give about this many checkpoints and log entries in a training of `steps` steps."""
     log = max(1, steps // logs)
     return Rhythm(log, max(1, round(steps / checkpoints / log)) * log)
 
 
 class Schedule(Protocol):
-    """Interface of the optimiser settings that pre-training and fine-tuning share."""
+    """Interface of the settings of pre-training and of fine-tuning, as far as `shared_arguments` uses them."""
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102
@@ -97,7 +99,10 @@ class Schedule(Protocol):
 
 
 def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: Rhythm, device: str) -> dict[str, Any]:
-    """Return the arguments of every Trainer here. The learning rate rises linearly, then falls linearly to 0."""
+    """Return the arguments that the Trainers of pre-training and of fine-tuning share.
+
+    The learning rate rises linearly to `peak_rate`, then falls linearly to 0.
+    """
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": settings.batch_size,
@@ -122,10 +127,10 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
 
 
 def logged(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
-    """Return the logged rows of a training without times, as its training curve.
+    """Return the training curve: the rows that the Trainer logged, without running times and speeds.
 
-    The last row of the Trainer is left out, because it summarises a run instead of the whole training and therefore
-    depends on interruptions.
+    The last row of the Trainer is left out: it summarises the last run, so it would differ if the training was
+    interrupted.
     """
     rows = [row for row in history if "train_runtime" not in row]
     return tuple({name: float(row[name]) for name in sorted(row) if _is_measured(name, row[name])} for row in rows)
@@ -137,7 +142,7 @@ def _is_measured(name: str, value: object) -> bool:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Convert any library's error about a full disk to an error that says so."""
+    """Convert the error of any library about a full disk to our error, which names the folder."""
     try:
         yield
     except Exception as error:

@@ -1,1 +1,1 @@
-"""Edit facts in a backbone (add or remove them) by changing one FFN matrix."""
+"""Edit the facts of a backbone (add or remove them) by changing FFN output matrices."""

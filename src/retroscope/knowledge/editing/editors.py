@@ -1,4 +1,4 @@
-"""The table of editors, and the baseline: constrained fine-tuning."""
+"""The methods that edit facts (editors) by name, and the baseline method: constrained fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -14,15 +14,15 @@ from retroscope.knowledge.editing.values import SURE, loss_of
 
 
 class Editor(Protocol):
-    """Interface of an editor, which changes a model's FFN output matrices in place to add or remove facts."""
+    """Interface of an editor: a function that adds or removes facts by changing FFN output matrices in place."""
 
     def __call__(self, model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-        """Edit the requested facts in place: add them, or remove them."""
+        """Add the facts of the requests to the model, or remove them, in place."""
 
 
 def fine_tuning(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Train the matrix on the facts, each weight within a bound of its first value (Zhu et al., 2020)."""
-    batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
+    """Fine-tune the FFN output matrix on the facts; no weight may change by more than a bound (Zhu et al., 2020)."""
+    batch = batch_of(model.encoder, [prompt for request in requests for prompt in request.prompts])
     weight = model.module.get_parameter("weight")
     first = weight.detach().clone()
     bound = settings.bound * float(first.std())

@@ -1,6 +1,7 @@
 """Effects of an edit: reliability, generality, locality, and the loss on neutral text, each with its interval.
 
-The terms are those of Meng et al. (2022, section 3.3), measured by the first answer among the objects of a relation.
+The terms are those of Meng et al. (2022, section 3.3). They are measured by P@1: whether the correct object ranks first
+among the objects of its relation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,15 +30,15 @@ BOUNDS = {RELIABILITY: 1.0, GENERALITY: 1.0, LOCALITY: 1.0, SAME: 1.0}
 
 @dataclass(frozen=True, eq=False)
 class EditReading:
-    """Measurements of one model before or after an edit: values by effect and fact.
+    """What one model answers before or after an edit.
 
     Attributes:
-        values: effect -> one value for each fact or text: P@1 of the edited facts in the edited cloze (`RELIABILITY`)
-            and in their other wordings (`GENERALITY`), their log-probability per token (`LOG_P`), P@1 of the kept facts
-            (`LOCALITY`), and the cross entropy per token of neutral text (`LOSS`).
-        answers: first object of each kept fact, or None if several objects share the first place, or the fact is not
-            read.
-        subjects: effect -> the subject of each fact. Facts of one subject are one observation.
+        values: name of an effect -> one value for each fact or text: P@1 of the edited facts in the edited cloze
+            (`RELIABILITY`) and in their other wordings (`GENERALITY`), their log-probability per token (`LOG_P`), P@1
+            of the facts to keep (`LOCALITY`), and the cross entropy per token of neutral text (`LOSS`).
+        answers: the object that ranks first for each fact to keep, or None if several objects tie for the first rank or
+            the fact cannot be asked.
+        subjects: name of an effect -> the subject of each value. Facts about one subject are one observation.
     """
 
     values: Mapping[str, Float[np.ndarray, "fact"]]
@@ -50,8 +51,10 @@ class Effect:
     """One effect of an edit: means before and after, and their paired difference with its interval.
 
     Attributes:
+        before, after: mean over facts, or over texts.
+        difference: after - before.
+        low, high: 95 % interval of the difference, over subjects or texts; None for fewer than two of them.
         n: number of facts, or of texts.
-        low, high: 95 % interval of the difference, over subjects or texts, or None for fewer than two.
     """
 
     before: float
@@ -69,17 +72,19 @@ def read_facts(
     kept: Sequence[Fact],
     neutral: tuple[Sequence[ReadInput], Int[Tensor, "row"]],
 ) -> EditReading:
-    """Read the edited facts in all wordings, the facts to keep in their first wording, and the neutral text.
+    """Measure what a model answers to the edited facts in all wordings and to the facts to keep, and its loss on text.
 
-    The candidates are the objects of a relation in both sets of facts.
+    The candidates for answers are the objects of a relation in both sets of facts.
 
     Args:
-        neutral: inputs, and the token that each of their positions predicts.
+        edited: facts that are added or removed.
+        kept: facts that must stay as they are.
+        neutral: model inputs of neutral text, and the id of the token to predict at each of their positions.
     """
     rows = list(enumerate([*edited, *kept]))
     measured = np.full((max(len(fact.clozes) for _, fact in rows), len(rows), len(MEASURES)), np.nan)
     answers: list[str | None] = [None] * len(rows)
-    seen: set[tuple[int, object]] = set()  # what the model has read of each fact: an equal wording is no other one
+    seen: set[tuple[int, object]] = set()  # tokens of each fact's wordings so far: equal ones count once
     for relation in dict.fromkeys(fact.relation for _, fact in rows):
         of_relation = [(row, fact) for row, fact in rows if fact.relation == relation]
         for wording in range(len(measured)):
@@ -119,28 +124,28 @@ def _reading(
 def _losses(
     encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], targets: Int[Tensor, "row"]
 ) -> Float[np.ndarray, "text"]:
-    """Return each text's mean cross entropy over its predicted tokens."""
+    """Return the mean cross entropy over the predicted tokens of each text."""
     states = states_at(encoder, inputs)[-1]
     with torch.inference_mode():
         words = head.logits(states).log_softmax(-1).cpu()
     each = -words[torch.arange(len(targets)), targets].numpy().astype(np.float64)
-    starts = np.cumsum([0, *(len(one.at) for one in inputs[:-1])])
-    means: np.ndarray = np.add.reduceat(each, starts) / [len(one.at) for one in inputs]
+    starts = np.cumsum([0, *(len(text.at) for text in inputs[:-1])])
+    means: np.ndarray = np.add.reduceat(each, starts) / [len(text.at) for text in inputs]
     return means
 
 
 def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
-    """Return every measurable effect of an edit, in the order of `EFFECTS`.
+    """Return the effects of an edit by name, in the order of `EFFECTS`, without those that have no values.
 
-    `SAME` is the share of kept facts whose first answer is the same after the edit, whether it was correct or not. A
-    tie for the first place never counts as the same answer.
+    `SAME` is the share of facts to keep whose first-ranked object is the same after the edit, whether it is correct or
+    not. A tie for the first rank never counts as the same answer.
     """
     measured = {name: _effect(name, before, after) for name in before.values}
     pairs = zip(before.answers, after.answers, strict=True)
-    same = np.array([one is not None and one == two for one, two in pairs], dtype=float)
-    read = np.where(np.isfinite(before.values[LOCALITY]), 1.0, np.nan)
-    measured[SAME] = _paired(SAME, read, same, before.subjects[LOCALITY])
-    return {name: one for name in EFFECTS if (one := measured[name]) is not None}
+    same = np.array([old is not None and old == new for old, new in pairs], dtype=float)
+    is_measured = np.where(np.isfinite(before.values[LOCALITY]), 1.0, np.nan)
+    measured[SAME] = _paired(SAME, is_measured, same, before.subjects[LOCALITY])
+    return {name: effect for name in EFFECTS if (effect := measured[name]) is not None}
 
 
 def _effect(name: str, before: EditReading, after: EditReading) -> Effect | None:
@@ -152,7 +157,7 @@ def _paired(name: str, first: np.ndarray, second: np.ndarray, subjects: Sequence
     if not there.any():
         return None
     change = (second - first)[there]
-    names = [subject for subject, kept in zip(subjects, there, strict=True) if kept]
+    names = [subject for subject, is_measured in zip(subjects, there, strict=True) if is_measured]
     low = high = None
     if len(set(names)) > 1:
         bound = BOUNDS.get(name, np.inf)

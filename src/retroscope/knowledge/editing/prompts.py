@@ -1,4 +1,4 @@
-"""Convert facts to prompts: the tokens of the cloze, the tokens of the object, and the last token of the subject."""
+"""Convert facts to prompts for editing: tokens of the cloze, tokens of the object, and the subject's last token."""
 
 import re
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from retroscope.encoders.encode import TokenIds
 from retroscope.errors import AnalysisError
 from retroscope.knowledge.clozes import answered
 
-LETTER = re.compile(rf"[^\W_{UNSPACED}]")  # or digit, of a script with spaces between words
+LETTER = re.compile(rf"[^\W_{UNSPACED}]")  # a letter or digit of a script with spaces between words
 CONTEXT_WORDS = 10  # of a neutral text before a cloze (Meng et al. 2022: 5 to 10 tokens)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One cloze of a fact with its object, alone or after a context, as model input.
+    """Model input of one cloze of a fact, with or without a context before it.
 
     Attributes:
-        ids: input of the model.
-        at: positions whose states predict the object.
-        tokens: tokens of the object.
+        ids: token ids of the input.
+        at: positions whose states predict the tokens of the object.
+        tokens: token ids of the object.
         subject: position of the last token of the subject.
     """
 
@@ -36,10 +36,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Request:
-    """All facts about one subject that are edited together. They share one key, so that their value is found together.
+    """All facts about one subject, which are edited together because they have the same key.
 
     Attributes:
-        facts: prompts of each fact. The first prompt has no context.
+        subject: the subject.
+        facts: the prompts of each fact: the first without a context, the others after a context each.
     """
 
     subject: str
@@ -47,17 +48,18 @@ class Request:
 
     @property
     def prompts(self) -> list[Prompt]:
-        """Return the prompts of all facts about the subject."""
+        """Return the prompts of all facts about the subject, in one list."""
         return [prompt for prompts in self.facts for prompt in prompts]
 
 
 def requests_of(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, facts: Sequence[Fact], contexts: Sequence[str] = ()
 ) -> list[Request]:
-    """Return a request for each subject of the facts, in their order.
+    """Group the facts by subject, and return one request for each subject, in order of first occurrence.
 
     Args:
-        contexts: texts that are put before the clozes. Each cloze is also read without a context.
+        kind: "masked" or "causal", how the model predicts tokens.
+        contexts: texts that are put before the clozes. Each cloze also has a prompt without a context.
 
     Raises:
         AnalysisError: if a fact cannot be edited: see `prompt_of`.
@@ -70,7 +72,7 @@ def requests_of(
 
 
 def contexts_of(texts: Sequence[str], facts: Sequence[Fact], number: int) -> list[str]:
-    """Return the first words of texts that contain no subject of the facts, as contexts for prompts."""
+    """Return up to `number` contexts for prompts: the first words of texts that contain no subject of the facts."""
     subjects = {fact.subject.casefold() for fact in facts}
     beginnings: dict[str, None] = {}
     for text in texts:
@@ -83,14 +85,12 @@ def contexts_of(texts: Sequence[str], facts: Sequence[Fact], number: int) -> lis
 
 
 def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, before: str = "") -> Prompt:
-    """Return the prompt of a fact's cloze.
-
-    Args:
-        before: text before the cloze.
+    """Return the prompt of a fact's cloze, after the text `before`.
 
     Raises:
-        AnalysisError: if the cloze has the subject only as a part of other words, or after the object, where a causal
-            model cannot see it, or if the tokenizer does not know a word of subject or object.
+        AnalysisError: if the subject is in the cloze only as a part of other words, if the tokenizer does not know a
+            word of subject or object, or if the model is causal and the subject comes after the object, where it has no
+            effect on the prediction.
     """
     cloze = before + fact.cloze
     text = cloze.replace(MASK, fact.object, 1)
@@ -120,11 +120,15 @@ def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, 
 
 
 def _subject_start(fact: Fact, before: str, text: str, spans: Sequence[tuple[int, int]]) -> int:
-    """Return the position of the first occurrence of the subject as whole words in the text.
+    """Return the index of the first character of the subject in the text, where the subject occurs as whole words.
 
     Args:
-        text: `before` and the cloze, with the object in its place.
-        spans: beginning and end of every token in the text.
+        before: text before the cloze.
+        text: `before` and the cloze, with the object inserted.
+        spans: character index of the beginning and of the end of every token in the text.
+
+    Raises:
+        AnalysisError: if the subject occurs only as a part of other words.
     """
     blank, size = fact.cloze.index(MASK), len(fact.subject)
     for match in re.finditer(f"(?={re.escape(fact.subject)})", fact.cloze):
@@ -142,12 +146,15 @@ def _subject_start(fact: Fact, before: str, text: str, spans: Sequence[tuple[int
 
 
 def _is_word(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> bool:
-    """Return whether a part of a text is not inside a longer word.
+    """Return whether the characters `start` to `end` of a text are whole words.
 
-    No letter or digit stands beside it, and none of its tokens has letters or digits of its neighbours. In scripts
-    without spaces between words, only the tokens decide.
+    There must be no letter or digit directly before or after them, and none of their tokens may contain letters or
+    digits from outside. In scripts without spaces between words, only the second condition applies.
+
+    Args:
+        spans: character index of the beginning and of the end of every token in the text.
     """
     if any(len(LETTER.findall(text[max(0, at - 1) : at + 1])) == 2 for at in (start, end)):
         return False
     tokens = [(a, b) for a, b in spans if a < end and b > start]
-    return not any(one.isalnum() for a, b in tokens for one in text[a:start] + text[end:b])
+    return not any(letter.isalnum() for a, b in tokens for letter in text[a:start] + text[end:b])

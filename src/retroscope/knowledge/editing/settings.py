@@ -1,4 +1,4 @@
-"""Settings of editing facts. Light to import."""
+"""Settings of editing facts, without heavy imports."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -23,19 +23,19 @@ class EditSettings:
         editor: a name in `EDITORS`.
         layer: number of the layer, 1..L, whose FFN output matrix is changed. If None, the middle layer, or all layers
             for the editor "knowledge-neurons". A change in the last layer cannot reach the other tokens.
-        contexts: number of beginnings of neutral texts that are put before a cloze. The key is averaged over them, and
-            the value or the knowledge neurons are found for all of them.
+        contexts: number of contexts (beginnings of neutral texts) that are put before a cloze. The edit is computed
+            from the prompts with all contexts and the prompt without a context.
         steps: the largest number of optimiser steps, for the value of a subject or for the fine-tuning.
-        learning_rate: learning rate of these steps: for a value, relative to the length of the layer's state at the
-            subject; for the fine-tuning, relative to `bound`.
+        learning_rate: learning rate of these steps. For a value, it is relative to the length of the layer's state at
+            the subject's last token; for the fine-tuning, it is relative to `bound`.
         longest: largest length of the change of a value, relative to the length of that state.
-        unlikely: a removal stops once the probability of the object is at most this.
+        unlikely: a removal stops when the probability of the object is at most this.
         shrinkage: number that is added to the diagonal of the covariance, relative to the mean of the diagonal.
-        ridge: weight of the covariance of neutral text relative to one edited subject (editor "many").
+        ridge: weight of the covariance of neutral text, relative to one edited subject (editor "many").
         bound: largest change of a weight by fine-tuning, relative to the standard deviation of the matrix.
         threshold: smallest attribution of a knowledge neuron, relative to the prompt's largest (editor
             "knowledge-neurons").
-        shared: smallest share of a fact's prompts in which a knowledge neuron must reach it.
+        shared: smallest share of a fact's prompts in which a knowledge neuron must have such an attribution.
         tokens: number of tokens of neutral text from which the covariance is estimated.
         seed: seed of the sample of neutral text.
     """
@@ -68,5 +68,5 @@ class EditSettings:
 
     @property
     def edits_all_layers(self) -> bool:
-        """Return whether the editor changes the matrices of all layers, and can only remove facts."""
+        """Return whether the editor changes all layers: "knowledge-neurons", which can only remove facts."""
         return self.editor == NEURONS

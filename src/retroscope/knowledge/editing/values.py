@@ -1,8 +1,9 @@
-"""Find the value of a subject: the output of the matrix at its last token that makes facts likely or unlikely.
+"""Find the value of a subject: the matrix's output at its last token that makes the subject's facts likely or unlikely.
 
-Meng et al. (2022), eq. 4, without its term for the subject's essence: a change d of the output at the last token of the
-subject is found by gradient steps, so that the mean of -log p(object) over facts and contexts is small (add), or that
-of -log(1 - p(object)) (remove; Hase et al. 2023, "fact erasure"). The length of d is limited.
+The method is eq. 4 of Meng et al. (2022), without the term that keeps the subject's other properties. Gradient steps
+find a change d of the output at the subject's last token. To add facts, they minimise the mean of -log p(object) over
+facts and contexts. To remove facts, they minimise the mean of -log(1 - p(object)) (Hase et al. 2023, "fact erasure").
+The length of d is limited.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +24,9 @@ CHUNK = 512  # prompts in one forward pass, at most
 def target_changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Return, for every request, the change of the matrix's output that adds or removes the facts."""
+    """Return, for every request, the change of the matrix's output at the subject's last token that edits the facts."""
     parts = []
-    size = max(1, CHUNK // max(len(one.prompts) for one in requests))
+    size = max(1, CHUNK // max(len(request.prompts) for request in requests))
     for start in range(0, len(requests), size):
         parts.append(_changes(model, requests[start : start + size], settings, add=add))
     return torch.cat(parts)
@@ -34,12 +35,12 @@ def target_changes(
 def _changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Find the changes for some requests by gradient steps in one batch. Requests do not influence one another.
+    """Return the changes for some requests, found by gradient steps in one batch.
 
-    Adam treats every number alone.
+    Requests do not influence one another, because Adam treats every number separately.
     """
-    batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
-    owner = torch.tensor([k for k, one in enumerate(requests) for _ in one.prompts], device=batch.ids.device)
+    batch = batch_of(model.encoder, [prompt for request in requests for prompt in request.prompts])
+    owner = torch.tensor([k for k, request in enumerate(requests) for _ in request.prompts], device=batch.ids.device)
     size = _state_lengths(model, batch, owner)
     unit = torch.zeros(len(requests), len(model.matrix), device=batch.ids.device, requires_grad=True)
     changes, ended = torch.zeros_like(unit), torch.zeros(len(requests), dtype=torch.bool, device=unit.device)
@@ -48,9 +49,9 @@ def _changes(
         with rewrite_outputs({SITE: model.module}, adding(batch.own, (unit * size)[owner])):
             log_p = log_probabilities(model.encoder, model.head, batch)
         wrong = (log_p.detach().exp() < SURE) if add else (log_p.detach().exp() > settings.unlikely)
-        reached = torch.bincount(owner[wrong], minlength=len(requests)) == 0
-        changes = torch.where((reached & ~ended)[:, None], unit.detach() * size, changes)
-        ended |= reached
+        meets_goal = torch.bincount(owner[wrong], minlength=len(requests)) == 0
+        changes = torch.where((meets_goal & ~ended)[:, None], unit.detach() * size, changes)
+        ended |= meets_goal
         if bool(ended.all()):
             break
         optimiser.zero_grad()
@@ -63,12 +64,12 @@ def _changes(
 
 
 def loss_of(log_p: Float[Tensor, "prompt"], *, add: bool) -> Float[Tensor, "prompt"]:
-    """Return the loss to minimise: -log p, or -log(1 - p) if facts are removed."""
+    """Return the loss of every prompt: -log p to add facts, or -log(1 - p) to remove them."""
     return -log_p if add else -torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
 
 
 def _state_lengths(model: Editable, batch: PromptBatch, owner: Tensor) -> Float[Tensor, "request 1"]:
-    """Return the mean length of the layer's state at the subject of each request, over its prompts."""
+    """Return, for each request, the length of the layer's state at the subject's last token, averaged over prompts."""
     block = model.encoder.anatomy.blocks(model.encoder.backbone)[model.layer - 1]
     with torch.no_grad(), capture_calls({SITE: block}) as calls:
         model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)
@@ -78,7 +79,7 @@ def _state_lengths(model: Editable, batch: PromptBatch, owner: Tensor) -> Float[
 
 
 def adding(where: tuple[Tensor, Tensor], change: Float[Tensor, "prompt output"]) -> Callable[[str, Tensor], Tensor]:
-    """Return a function that adds the changes to a module's output at the given positions."""
+    """Return a function that adds changes to a module's output at the indices `where` of prompts and tokens."""
 
     def add_change(_: str, output: Tensor) -> Tensor:
         return output.index_put(where, change.to(output.dtype), accumulate=True)

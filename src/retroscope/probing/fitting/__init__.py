@@ -1,1 +1,1 @@
-"""Fitting of learned probes: their features, the anchor of the penalty, and logits fitted until convergence."""
+"""Fitting of learned probes: features, the similarity that is added to the score (anchor), and a solver."""

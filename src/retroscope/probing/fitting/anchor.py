@@ -1,14 +1,14 @@
 """The anchor of a learned probe: the retriever's scaled similarity, towards which the ridge penalty shrinks the probe.
 
-A probe that shrinks to 0 must learn from a few hundred probe examples what the retriever computes without training. Its
+A probe that shrinks to 0 must learn from a few hundred probe examples what the similarity knows without training. Its
 accuracy is then below that of the similarity wherever the similarity is good. So the score of a candidate is
 
     a s(q, p) + w.x
 
-s is the retriever's similarity (dot or cosine) on the vectors of the layer. `a` is fitted first, alone, on the training
-examples. Then w is fitted with its ridge around it. As the ridge grows, w vanishes, and what is left orders the
-candidates as the similarity does: `a` is at least `LEAST_SCALE`, so the anchor never reverses the similarity. Only w
-can learn against it.
+where s is the retriever's similarity (dot or cosine) on the vectors of the layer, and x are the features. The scale `a`
+is fitted first, alone, on the training examples. Then w is fitted with its ridge penalty, with `a` fixed. As the ridge
+grows, w vanishes, and the score orders the candidates as the similarity does: `a` is at least `LEAST_SCALE`, so the
+anchor never reverses the order. Only w can.
 """
 
 from dataclasses import dataclass
@@ -33,11 +33,12 @@ LEAST_SCALE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """The retriever's similarity with a fitted scale for each column, towards which a learned probe shrinks.
+    """The scale that the retriever's similarity has in the score of a learned probe, for each column of the fit.
 
     Attributes:
-        unit: spread of the similarity within a training example, infinite if there is no spread.
-        scale: `a`, for a similarity of unit spread, at least `LEAST_SCALE`.
+        unit: root mean square of the similarity within a training example, by which it is divided; infinite if the
+            candidates of every training example have equal similarities.
+        scale: `a`, for the similarity divided by `unit`; at least `LEAST_SCALE`.
         converged: whether the fit of `a` converged.
     """
 
@@ -46,7 +47,7 @@ class Anchor:
     converged: torch.Tensor
 
     def offset(self, similarity: Features) -> CandidateScores:
-        """Return the scaled similarity that is added to w.x, for every column."""
+        """Return the scaled similarities a s(q, p) that are added to w.x, for every column of the fit."""
         return centred(similarity) / self.unit * self.scale
 
 
@@ -57,7 +58,7 @@ def fit_anchor(
 
     Args:
         similarity: similarities of the training examples.
-        targets: index of the relevant candidate of each probe example.
+        targets: index of the correct candidate of each probe example, for each column.
         sizes: number N of candidates in each column.
     """
     unit = spread(similarity)

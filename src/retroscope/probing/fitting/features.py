@@ -1,10 +1,9 @@
 """Compute the features of a learned probe from query and passage vectors, and scale them.
 
 Only differences of features within a probe example affect which candidate a probe picks. So the mean over the
-candidates of a probe example is subtracted from every feature. The feature is then divided by its spread within the
-training examples, i.e. by the root of the mean square of these differences. The Hessian of the logit at w = 0 then has
-a unit diagonal, and one ridge means the same for every layer and model. A feature without spread becomes 0 and cannot
-decide.
+candidates of a probe example is subtracted from every feature. The feature is then divided by the root mean square of
+these differences over the training examples. The Hessian of the logit loss at w = 0 then has a unit diagonal, and a
+ridge penalty means the same for every layer and model. A feature without differences becomes 0 and has no effect.
 """
 
 from collections.abc import Callable
@@ -25,19 +24,19 @@ Featuriser = Callable[[Choices], Features]
 
 
 def passage_features(trial: ProbeTrial) -> Featuriser:
-    """Return a function that gives the passage's own vector as features."""
+    """Return a function from probe examples to features: the vector of each candidate passage."""
     return trial.passage_vectors
 
 
 def product_features(trial: ProbeTrial) -> Featuriser:
-    """Return a function that gives the elementwise products of query and passage as features."""
+    """Return a function from probe examples to features: the elementwise product of query and candidate vector."""
     return lambda choices: trial.query_vectors(choices)[:, None] * trial.passage_vectors(choices)
 
 
 def bilinear_features(trial: ProbeTrial) -> Featuriser:
-    """Return a function that gives the products of all principal coordinates of query and passage as features.
+    """Return a function from probe examples to features: products of principal coordinates, and the candidate's vector.
 
-    The passage's own vector follows the products.
+    The products are those of each of the first `rank` coordinates of the query with each of the passage.
     """
     train, rank = trial.view.parts["train"], trial.options.rank
     queries = _principal(trial.queries, train.query, rank)
@@ -57,8 +56,9 @@ def centred(features: Features) -> Features:
 
 
 def spread(features: Features) -> Float[Tensor, "feature"]:
-    """Return the root mean square of each feature within its probe example, infinite if the feature is only rounding
-    error.
+    """Return the root mean square of each feature's differences within a probe example.
+
+    It is infinite if the differences are no larger than rounding errors.
     """
     within = centred(features).square().mean(dim=(0, 1)).sqrt()
     size = features.square().mean(dim=(0, 1)).sqrt()
@@ -68,10 +68,16 @@ def spread(features: Features) -> Float[Tensor, "feature"]:
 def _principal(
     vectors: Float[Tensor, "text dim"], train: Int[np.ndarray, "..."], rank: int
 ) -> Float[Tensor, "text rank"]:
-    """Return the coordinates of all vectors along the first principal directions of the training texts."""
-    known = vectors[torch.from_numpy(np.unique(train))].double()
-    mean = known.mean(dim=0)
-    values, directions = torch.linalg.eigh((known - mean).T @ (known - mean) / len(known))
-    real = values > NO_SPREAD**2 * known.square().mean()
+    """Return the coordinates of all vectors along the first `rank` principal directions of the training texts.
+
+    Args:
+        train: indices of the training texts.
+    """
+    training_vectors = vectors[torch.from_numpy(np.unique(train))].double()
+    mean = training_vectors.mean(dim=0)
+    values, directions = torch.linalg.eigh(
+        (training_vectors - mean).T @ (training_vectors - mean) / len(training_vectors)
+    )
+    real = values > NO_SPREAD**2 * training_vectors.square().mean()
     coordinates: Tensor = (vectors - mean.float()) @ (directions * real)[:, -rank:].float()
     return coordinates

@@ -1,12 +1,13 @@
-"""Limited-memory BFGS (Nocedal 1980) that fits many logits over the same features at once.
+"""Limited-memory BFGS (Nocedal 1980) that fits many multinomial logit models over the same features at once.
 
-It is preconditioned by the Hessian at w = 0, which all columns share up to their ridge: one Cholesky factor serves all
-columns of a ridge. Scores move along a step without a new product, so the line search costs none. Near the optimum the
-loss is flat below float32 rounding. The search therefore looks at derivatives only (the approximate Wolfe conditions of
+Each model is one column of weights. The preconditioner is the Hessian at w = 0, which is the same for all columns
+except for the ridge, so all columns with the same ridge use one Cholesky factor. The scores along a step are linear in
+its length, so the line search needs no product with the feature matrix. Near the optimum, differences of the loss are
+smaller than float32 rounding. The line search therefore uses derivatives only (the approximate Wolfe conditions of
 Hager & Zhang 2005).
 
-Here the column comes first and the probe examples last: products with the few columns that are left near the end are 3
-to 5 times as fast, and a softmax over candidates is vectorised.
+In arrays here, the column is the first dimension and the probe examples are the last: products with the few columns
+that are left near the end are 3 to 5 times as fast, and the softmax over candidates is vectorised.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -27,10 +28,16 @@ ScoreTable = Float[Tensor, "column candidate choice"]
 
 @dataclass(frozen=True, eq=False)
 class FitState:
-    """State of the optimiser for the columns that are not finished.
+    """State of the optimiser for the columns whose fit is not finished.
 
-    `scores` are -inf beyond a column's size. `pull` is the mean feature of the right candidates, the linear part of the
-    loss. `newton` is the preconditioned gradient.
+    Attributes:
+        column: index of each of these columns among all columns.
+        ridge: ridge penalty of the column.
+        pull: mean feature of the correct candidates, the gradient of the linear part of the loss.
+        weights: current weights.
+        scores: current scores of the candidates; -inf beyond the number of candidates of a column.
+        gradient: gradient of the loss.
+        newton: the gradient, multiplied by the preconditioner.
     """
 
     column: Int[Tensor, "column"]
@@ -48,7 +55,14 @@ class FitState:
 
 @dataclass(frozen=True, eq=False)
 class RememberedStep:
-    """One remembered L-BFGS step: changes of weights and gradients, and 1 / (step . change), 0 if unusable."""
+    """One earlier L-BFGS step, from which the inverse Hessian is estimated.
+
+    Attributes:
+        step: change of the weights.
+        change: change of the gradient.
+        newton: `change`, multiplied by the preconditioner.
+        inverse: 1 / (step . change), or 0 if the product is no larger than its rounding error.
+    """
 
     step: ColumnWeights
     change: ColumnWeights
@@ -56,18 +70,22 @@ class RememberedStep:
     inverse: Float[Tensor, "column 1"]
 
     def keep(self, which: Bool[Tensor, "column"]) -> "RememberedStep":
-        """Return the step of the columns selected by `which`."""
+        """Return this step for the columns selected by `which`."""
         return RememberedStep(self.step[which], self.change[which], self.newton[which], self.inverse[which])
 
 
 @dataclass(frozen=True, eq=False)
 class Preconditioner:
-    """Preconditioner (H + ridge)^-1 for each distinct ridge. H is the Hessian at w = 0 over all candidates."""
+    """Preconditioner (H + ridge I)^-1 for each distinct ridge, where H is the Hessian of the loss at w = 0.
+
+    Attributes:
+        factors: ridge -> Cholesky factor of H + ridge I.
+    """
 
     factors: dict[float, Float[Tensor, "feature feature"]]
 
     def apply(self, vectors: ColumnWeights, ridge: PerColumn) -> ColumnWeights:
-        """Multiply every column's vector by the inverse matrix of its ridge."""
+        """Multiply every column's vector by the preconditioner of the column's ridge."""
         result = torch.empty_like(vectors)
         for value in set(ridge.tolist()):
             which = ridge == value
@@ -76,7 +94,7 @@ class Preconditioner:
 
 
 def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
-    """Return the preconditioner of these features: one Cholesky factor for each distinct ridge."""
+    """Return the preconditioner for these features, with one Cholesky factor for each distinct ridge."""
     hessian = rows.T @ rows / len(rows)
     least = LEAST_SHIFT * torch.finfo(rows.dtype).eps * float(hessian.trace())
     unit = torch.eye(len(hessian), dtype=rows.dtype)
@@ -84,7 +102,7 @@ def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
 
 
 def expected_features(chances: ScoreTable, rows: CandidateRows) -> ColumnWeights:
-    """Return the expected features of each column if candidates are chosen with these probabilities."""
+    """Return the mean over probe examples of the expected features, if candidates have these probabilities."""
     mean: ColumnWeights = chances.flatten(1) @ rows / chances.shape[2]
     return mean
 
@@ -101,15 +119,24 @@ def _dots(one: ColumnWeights, other: ColumnWeights) -> Float[Tensor, "column 1"]
 def lbfgs_step(
     rows: CandidateRows, state: FitState, memory: list[RememberedStep], metric: Preconditioner
 ) -> tuple[FitState, RememberedStep]:
-    """Take one L-BFGS step for every column, with two products of the feature matrix."""
+    """Take one L-BFGS step for every column, and return the new state and the step.
+
+    It needs two products with the feature matrix.
+
+    Args:
+        rows: features of every candidate of every probe example.
+        state: state before the step.
+        memory: earlier steps, oldest first.
+        metric: the preconditioner.
+    """
     direction = -_inverse_hessian(state, memory)
     along = (direction @ rows.T).reshape(state.scores.shape)
     length, scores, chances = _search(state, direction, along)
     weights = state.weights + length[:, None] * direction
     gradient = expected_features(chances, rows) - state.pull + state.ridge[:, None] * weights
     newton = metric.apply(gradient, state.ridge)
-    moved = replace(state, weights=weights, scores=scores, gradient=gradient, newton=newton)
-    return moved, _pair(state, moved)
+    after = replace(state, weights=weights, scores=scores, gradient=gradient, newton=newton)
+    return after, _pair(state, after)
 
 
 def _pair(before: FitState, after: FitState) -> RememberedStep:
@@ -122,7 +149,7 @@ def _pair(before: FitState, after: FitState) -> RememberedStep:
 def _inverse_hessian(state: FitState, memory: list[RememberedStep]) -> ColumnWeights:
     """Return the L-BFGS estimate of H^-1 g (two-loop recursion, Nocedal & Wright 2006, algorithm 7.4).
 
-    The preconditioner is linear. So it is applied to each new gradient once, and the results are combined here.
+    The preconditioner is linear. So it is applied once to each new gradient, and only the results are combined here.
     """
     vector, newton, shares = state.gradient, state.newton, []
     for pair in reversed(memory):
@@ -137,15 +164,19 @@ def _inverse_hessian(state: FitState, memory: list[RememberedStep]) -> ColumnWei
 
 
 def _scale(pair: RememberedStep) -> Float[Tensor, "column 1"]:
-    """Return the scale of the inverse Hessian along the last step, relative to that at w = 0."""
+    """Return the factor by which the inverse Hessian along the last step exceeds the preconditioner."""
     expected = pair.inverse * _dots(pair.change, pair.newton)
     return torch.where(expected > 0, 1 / expected, 1.0)
 
 
 def _search(state: FitState, direction: ColumnWeights, along: ScoreTable) -> tuple[PerColumn, ScoreTable, ScoreTable]:
-    """Return step lengths at which the slope has decreased enough, with the scores and probabilities there.
+    """Return the step length of every column at which the slope is small enough, with scores and probabilities there.
 
-    Newton on the slope, kept inside its bracket.
+    The search applies Newton's method to the slope, within an interval that contains its zero.
+
+    Args:
+        direction: direction of the step.
+        along: change of the scores for a step of length 1.
     """
     linear = (direction * (state.ridge[:, None] * state.weights - state.pull)).sum(dim=1)
     square = state.ridge * direction.square().sum(dim=1)

@@ -1,12 +1,12 @@
-"""Fit many multinomial logits at once, until convergence is proved.
+"""Fit many multinomial logit models at once, until their convergence is proved.
 
-Every learned probe scores a candidate by w.phi(query, passage), so that every (N, ridge,
-labelling) is one column of weights over the same features, and all are solved together with
-products of one feature matrix. The loss of a column is convex:
+Every learned probe scores a candidate by w.x, where x are features of query and passage. Each combination of number of
+candidates N, ridge and labels has its own weights, a column of one weight matrix, over the same features. All columns
+are therefore fitted together, with products of one feature matrix. The loss of a column is convex:
 
     L(w) = mean over probe examples [ log sum_j exp(w.x_j) - w.x_right ] + ridge/2 |w|^2
 
-`lbfgs` has the solver. Here are the problems, their solutions and the certificate that these have converged.
+The solver is in `lbfgs`. This module has the problems, their solutions, and the bound that proves convergence.
 """
 
 from dataclasses import dataclass
@@ -37,10 +37,11 @@ class Problems:
     """Multinomial logit problems over the same probe examples. Column c uses the first `sizes[c]` candidates.
 
     Attributes:
-        features: x, ideally centred within each probe example (a shift that all candidates share changes nothing).
-        targets: index of the relevant candidate.
-        ridge: > 0, weight of |w|^2 / 2 beside the mean loss of a probe example.
-        offset: number that is added to w.x before any weight is fitted; 0 everywhere by default.
+        features: x, ideally centred within each probe example (adding a constant to all candidates changes nothing).
+        targets: index of the correct candidate of each probe example in each column.
+        sizes: number of candidates in each column.
+        ridge: weight of |w|^2 / 2 in each column's loss; above 0.
+        offset: fixed number that is added to each score w.x; 0 everywhere by default.
     """
 
     features: Float[Tensor, "choice candidate feature"]
@@ -55,13 +56,13 @@ class Fit:
     """The fitted weights of all columns, with evidence that the fits converged.
 
     Attributes:
-        weights: one column each.
+        weights: one column of weights for each problem.
         loss: mean loss of a probe example in nats, with the ridge term.
-        gradient: length of the gradient, as a share of its length at w = 0.
-        excess: the loss is at most this far above its minimum, |gradient|^2 / (2 ridge), in nats. A certificate,
-            because the ridge makes the loss strongly convex.
-        iterations: number of iterations until `excess` met the tolerance.
-        converged: whether `excess` met the tolerance.
+        gradient: length of the gradient, divided by its length at w = 0.
+        excess: upper bound on the difference of the loss from its minimum, |gradient|^2 / (2 ridge), in nats. The bound
+            holds because the ridge makes the loss strongly convex.
+        iterations: number of iterations until `excess` was within the tolerance.
+        converged: whether `excess` is within the tolerance.
     """
 
     weights: FeatureWeights
@@ -85,14 +86,14 @@ def fit_choices(problems: Problems, *, tolerance: float = 1e-5, max_iterations: 
     iterations = torch.full_like(state.column, max_iterations)
     memory: list[RememberedStep] = []
     for iteration in range(max_iterations + 1):
-        done = (_excess(state.gradient, state.ridge) <= tolerance) | (iteration == max_iterations)
-        finished = state.column[done]
+        is_finished = (_excess(state.gradient, state.ridge) <= tolerance) | (iteration == max_iterations)
+        finished = state.column[is_finished]
         iterations[finished] = iteration
-        weights[finished], gradient[finished] = state.weights[done], state.gradient[done]
-        if bool(done.all()):
+        weights[finished], gradient[finished] = state.weights[is_finished], state.gradient[is_finished]
+        if bool(is_finished.all()):
             break
-        if bool(done.any()):
-            state, memory = state.keep(~done), [pair.keep(~done) for pair in memory]
+        if bool(is_finished.any()):
+            state, memory = state.keep(~is_finished), [pair.keep(~is_finished) for pair in memory]
         state, pair = lbfgs_step(rows, state, memory, metric)
         memory = [*memory[-(MEMORY - 1) :], pair]
     excess = _excess(gradient, problems.ridge)
@@ -113,14 +114,17 @@ def choice_scores(
     sizes: Int[Tensor, "column"],
     offset: CandidateScores | None = None,
 ) -> CandidateScores:
-    """Return the score w.x plus offset of every candidate; -inf beyond the first `sizes` of a column."""
+    """Return the score w.x + offset of every candidate in every column.
+
+    The score is -inf for a candidate that a column does not use, because its index is not below the column's size.
+    """
     scores = (weights.T @ features.flatten(0, 1).T).reshape(-1, *features.shape[:2]).permute(1, 2, 0)
     scores = scores if offset is None else scores + offset
     return scores.masked_fill(~_within(features.shape[1], sizes).T, -torch.inf)
 
 
 def mean_loss(scores: CandidateScores, targets: Int[Tensor, "column choice"]) -> PerColumn:
-    """Return the mean of -log softmax at the correct candidate, in nats."""
+    """Return, for each column, the mean over probe examples of -log softmax at the correct candidate, in nats."""
     return -log_chances(scores, targets).mean(dim=0)
 
 
@@ -142,7 +146,7 @@ def _rows(features: Float[Tensor, "choice candidate feature"]) -> CandidateRows:
 
 
 def _start(problems: Problems, rows: CandidateRows, metric: Preconditioner) -> FitState:
-    """Return the optimiser's state at zero weights."""
+    """Return the state of the optimiser at w = 0 for all columns."""
     choices, candidates, _ = problems.features.shape
     columns = len(problems.sizes)
     scores = rows.new_zeros(columns, candidates, choices)

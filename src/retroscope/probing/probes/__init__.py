@@ -1,4 +1,4 @@
-"""The probes: functions that answer "which candidate is relevant?" from one layer's vectors."""
+"""The probes: functions that choose the relevant candidate of each query by the vectors of one layer."""
 
 from retroscope.probing.probes.bilinear import bilinear
 from retroscope.probing.probes.concat import concat

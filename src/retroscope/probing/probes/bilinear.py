@@ -1,9 +1,9 @@
-"""The probe `bilinear`: a s(q, p) + q^T U C V^T p + w.p, with products of different dimensions in a subspace.
+"""The probe `bilinear` scores a candidate by a s(q, p) + q^T U C V^T p + w.p, where s is the retriever's similarity.
 
-U and V are the top r principal directions of the training queries and passages, and C is a full r x r matrix. Learning
-U and V would make the loss non-convex, and the result would depend on the start. With fixed U and V, the probe is
-linear in (C, w), so its fit is convex and deterministic. Outside the r directions, the probe reads only the similarity
-and w.p.
+U and V are the top r principal directions of the training queries and passages. C is a full r x r matrix, so any
+dimension of the query may be multiplied by any dimension of the passage. If U and V were learned, the loss would not be
+convex, and the result would depend on the start. With fixed U and V, the score is linear in (C, w), so the fit is
+convex and deterministic. Outside the r directions, the score depends only on the similarity and w.p.
 """
 
 from retroscope.probing.fitting.features import bilinear_features
@@ -12,5 +12,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def bilinear(trial: ProbeTrial) -> ProbeOutcome:
-    """Fit a probe on products of principal coordinates of queries and passages, added to the similarity."""
+    """Fit a probe that adds a bilinear form of the principal coordinates of query and passage to their similarity."""
     return fitted(trial, bilinear_features(trial), anchored=True)

@@ -1,12 +1,12 @@
-"""The published probe (arXiv 2505.07166): u = W [q; p1; ...; pN] + b, the relevant passage in a random slot.
+"""The probe `concat` of arXiv 2505.07166: logits W [q; p1; ...; pN] + b, with the relevant passage in a random slot.
 
-It cannot see relevance: W is linear in the concatenation, so no term joins q with a p, and q
-adds the same to a slot whichever passages stand there (docs: methods/probing). It is here to be
-laid over the published curves.
+The probe cannot measure relevance: the logits are linear in the concatenation, so no term combines q with a passage,
+and q adds the same number to a slot whichever passages are in it (docs: methods/probing). It exists to reproduce the
+published curves.
 
-The published loop copies every concatenation in every step, for each N by itself. W acts on each
-slot alone, so here the distinct passages of a batch are scored once for every slot of every N, in
-one product without any copy, and the logits are looked up: the same loss and gradients, faster.
+The published training loop builds every concatenation in every step, for each N separately. Here, the distinct passages
+of a batch are multiplied once by the weights of every slot of every N, and the logits are sums of these products. The
+loss and its gradients are the same, but faster to compute.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ Credit = Float[np.ndarray, "choice"]
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Probe examples whose candidates are shuffled into slots, in one fixed order for each pair (control, N).
+    """Probe examples whose candidates are shuffled into slots, separately for each pair (control, N).
 
     Attributes:
         queries: vector of each probe example's query.
         passages: vector of each distinct passage.
-        places: for each cell, (choice, slot): index of the distinct passage in that slot.
-        rights: for each cell, the slot of the relevant passage.
+        places: for each (control, N), a table (probe example, slot) of indices into `passages`.
+        rights: for each (control, N), the slot of the correct candidate in each probe example.
     """
 
     queries: Float[Tensor, "choice dim"]
@@ -42,27 +42,27 @@ class Slots:
     rights: tuple[Int[Tensor, "choice"], ...]
 
     def take(self, rows: Int[Tensor, "some"]) -> "Slots":
-        """Return the probe examples in these rows, and only the passages that occur in them."""
-        kept, joined = torch.unique(torch.cat(self.places, dim=1)[rows], return_inverse=True)
+        """Return the probe examples at these indices, with only the passages that occur in them."""
+        distinct, joined = torch.unique(torch.cat(self.places, dim=1)[rows], return_inverse=True)
         places = torch.split(joined, [place.shape[1] for place in self.places], dim=1)
-        return Slots(self.queries[rows], self.passages[kept], tuple(places), tuple(r[rows] for r in self.rights))
+        return Slots(self.queries[rows], self.passages[distinct], tuple(places), tuple(r[rows] for r in self.rights))
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """The linear layer of one pair (control, N): weights W (slot, (1 + slots) dim) and bias b."""
+    """The probe's linear layer for one pair (control, N): weights W of shape (N, (1 + N) dim) and bias b."""
 
     weight: Float[Tensor, "slot concatenated"]
     bias: Float[Tensor, "slot"]
 
     def blocks(self, dim: int) -> tuple[Float[Tensor, "slot dim"], Float[Tensor, "both dim"]]:
-        """Split W into its weights for the query and those for the passage in each slot."""
+        """Split W into the weights of the query (N, dim) and the weights of the passages in all slots (N x N, dim)."""
         n = len(self.bias)
         return self.weight[:, :dim], self.weight[:, dim:].reshape(n, n, dim).transpose(0, 1).reshape(n * n, dim)
 
 
 def concat(trial: ProbeTrial) -> ProbeOutcome:
-    """Train the published probe for the published number of epochs. The selection part chooses the reported epoch."""
+    """Train the published probe, and return its test accuracy after the epoch that is best on the selection part."""
     credits, learned, epochs = _run(trial)
     shape = len(trial.view.controls), len(trial.view.sizes)
     none = np.full(shape, np.nan)
@@ -78,10 +78,13 @@ def concat(trial: ProbeTrial) -> ProbeOutcome:
 
 
 def slots(trial: ProbeTrial, part: str) -> Slots:
-    """Return the part's candidates, shuffled by the seed, for every control and N.
+    """Return a part's probe examples with their candidates shuffled into slots, for every control and N.
 
-    Parts with the same probe examples, such as the selection part and the reported part of ielab-2025, are shuffled
-    alike: the published code selects the best epoch by the numbers that it reports.
+    Equal parts are shuffled in the same way, e.g. the selection part and the test part of ielab-2025: the published
+    code selects the epoch by the accuracy that it reports.
+
+    Args:
+        part: "train", "validation" or "test".
     """
     choices, targets = trial.view.parts[part], trial.view.targets[part]
     passages, rights = [], []
@@ -98,7 +101,7 @@ def slots(trial: ProbeTrial, part: str) -> Slots:
 
 
 def first_layer(n: int, dim: int, seed: int) -> Layer:
-    """Draw a linear layer as PyTorch initialises it: uniform within 1 / sqrt(inputs)."""
+    """Draw random weights as PyTorch initialises a linear layer: uniform within 1 / sqrt(number of inputs)."""
     generator = torch.Generator().manual_seed(seed)
     bound = ((n + 1) * dim) ** -0.5
     weight = torch.empty(n, (n + 1) * dim).uniform_(-bound, bound, generator=generator)
@@ -106,20 +109,20 @@ def first_layer(n: int, dim: int, seed: int) -> Layer:
 
 
 def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice slot"]]:
-    """Compute the logits W [q; p1; ...; pN] + b of every layer without building the concatenation."""
+    """Return the logits W [q; p1; ...; pN] + b of every linear layer without building the concatenation."""
     blocks = [layer.blocks(batch.queries.shape[1]) for layer in layers]
     sizes = [len(layer.bias) for layer in layers]
     of_queries = torch.split(torch.cat([query for query, _ in blocks]) @ batch.queries.T, sizes)
     table = torch.cat([passage for _, passage in blocks]) @ batch.passages.T
     tables = torch.split(table, [n * n for n in sizes])
     return [
-        embedding_bag(_cells(place), one.T.reshape(-1, n), mode="sum") + query.T + layer.bias
-        for place, one, n, query, layer in zip(batch.places, tables, sizes, of_queries, layers, strict=True)
+        embedding_bag(_cells(place), products.T.reshape(-1, n), mode="sum") + query.T + layer.bias
+        for place, products, n, query, layer in zip(batch.places, tables, sizes, of_queries, layers, strict=True)
     ]
 
 
 def gradient(layers: Sequence[Layer], batch: Slots) -> list[Layer]:
-    """Compute the gradient of each layer's mean cross-entropy with respect to W and b, without the concatenation."""
+    """Return the gradient of each linear layer's mean cross-entropy for W and b without building the concatenation."""
     errors = [_error(scores, right) for scores, right in zip(logits(layers, batch), batch.rights, strict=True)]
     tables = [_scattered(e, place, len(batch.passages)) for e, place in zip(errors, batch.places, strict=True)]
     of_queries = torch.split(torch.cat(errors, dim=1).T @ batch.queries, [e.shape[1] for e in errors])
@@ -134,7 +137,7 @@ def _error(scores: Float[Tensor, "choice slot"], right: Int[Tensor, "choice"]) -
 def _scattered(
     error: Float[Tensor, "choice slot"], place: Int[Tensor, "choice slot"], distinct: int
 ) -> Float[Tensor, "distinct both"]:
-    """Sum the errors of probe examples by passage and by slot of the passage."""
+    """Sum the gradients of the logits by distinct passage and by the slot that the passage is in."""
     n = place.shape[1]
     table = torch.zeros(distinct * n, n)
     table.index_add_(0, _cells(place).flatten(), error.repeat_interleave(n, dim=0))
@@ -148,20 +151,20 @@ def _joined(query: Tensor, slots_: Tensor, error: Tensor) -> Layer:
 
 
 def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
-    """Return the row index (passage, slot) of each passage in its slot."""
+    """Return the index of each pair (distinct passage, slot) in a flat table of all such pairs."""
     n = place.shape[1]
     return place * n + torch.arange(n)
 
 
 @torch.no_grad()
 def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
-    """Train all layers, and return test accuracy at the best epoch, mean training accuracy, and the best epoch."""
+    """Train a linear layer for each (control, N); return its test accuracies, mean training accuracy and best epoch."""
     train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
     layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
     optimiser = torch.optim.Adam([w for a in layers for w in (a.weight, a.bias)], trial.options.concat.learning_rate)
     generator = torch.Generator().manual_seed(trial.view.seed)
     best, credits, epochs = [-1.0] * len(layers), [np.zeros(0)] * len(layers), [0] * len(layers)
-    kept = list(layers)
+    best_layers = list(layers)
     for epoch in range(1, trial.options.concat.epochs + 1):
         for batch in _batches(train, trial.options.concat, generator):
             for layer, slope in zip(layers, gradient(layers, batch), strict=True):
@@ -172,12 +175,12 @@ def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
         reported = _credits(trial, layers, test) if better else []
         for cell in better:
             best[cell], credits[cell], epochs[cell] = selected[cell], reported[cell], epoch
-            kept[cell] = Layer(layers[cell].weight.clone(), layers[cell].bias.clone())
-    return credits, _learned(trial, kept, train), epochs
+            best_layers[cell] = Layer(layers[cell].weight.clone(), layers[cell].bias.clone())
+    return credits, _learned(trial, best_layers, train), epochs
 
 
 def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[float]:
-    """Return the mean accuracy of each layer on the training examples, computed batch by batch."""
+    """Return the mean accuracy of each linear layer on the training examples, computed batch by batch."""
     rows = torch.arange(len(train.queries))
     batches = [train.take(some) for some in torch.split(rows, trial.options.concat.batch_size)]
     credits = [_credits(trial, layers, batch) for batch in batches]
@@ -185,7 +188,7 @@ def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[f
 
 
 def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator) -> list[Slots]:
-    """Return the training examples in shuffled batches, or as one batch if they fit."""
+    """Return the training examples in shuffled batches, or unshuffled in one batch if they fit."""
     if len(train.queries) <= training.batch_size:
         return [train]
     order = torch.randperm(len(train.queries), generator=generator)
@@ -193,7 +196,10 @@ def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator)
 
 
 def _credits(trial: ProbeTrial, layers: Sequence[Layer], part: Slots) -> list[Credit]:
-    """Return the accuracy of each probe example. Under ielab-2025 a tie goes to the lowest slot, as with `argmax`."""
+    """Return the accuracy of each probe example by every linear layer: 1 or 0, or 1/k if k candidates tie.
+
+    Under ielab-2025, the lowest slot wins a tie, as with `argmax`.
+    """
     scores = logits(layers, part)
     if trial.options.first_index_wins:
         return [(s.argmax(dim=1) == right).double().numpy() for s, right in zip(scores, part.rights, strict=True)]

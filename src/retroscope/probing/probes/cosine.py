@@ -1,4 +1,4 @@
-"""The probe `cosine`: the cosine of query and passage, without training."""
+"""The probe `cosine` chooses the candidate with the largest cosine to the query. It is not trained."""
 
 from dataclasses import replace
 
@@ -9,5 +9,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def cosine(trial: ProbeTrial) -> ProbeOutcome:
-    """Choose the passage with the largest cosine to the query, without fitting."""
+    """Return the accuracy of choosing the candidate with the largest cosine to the query."""
     return dot(replace(trial, queries=normalize(trial.queries), passages=normalize(trial.passages)))

@@ -1,4 +1,4 @@
-"""The probe `dot`: the dot product of query and passage, without training."""
+"""The probe `dot` chooses the candidate with the largest dot product with the query. It is not trained."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,7 +8,7 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial, unfitted
 
 
 def dot(trial: ProbeTrial) -> ProbeOutcome:
-    """Choose the passage with the largest dot product with the query, without fitting."""
+    """Return the accuracy of choosing the candidate with the largest dot product with the query."""
     choices, view = trial.view.parts["test"], trial.view
     q, p = trial.query_vectors(choices).double(), trial.passage_vectors(choices).double()
     scores = (p @ q[:, :, None]).squeeze(2).numpy()

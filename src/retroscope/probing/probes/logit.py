@@ -1,4 +1,4 @@
-"""Learned probes: multinomial logits over the candidates, fitted to convergence."""
+"""Learned probes: multinomial logit models over the candidates, fitted to convergence."""
 
 from dataclasses import dataclass
 
@@ -28,19 +28,19 @@ TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 
 @dataclass(frozen=True, eq=False)
 class FitColumns:
-    """All combinations (control, N, ridge) of a view, one column for each, in this order."""
+    """The columns of a fit: one for each combination of control, number N of candidates and ridge, in this order."""
 
     view: View
     ridges: tuple[float, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Return the numbers of controls, of candidate counts N, and of ridges."""
+        """Return how many controls, how many values of N, and how many ridge penalties there are."""
         return len(self.view.controls), len(self.view.sizes), len(self.ridges)
 
     @property
     def sizes(self) -> Int[Tensor, "column"]:
-        """Return the N of each column."""
+        """Return the number N of candidates in each column."""
         controls, _, ridges = self.shape
         return torch.tensor(self.view.sizes).repeat_interleave(ridges).repeat(controls)
 
@@ -51,20 +51,20 @@ class FitColumns:
         return torch.tensor(self.ridges).repeat(controls * sizes)
 
     def targets(self, part: str) -> Int[Tensor, "column choice"]:
-        """Return the index of the correct candidate for each column and probe example of a part."""
+        """Return the index of the correct candidate for each column and each probe example of the part."""
         return torch.from_numpy(self.view.targets[part]).repeat_interleave(len(self.ridges), dim=1).flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Inputs of a learned probe: features of the training examples, and a function for the features of other parts.
+    """Inputs of a learned probe: features of the training examples, and the function that computes features.
 
     Attributes:
-        trial: the trial whose probe examples are read.
+        trial: vectors and probe examples of one layer and split.
         featurise: function that computes the features of probe examples.
-        unit: spread of each feature within a training example.
+        unit: root mean square of each feature within a training example, by which features are divided.
         train: centred and scaled features of the training examples.
-        anchor: the similarity to which the weights shrink, or None where they shrink to 0.
+        anchor: the scaled similarity that is added to the score of the features, or None for a probe without it.
     """
 
     trial: ProbeTrial
@@ -74,16 +74,21 @@ class Inputs:
     anchor: Anchor | None
 
     def features(self, part: str) -> Features:
-        """Return the features of a part, with the scaling of the training examples."""
+        """Return the centred features of a part's probe examples, scaled by the units of the training examples."""
         return self.train if part == "train" else centred(self.featurise(self.trial.view.parts[part])) / self.unit
 
     def offset(self, part: str) -> CandidateScores | None:
-        """Return the scaled similarity that is added to the scores of a part, or None without an anchor."""
+        """Return the scaled similarities that are added to the scores of a part, or None without an anchor."""
         return None if self.anchor is None else self.anchor.offset(self.trial.similarities[part])
 
 
 def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *, anchored: bool) -> Inputs:
-    """Return the inputs of a probe; `anchored` fits the scale of the similarity for each column."""
+    """Return the inputs of a probe, computed from the vectors of a trial.
+
+    Args:
+        featurise: function that computes the features of probe examples.
+        anchored: add the retriever's similarity to the score, with a scale that is fitted for each column.
+    """
     train = featurise(trial.view.parts["train"])
     unit = spread(train)
     anchor = _anchor(trial, columns) if anchored else None
@@ -91,7 +96,7 @@ def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *
 
 
 def _anchor(trial: ProbeTrial, columns: FitColumns) -> Anchor:
-    """Fit one scale for each control and N, repeated for every ridge."""
+    """Fit the scale of the similarity for each control and N, and repeat it for every ridge penalty."""
     once = FitColumns(columns.view, (0.0,))
     anchor = fit_anchor(trial, trial.similarities["train"], once.targets("train"), once.sizes)
     ridges = len(columns.ridges)
@@ -99,12 +104,12 @@ def _anchor(trial: ProbeTrial, columns: FitColumns) -> Anchor:
 
 
 def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> ProbeOutcome:
-    """Fit all controls, N and ridges at once, select the ridge by validation, and test the selected fits.
+    """Fit a probe for all controls, N and ridge penalties at once, select the ridge by validation, and test the result.
 
     Args:
-        featurise: function that computes what the probe reads from a query and a passage.
-        anchored: shrink to the retriever's similarity (see `anchor`), not to 0; for every probe
-            that reads the query.
+        featurise: function that computes the features of a query and a passage.
+        anchored: shrink the probe to the retriever's similarity (see `fitting.anchor`) instead of to 0. This is for
+            every probe that uses the query.
     """
     columns = FitColumns(trial.view, trial.options.ridge)
     inputs = read_inputs(trial, featurise, columns, anchored=anchored)
@@ -133,7 +138,7 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Probe
 def choose_column(
     inputs: Inputs, columns: FitColumns, weights: FeatureWeights
 ) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
-    """Return the best column in validation for each control and N, with its test and training accuracy."""
+    """Return, for each control and N, the column with the best ridge, and its test and training accuracy."""
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
     losses = tempered_losses(validation, columns.targets("validation"))
     best = best_ridge(losses, columns, None if inputs.anchor is None else inputs.trial.texts_of("validation"))
@@ -150,7 +155,11 @@ def choose_column(
 def judged(
     scores: Float[Tensor, "choice candidate column"], view: View, part: str, dim: int
 ) -> Float[np.ndarray, "control size choice"]:
-    """Return the accuracy of a part's probe examples, from one column of scores for each control and N."""
+    """Return the accuracy of each probe example of a part, from the scores of one column for each control and N.
+
+    Args:
+        dim: number of features, which determines the rounding error within which scores tie.
+    """
     table = scores.permute(2, 0, 1).reshape(len(view.controls), len(view.sizes), *scores.shape[:2]).numpy()
     valid = np.isfinite(table)
     largest = np.where(valid, np.abs(table), 0.0).max(axis=-1)
@@ -162,8 +171,8 @@ def tempered_losses(
 ) -> Float[Tensor, "choice column"]:
     """Return the loss of each probe example at the best temperature of its column (after Guo et al., 2017, section 4).
 
-    The validation negatives are refilled and therefore easier than those of the test. The plain loss would reward the
-    overconfidence that easier negatives permit, and would choose too small a ridge.
+    The validation negatives come from fewer passages and are therefore easier than the test negatives. Without the
+    temperature, the loss would reward the overconfidence that easier negatives permit, and select too small a ridge.
     """
     losses = torch.stack([-log_chances(scores * t, targets) for t in TEMPERATURES])
     best = losses.mean(dim=1).argmin(dim=0)
@@ -173,14 +182,14 @@ def tempered_losses(
 def best_ridge(
     losses: Float[Tensor, "choice column"], columns: FitColumns, clusters: Clusters | None
 ) -> Int[Tensor, "chosen"]:
-    """Return the column with the best ridge in validation, for each control and N.
+    """Return, for each control and N, the index of the column whose ridge is best by the validation loss.
 
     Args:
         losses: losses of the validation examples.
-        clusters: the query text of each probe example. With it, the chosen ridge is the largest whose mean loss is
-            within one standard error, paired by probe example, of the smallest (Breiman et al. 1984, section 3.4.3), so
-            that a few dozen validation examples do not move a probe away from the similarity by chance. The probe
-            examples of one text are one observation. If None, the ridge with the smallest mean loss is chosen.
+        clusters: which probe examples have the same query text; they are one observation. With clusters, the largest
+            ridge is chosen whose mean loss exceeds the smallest mean loss by at most one standard error, paired by
+            probe example (Breiman et al. 1984, section 3.4.3). A few dozen validation examples then do not move a probe
+            away from the similarity by chance. If None, the ridge with the smallest mean loss is chosen.
     """
     table = losses.reshape(len(losses), -1, len(columns.ridges))
     least = table.mean(dim=0).argmin(dim=1)

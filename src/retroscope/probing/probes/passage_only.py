@@ -1,6 +1,6 @@
-"""The probe `passage_only`: w.p, which measures the accuracy that is possible without the query.
+"""The probe `passage_only` scores a candidate by w.p, to measure the accuracy that is possible without the query.
 
-It has no anchor: a similarity would read the query. Its weights shrink to 0.
+The similarity is not added to the score, because it depends on the query. The ridge shrinks the weights to 0.
 """
 
 from retroscope.probing.fitting.features import passage_features
@@ -9,5 +9,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def passage_only(trial: ProbeTrial) -> ProbeOutcome:
-    """Fit a probe on the passage's own vector, without the query."""
+    """Fit a probe whose features are the passage's vector alone, without the query."""
     return fitted(trial, passage_features(trial), anchored=False)

@@ -1,1 +1,1 @@
-"""Models and data of the Hugging Face hub that a reproduction reads, and made-up ones for `--scale smoke`."""
+"""The models and data sets of a reproduction in the Hugging Face hub's cache, real or made up for `--scale smoke`."""

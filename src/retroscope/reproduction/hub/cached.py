@@ -15,7 +15,7 @@ SMOKE_MARK = "RETROSCOPE_SMOKE"  # file in every snapshot of the made-up hub, wh
 
 @contextmanager
 def hub_at(cache: Path | None) -> Iterator[None]:
-    """Use this hub cache offline while the context is open. None uses the user's own cache."""
+    """Use only the given hub cache, without a network, while the context is open; None: change nothing."""
     if cache is None:
         yield
         return
@@ -28,13 +28,18 @@ def hub_at(cache: Path | None) -> Iterator[None]:
 
 
 def data_folder(source: str, folder: str, revision: str) -> Path:
-    """Return the folder of a data set's parquet files, downloaded unless it is cached.
+    """Return the folder of a data set's parquet files, and download them if they are not cached.
+
+    Args:
+        source: hub name of the data set.
+        folder: folder of the parquet files in its repository.
+        revision: branch or commit.
 
     Raises:
-        CollectionError: if the hub does not give it.
+        CollectionError: if the download fails.
     """
     fix = "check the network, or download it first: --display-commands prints how"
-    with foreign(CollectionError, f"cannot get data set {excerpt(source)} from the hub", "", fix):
+    with foreign(CollectionError, f"cannot download the data set {excerpt(source)} from the hub", "", fix):
         snapshot = snapshot_download(
             source, repo_type="dataset", revision=revision, allow_patterns=[f"{folder}/*.parquet", SMOKE_MARK]
         )
@@ -42,11 +47,17 @@ def data_folder(source: str, folder: str, revision: str) -> Path:
 
 
 def commits(sources: Sequence[str], data: Path, data_source: str) -> dict[str, str]:
-    """Map every hub name of a trial to the commit that was read."""
-    read = {source: locate(source).name for source in sources}
-    return {**read, data_source: data.parent.name}
+    """Map the hub names of a trial's model and data set to the commits that were used.
+
+    Args:
+        sources: hub names of the model's parts.
+        data: folder of the data set's parquet files.
+        data_source: hub name of the data set.
+    """
+    of_models = {source: locate(source).name for source in sources}
+    return {**of_models, data_source: data.parent.name}
 
 
 def is_made_up(sources: Sequence[str], data: Path) -> bool:
-    """Return whether weights or data come from the made-up hub, so that numbers cannot be compared with the paper's."""
-    return any((place / SMOKE_MARK).exists() for place in (*(locate(one) for one in sources), data.parent))
+    """Return whether weights or data come from the made-up hub of `--scale smoke`."""
+    return any((place / SMOKE_MARK).exists() for place in (*(locate(source) for source in sources), data.parent))

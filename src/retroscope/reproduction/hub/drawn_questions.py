@@ -1,4 +1,4 @@
-"""Draw the rows of some random questions of a data set, so that other passages are neither read nor encoded."""
+"""Draw random questions of a data set, so that the passages of the other questions need not be encoded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +16,14 @@ QUESTION = "question"
 
 
 def drawn_rows(folder: Path, split: str, queries: int, target: Path) -> Path:
-    """Write the rows of some questions as a data set, unless it exists, and return its folder.
+    """Write the rows of randomly drawn questions as a smaller data set, unless it exists, and return its folder.
 
-    The draw depends on the questions alone. A larger draw contains a smaller one.
+    The draw depends only on the questions of the data set. A larger draw contains a smaller one.
 
     Args:
-        folder: parquet files SPLIT-*.parquet of the whole data set.
+        folder: folder of the whole data set, with files SPLIT-*.parquet.
+        split: name of the split, e.g. "train".
+        queries: number of questions to draw.
         target: folder for the file SPLIT.parquet.
 
     Raises:
@@ -33,15 +35,19 @@ def drawn_rows(folder: Path, split: str, queries: int, target: Path) -> Path:
     with foreign(CollectionError, "damaged parquet", folder, "fetch the data set again"):
         questions = dict.fromkeys(text for table in _tables(files, [QUESTION]) for text in table[QUESTION].to_pylist())
         order = np.random.default_rng(0).permutation(len(questions))[:queries]
-        named = list(questions)
-        kept = pa.array([named[place] for place in order], pa.string())
-        rows = [table.filter(pc.is_in(table[QUESTION], kept)) for table in _tables(files)]
+        texts = list(questions)
+        drawn = pa.array([texts[place] for place in order], pa.string())
+        rows = [table.filter(pc.is_in(table[QUESTION], drawn)) for table in _tables(files)]
         with whole_folder(target) as new:
             pq.write_table(pa.concat_tables(rows), new / f"{split}.parquet")
     return target
 
 
 def _tables(files: list[Path], columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Yield the table in each file, with one in memory at a time."""
+    """Yield the table of each parquet file, one at a time, so that only one is in memory.
+
+    Args:
+        columns: columns to read; None: all.
+    """
     for file in files:
         yield pq.read_table(file, columns=columns)

@@ -1,7 +1,8 @@
-"""Make a fake hub cache for `--scale smoke`: tiny random models and tiny data under the real names.
+"""Make a fake hub cache for `--scale smoke`: tiny random models and tiny data sets under the real names.
 
-Only weights and data differ from a real machine: names, formats, numbers of blocks, towers and the adapter are the
-real ones. Every snapshot is marked, so that nobody takes its numbers for a replication.
+Only the weights, the hidden sizes and the texts differ from the real hub: names, file formats, numbers of blocks,
+towers and the adapter are the real ones. A file marks every snapshot as made up, so that no number measured with it is
+taken for a replication.
 """
 
 import json
@@ -52,7 +53,11 @@ BERT, DPR_QUESTION, DPR_CONTEXT, CONTRIEVER, LLAMA, REPLLAMA = (
 
 
 def made_up_hub(folder: Path, study: PublishedStudy) -> Path:
-    """Make the fake hub cache below `folder`, unless it exists, and return its path."""
+    """Make the fake hub cache in `folder`, unless it exists, and return `folder`.
+
+    Args:
+        study: the study whose data sets are made up.
+    """
     world = make_world(WorldSettings(people=PEOPLE, seed=0))
     vocabulary = _words(world)
     if not folder.exists():
@@ -66,7 +71,12 @@ def made_up_hub(folder: Path, study: PublishedStudy) -> Path:
 
 
 def _snapshot(hub: Path, kind: str, source: str) -> Path:
-    """Make the folder of one snapshot in the layout of the hub's cache."""
+    """Make the folder of one model or data set, with the layout of the hub's cache, and return it.
+
+    Args:
+        kind: "models" or "datasets".
+        source: hub name.
+    """
     snapshot = made_up_snapshot(hub, kind, source)
     references = snapshot.parents[1] / "refs"
     for folder in (snapshot, references):
@@ -77,7 +87,7 @@ def _snapshot(hub: Path, kind: str, source: str) -> Path:
 
 
 def _write_encoders(hub: Path, words: list[str]) -> None:
-    """Write tiny BERT, DPR and Contriever models. The fine-tuned ones are the backbone with noise."""
+    """Write tiny BERT, DPR and Contriever models. DPR and Contriever have BERT's random weights with noise added."""
     tokenizer = _bert_tokenizer(words)
     shape = {"vocab_size": len(tokenizer), "hidden_size": WIDTH, "num_hidden_layers": 12, "num_attention_heads": HEADS,
              "intermediate_size": INNER, "max_position_embeddings": POSITIONS}  # fmt: skip
@@ -96,7 +106,7 @@ def _write_encoders(hub: Path, words: list[str]) -> None:
 
 
 def _write_decoders(hub: Path, words: list[str]) -> None:
-    """Write tiny LLaMA and RepLLaMA models, the latter as an adapter."""
+    """Write a tiny LLaMA model with random weights, and a tiny RepLLaMA as a random adapter of it."""
     tokenizer = _llama_tokenizer(words)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=32, num_attention_heads=HEADS,
@@ -112,13 +122,13 @@ def _write_decoders(hub: Path, words: list[str]) -> None:
     place = _snapshot(hub, "models", REPLLAMA)
     adapted.save_pretrained(place)
     settings = place / "adapter_config.json"
-    named = json.loads(settings.read_text(encoding="utf-8")) | {"base_model_name_or_path": LLAMA, "revision": None}
-    settings.write_text(json.dumps(named, indent=1, sort_keys=True), encoding="utf-8")
+    values = json.loads(settings.read_text(encoding="utf-8")) | {"base_model_name_or_path": LLAMA, "revision": None}
+    settings.write_text(json.dumps(values, indent=1, sort_keys=True), encoding="utf-8")
     tokenizer.save_pretrained(place)
 
 
 def _tuned(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return weights with random noise added, as a made-up fine-tuning."""
+    """Return a copy of weights with random noise, in place of fine-tuning."""
     return {name: value + TUNED * torch.randn_like(value) if value.is_floating_point() else value
             for name, value in weights.items()}  # fmt: skip
 
@@ -129,22 +139,30 @@ def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, snapshot: 
 
 
 def _write_data(hub: Path, source: str, folder: str, world: World, first: int) -> None:
-    """Write both splits of a data set about people who occur in no other data set."""
+    """Write the train and dev splits of a made-up data set about invented people.
+
+    Args:
+        hub: folder of the fake hub cache.
+        source: hub name of the data set.
+        folder: folder of its parquet files.
+        world: the invented people with their questions and passages.
+        first: index of the first person to use, so that every data set has other people.
+    """
     snapshot = _snapshot(hub, "datasets", source)
     (snapshot / folder).mkdir()
     asked = {relevant: query.text for query, relevant in world.splits["train"]}  # one question a person
-    region = {one: REGIONS[number % len(REGIONS)] for number, one in enumerate(asked)}
-    asked = {one: f"{question} in the {region[one]}" for one, question in asked.items()}
-    texts = {one.id: f"{one.text} In the {region[one.id]}." for one in world.passages if one.id in asked}
+    region = {person: REGIONS[number % len(REGIONS)] for number, person in enumerate(asked)}
+    asked = {person: f"{question} in the {region[person]}" for person, question in asked.items()}
+    texts = {p.id: f"{p.text} In the {region[p.id]}." for p in world.passages if p.id in asked}
     for split, size in ROWS.items():
         people = list(asked)[first : first + size]
-        table = pa.Table.from_pylist([_row(asked[one], one, people, texts) for one in people])
+        table = pa.Table.from_pylist([_row(asked[person], person, people, texts) for person in people])
         pq.write_table(table, snapshot / folder / f"{split}-00000-of-00001.parquet")
         first += size
 
 
 def _row(question: str, relevant: str, people: list[str], texts: Mapping[str, str]) -> dict[str, str]:
-    """Return a row in the published layout, with the next four people's passages as negatives."""
+    """Return a row with the columns of the published data sets; the next four people's passages are negatives."""
     at = people.index(relevant)
     negatives = [people[(at + step) % len(people)] for step in range(1, 5)]
     row = {"question": question, "positive_context": texts[relevant]}
@@ -152,13 +170,13 @@ def _row(question: str, relevant: str, people: list[str], texts: Mapping[str, st
 
 
 def _words(world: World) -> list[str]:
-    """Return every word of the world's questions and passages and of prompts, in order."""
-    said = [query.text for split in world.splits.values() for query, _ in split]
-    said += [passage.text for passage in world.passages]
+    """Return every word of the world's questions and passages and of prompts, lower-case and sorted."""
+    texts = [query.text for split in world.splits.values() for query, _ in split]
+    texts += [passage.text for passage in world.passages]
     splitter = pre_tokenizers.BertPreTokenizer()
     words = (
         word
-        for text in [*said, "query: passage:", " ".join(REGIONS)]
+        for text in [*texts, "query: passage:", " ".join(REGIONS)]
         for word, _ in splitter.pre_tokenize_str(text.lower())
     )
     return sorted(set(words))

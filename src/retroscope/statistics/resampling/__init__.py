@@ -1,1 +1,1 @@
-"""Resampling: intervals and null distributions from drawing, sign flips or leaving out queries, by cluster."""
+"""Resampling of query texts: bootstrap and jackknife intervals, and null distributions by sign flips."""

@@ -1,7 +1,8 @@
 """Clusters of dependent queries: queries with the same text, and queries that share passages.
 
-Queries of one text are one observation: whole texts are resampled, flipped and counted (one-way clusters). Passages
-are shared across texts, so that no partition of the queries holds them: see `resampling.shared_passages`.
+Queries with one text are one observation: the bootstrap resamples texts, a sign flip changes all queries of a text, and
+sample sizes count texts (one-way clusters). Passages are shared across texts, so the queries cannot be divided into
+groups without common passages: see `resampling.shared_passages`.
 """
 
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ Table = Float[np.ndarray, "query cell"]
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """The texts and passages that queries share, which define clusters.
+    """Which queries have the same text, and which passages they share.
 
     Attributes:
-        text: number of the distinct text of each query, 0, 1 ... in the order of their first queries.
-        passages: [query, passage], 1 if the score of a query depends on a passage, or None if this is not known.
+        text: index of the distinct text of each query: 0, 1 ... in order of first occurrence.
+        passages: [query, passage], 1 if the score of the query depends on the passage; None if this is not known.
     """
 
     text: Int[np.ndarray, "query"]
@@ -32,26 +33,30 @@ class Clusters:
 
     @cached_property
     def n_texts(self) -> int:
-        """Return the number of distinct texts."""
+        """Count the distinct query texts."""
         return int(self.text.max(initial=-1)) + 1
 
     @property
     def repeats(self) -> bool:
-        """Return whether several queries share a text."""
+        """Return whether any two queries have the same text."""
         return self.n_texts < len(self.text)
 
     def sums(self, values: Table) -> Float[np.ndarray, "text cell"]:
-        """Sum the values of the queries of each text. NaN counts as 0."""
+        """Sum the values of the queries with the same text, for each text and cell. NaN counts as 0."""
         filled = np.nan_to_num(values, nan=0.0)
         return np.asarray(self._to_texts @ filled) if self.repeats else filled
 
     def sizes(self, values: Table) -> Int[np.ndarray, "text cell"]:
-        """Count the queries of each text that are measured (not NaN) in each cell."""
+        """Count, for each text and cell, the queries with a value (not NaN)."""
         measured = np.isfinite(values)
         return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
 
     def only(self, kept: np.ndarray) -> "Clusters":
-        """Return the clusters of the queries selected by `kept`."""
+        """Return the text clusters of the queries that `kept` selects, without shared passages.
+
+        Args:
+            kept: a Boolean mask over the queries, or their indices.
+        """
         return Clusters(numbered(self.text[kept]))
 
     @cached_property
@@ -61,31 +66,33 @@ class Clusters:
 
 
 def independent(n: int) -> Clusters:
-    """Return clusters for `n` independent queries: each query is its own cluster."""
+    """Return the clusters of `n` independent queries: each has its own text, and no passages are known."""
     return Clusters(np.arange(n))
 
 
 def text_clusters(values: xr.DataArray) -> Clusters:
-    """Return the clusters by text of the queries of an array, in the order of its rows."""
+    """Return the text clusters of an array's queries, in the order of its rows, by its coordinate `text`.
+
+    Without this coordinate, every query has its own text.
+    """
     texts = values.coords[TEXT].values if TEXT in values.coords else np.arange(values.sizes[QUERY])
     return Clusters(numbered(np.asarray(texts)))
 
 
 def clusters_of(scores: Scores) -> Clusters:
-    """Return the clusters of these scores' queries, in the order of their ids (as in `cell_values`)."""
+    """Return the clusters of the queries of `scores`, sorted by query id (the order of `cell_values`)."""
     return _clusters(scores, np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable"))
 
 
 def clusters_by_row(scores: Scores) -> Clusters:
-    """Return the clusters of these scores' queries, in the order of their rows."""
+    """Return the clusters of the queries of `scores`, in the order of its rows."""
     return _clusters(scores, np.arange(len(scores.query_ids)))
 
 
 def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
-    every = scores.query_ids
-    ids = [every[i] for i in order]
-    given = scores.texts
-    text = np.arange(len(ids)) if given is None else numbered(given[order])
+    ids = [scores.query_ids[i] for i in order]
+    texts = scores.texts
+    text = np.arange(len(ids)) if texts is None else numbered(texts[order])
     if not scores.passages:
         return Clusters(text)
     number: dict[str, int] = {}
@@ -96,7 +103,7 @@ def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
 
 
 def numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:
-    """Return labels as numbers 0, 1 ... in the order of first occurrence."""
+    """Replace every distinct label by an index: 0, 1 ... in order of first occurrence."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))

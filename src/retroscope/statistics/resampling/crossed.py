@@ -1,13 +1,13 @@
-"""Means over seeds and queries, both treated as samples. Every seed is measured on the same queries.
+"""Intervals and p-values of means over seeds and queries, where both are samples and all seeds have the same queries.
 
 Two-way random effects without replication: value = mean + seed + query + rest. The variance of the mean is MS_seed / n
 + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6). Each variance
 component has the Student quantile of its own degrees of freedom, so that the interval has its nominal coverage with
 three seeds, too (tests/statistics/test_crossed.py). With one common number of degrees of freedom, the coverage with
-three seeds is .91. With three seeds that differ, the interval is wide, and should be. The interval is never narrower
-than the interval over queries alone, which uses the mean over seeds of each query. The reason is that the estimate of
-MS_seed is 0 if all seeds happen to have the same mean, although MS_seed is never smaller than MS_rest in expectation.
-Shared passages widen the interval as they widen the interval of the mean over seeds (`shared_passages.sharing`), which
+three seeds is .91. If three seeds differ, the interval is rightly wide. The interval is never narrower than the
+interval over queries alone, which uses the mean over seeds of each query. The reason is that the estimate of MS_seed is
+0 if all seeds happen to have the same mean, although MS_seed is never smaller than MS_rest in expectation. Shared
+passages widen the interval by the same factor as the interval of the mean over seeds (`shared_passages.sharing`). This
 is a little too much if the seeds differ.
 """
 
@@ -33,19 +33,19 @@ def crossed_mean(
     """Return the mean over seeds and queries with its interval. With one seed, the interval is over queries alone.
 
     If all values are equal, the interval still has a width, because 0 on 200 queries does not prove 0 on all queries.
-    The interval allows for a share of all queries whose value is at a bound. This share is the limit that Clopper and
-    Pearson give for an event that was never observed.
+    It then assumes that a share of all queries may have a value at a bound. This share is the upper limit of Clopper
+    and Pearson for an event that was never observed (`outcomes.unseen`).
 
     Args:
-        bounds: bounds of the values. The interval ends there.
-        clusters: the queries that share a text or passages. If None, there are none.
+        bounds: smallest and largest possible value. The interval does not go beyond them.
+        clusters: texts and passages that the queries share. If None, they share nothing.
 
     Raises:
-        AnalysisError: for fewer than two queries, or values that are missing for some seeds only.
+        AnalysisError: for fewer than two queries, or if a query has a value for some seeds only.
     """
-    measured, n = _measured(values, clusters)
-    n_seeds, n_queries = measured.shape
-    lacking = int(np.isnan(measured).any(axis=0).sum())
+    by_text, n = _measured(values, clusters)
+    n_seeds, n_queries = by_text.shape
+    lacking = int(np.isnan(by_text).any(axis=0).sum())
     if n_queries < 2 or lacking:
         raise AnalysisError(
             f"{lacking} of {n_queries} queries have no value for some of the {n_seeds} seeds"
@@ -54,19 +54,20 @@ def crossed_mean(
             where="crossed_mean",
             fix="measure all seeds on the same queries, and on at least two",
         )
-    mean = float(measured.mean())
+    mean = float(by_text.mean())
     lowest, highest = bounds
-    if _constant(measured) and np.isfinite(bounds).all():
+    if _constant(by_text) and np.isfinite(bounds).all():
         rarer = float(unseen(n_queries, level))
         return _interval(mean, (mean - rarer * (mean - lowest), mean + rarer * (highest - mean)), level, n)
-    half = _half_width(measured, level) * _widening(_shared(values, clusters), level)
+    half = _half_width(by_text, level) * _widening(_shared(values, clusters), level)
     return _interval(mean, (max(lowest, mean - half), min(highest, mean + half)), level, n)
 
 
 def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None = None) -> float:
-    """Return the two-sided p-value of "the mean is 0": 1 - level of the widest `crossed_mean` that excludes 0.
+    """Return the two-sided p-value of the null hypothesis that the mean over seeds and queries is 0.
 
-    If all values are equal, p is that of the sign-flip test, 2 / 2^n (n texts), or 1 if the values are 0.
+    It is 1 - level for the highest level at which the interval of `crossed_mean` excludes 0. If all values are equal,
+    it is the p-value of the sign-flip test: 2 / 2^n for n texts, or 1 if the values are 0.
     """
     measured, _ = _measured(values, clusters)
     mean = abs(float(measured.mean()))
@@ -85,7 +86,7 @@ def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 
 
 def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Float[np.ndarray, "*cell text"]:
-    """Return one value per text, scaled so that the mean over texts equals the mean over queries."""
+    """Merge the values of queries with the same text into one value per text, without changing the overall mean."""
     if not clusters.repeats:
         return values
     flat = values.reshape(-1, values.shape[-1])
@@ -97,10 +98,10 @@ def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Fl
 def _measured(
     values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 ) -> tuple[Float[np.ndarray, "seed text"], int]:
-    """Return one value per seed and text of the measured queries, and the number of these queries."""
-    kept = ~np.isnan(values).all(axis=0)
-    measured = values[:, kept]
-    return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]
+    """Return one value per seed and text, over the queries with a value, and the number of these queries."""
+    is_measured = ~np.isnan(values).all(axis=0)
+    present = values[:, is_measured]
+    return (present if clusters is None else of_texts(present, clusters.only(is_measured))), present.shape[1]
 
 
 def _constant(values: Float[np.ndarray, "seed text"]) -> bool:
@@ -109,7 +110,7 @@ def _constant(values: Float[np.ndarray, "seed text"]) -> bool:
 
 
 def _shared(values: Float[np.ndarray, "seed query"], clusters: Clusters | None) -> Sharing | None:
-    """Return how shared passages change the standard error of the mean over seeds and queries."""
+    """Return the effect of shared passages on the standard error of the mean; None if no passages are shared."""
     return None if clusters is None else sharing(values.mean(axis=0)[:, None], clusters)
 
 

@@ -1,8 +1,8 @@
-"""Sign flips: the randomisation distribution of mean differences, shared by every cell of a table.
+"""Sign flips: the randomisation distribution of the mean differences of all cells of a table.
 
-If before and after are exchangeable within a query, each query's difference is as likely to have
-either sign. Flipping the signs of whole queries, the same for all cells, gives the distribution of
-every cell's mean and, with it, of the largest one (Smucker et al. 2007; Boytsov et al. 2013).
+If "before" and "after" are exchangeable within a query, both signs of the query's difference are equally likely. A
+random sign for each query, the same in all cells, gives the joint null distribution of the means of all cells, and
+therefore also that of the largest mean (Smucker et al. 2007; Boytsov et al. 2013).
 """
 
 from collections.abc import Iterator
@@ -22,11 +22,12 @@ WORD = 64  # random bits drawn at once
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlips:
-    """Settings of random sign flips: number and seed of the random patterns of signs. If fewer patterns exist, all are
-    used.
+    """Settings of random sign flips: how many patterns of signs are drawn, and the seed.
+
+    If no more patterns exist than `permutations`, all of them are used once.
 
     Attributes:
-        permutations: number of drawn flips. The smallest p-value is 1 / (permutations + 1).
+        permutations: how many patterns are drawn. The smallest p-value is 1 / (permutations + 1).
         seed: seed of the draw.
     """
 
@@ -40,7 +41,8 @@ class SignFlips:
 def standardised(differences: Differences) -> Differences:
     """Scale each cell's differences so that their sum under random signs has variance 1.
 
-    Missing pairs count as 0, which no flip changes. Queries without any difference are left out.
+    A missing difference (NaN) becomes 0, which no flip changes. Queries whose difference is 0 in all cells are left
+    out.
     """
     filled = np.nan_to_num(differences, nan=0.0)
     filled = filled[filled.any(axis=1)]
@@ -49,7 +51,7 @@ def standardised(differences: Differences) -> Differences:
 
 
 def observed_statistics(unit: Differences) -> PValues:
-    """Return the absolute sum of each cell, minus the largest possible rounding error.
+    """Return the absolute sum of each cell's standardised differences, minus the largest possible rounding error.
 
     A sum of n terms errs by at most n eps sum|x|, and sum|x| <= sqrt(n) where sum x^2 = 1. Without this tolerance,
     rounding would hide flips that tie with the observed signs, and p would be too small.
@@ -59,7 +61,11 @@ def observed_statistics(unit: Differences) -> PValues:
 
 
 def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np.ndarray, "flip cell"]]:
-    """Yield the absolute sums of the cells under random sign flips, block by block."""
+    """Yield the absolute sums of every cell's standardised differences under random signs, in blocks of flips.
+
+    Args:
+        unit: the result of `standardised`.
+    """
     queries, cells = unit.shape
     rows = max(1, BLOCK // max(queries, cells, 1))
     for signs in _signs(queries, rows, flips):
@@ -67,10 +73,14 @@ def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np
 
 
 def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignFlips) -> PValues:
-    """Return the p-value: the share of flips at least as extreme as the observed value, which counts as a flip.
+    """Return the p-value: the share of sign patterns whose statistic is at least as large as the observed one.
 
-    With all 2^n flips the observed one is among them. With m drawn p = (b + 1) / (m + 1) (Phipson and Smyth 2010), so
-    that p is never 0.
+    The observed pattern counts as one of them, so p is never 0. It is among all 2^n patterns. With m drawn patterns, p
+    = (counts + 1) / (m + 1) (Phipson and Smyth 2010).
+
+    Args:
+        counts: how many of the used patterns reach the observed statistic.
+        queries: number n of queries whose sign is flipped.
     """
     if exhaustive(queries, flips):
         return counts / 2.0**queries
@@ -78,12 +88,12 @@ def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignF
 
 
 def exhaustive(queries: int, flips: SignFlips) -> bool:
-    """Return whether all sign patterns of this many queries are enumerated."""
+    """Return whether all 2^queries sign patterns are enumerated because they are at most `flips.permutations`."""
     return queries < WORD and 2**queries <= flips.permutations
 
 
 def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
-    """Return the two-sided p-value of every cell's mean difference under random signs."""
+    """Return, for every cell, the two-sided sign-flip p-value of the null hypothesis that the mean difference is 0."""
     unit = standardised(differences)
     observed = observed_statistics(unit)
     counts = np.zeros(unit.shape[1], dtype=np.int64)
@@ -93,15 +103,16 @@ def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
 
 
 def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return the p-values of all cells as one family, by the step-down maximum statistic.
+    """Return the sign-flip p-values of all cells, corrected as one family by the step-down maximum statistic.
 
     Source: Westfall and Young 1993, algorithm 4.1.
 
-    The cell with the largest statistic is compared with the largest of all cells under each flip, the next with the
-    largest of the remaining ones, and so on. P-values never fall along that order.
+    The cell with the largest statistic is compared with the maximum over all cells under each flip, the next cell with
+    the maximum over the remaining cells, and so on. P-values never fall along that order.
 
     Args:
-        ratio: factor by which each cell's standard error exceeds that of the flips. Its statistic is divided by it.
+        ratio: factor by which shared passages enlarge the standard error of each cell. The cell's statistic is divided
+            by it. If None, it is 1.
     """
     unit = standardised(differences)
     observed = observed_statistics(unit) / (1.0 if ratio is None else ratio)

@@ -1,8 +1,8 @@
 """Bootstrap intervals of means over queries, for thousands of cells at once.
 
-The same resamples serve every cell, so that cells stay comparable and one matrix product does the work. The interval is
-the expanded percentile interval (Hesterberg 2015). The plain percentile interval is too short by the factor of about
-sqrt((n-1)/n) z/t, so the expanded interval uses wider percentiles. docs/methods/statistics.md has the measured
+All cells use the same resamples, so that cells stay comparable and one matrix product computes all resampled means. The
+interval is the expanded percentile interval (Hesterberg 2015). The plain percentile interval is too short by the factor
+of about sqrt((n-1)/n) z/t, so the expanded interval uses wider percentiles. docs/methods/statistics.md has the measured
 coverage.
 
 Rare outcomes of 0 or 1 have other intervals (`resampling.outcomes`).
@@ -45,13 +45,13 @@ class IntervalSettings:
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """The mean over queries of every cell, with its interval.
+    """The means over queries of all cells, with their intervals.
 
     Attributes:
         mean: mean over the measured queries, or NaN without any.
         low, high: ends of the interval, or NaN for fewer than two texts.
-        level: nominal coverage.
-        n: number of measured queries.
+        level: nominal coverage of the intervals.
+        n: number of queries with a value (not NaN).
     """
 
     mean: Float[np.ndarray, "*cell"]
@@ -67,11 +67,11 @@ DEFAULT = IntervalSettings()
 def bootstrap_mean(
     values: Float[np.ndarray, "query *cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
 ) -> Interval:
-    """Return the mean over queries and the bootstrap interval of every cell. NaN marks an unmeasured query.
+    """Return the mean over queries of every cell, with its bootstrap interval. NaN marks a query that was not measured.
 
-    Whole texts are resampled, with all their queries. If texts share passages, the distance of both ends from the mean
-    is multiplied by the ratio of the standard errors with and without shared passages (see
-    `resampling.shared_passages`). Each query must be one number: average over its passages or positives first.
+    The bootstrap resamples query texts, each with all its queries. If texts share passages, the distance of both ends
+    from the mean is multiplied by the widening factor of `resampling.shared_passages`. Each query must have one number:
+    average over its passages first.
 
     Args:
         clusters: texts and passages that the queries share, in the order of the rows. If None, they share nothing.
@@ -82,11 +82,11 @@ def bootstrap_mean(
     n = measured.sum(axis=0)
     mean = np.where(n > 0, np.where(measured, flat, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
     centred = np.where(measured, flat - mean, np.nan)
-    what = clusters or independent(len(flat))
-    counted = what.sizes(centred)
+    shared_texts = clusters or independent(len(flat))
+    counted = shared_texts.sizes(centred)
     used = counted.any(axis=1)
-    low, high = _ends(what.sums(centred)[used], counted[used], settings)
-    shared = sharing(flat, what)
+    low, high = _ends(shared_texts.sums(centred)[used], counted[used], settings)
+    shared = sharing(flat, shared_texts)
     if shared is not None:
         grown = shared.widening(settings.level)
         low, high = _within(low * grown, high * grown, centred)
@@ -102,13 +102,16 @@ def bootstrap_mean(
 def _within(
     low: Float[np.ndarray, "cell"], high: Float[np.ndarray, "cell"], centred: Float[np.ndarray, "query cell"]
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Clip the ends of widened intervals to the range of the values."""
+    """Clip the ends of widened intervals, relative to the mean, to the range of the observed values."""
     filled = np.nan_to_num(centred, nan=0.0)
     return np.maximum(low, filled.min(axis=0, initial=0.0)), np.minimum(high, filled.max(axis=0, initial=0.0))
 
 
 def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """Return the tail probability of a bootstrap end, corrected for small n: Phi(-sqrt(n / (n - 1)) t_{n-1})."""
+    """Return the quantile level of the lower bootstrap end for n texts, corrected for small n.
+
+    It is Phi(-sqrt(n / (n - 1)) t), where t is Student's quantile with n - 1 degrees of freedom.
+    """
     size = np.maximum(n, 2)
     quantile = stats.t.ppf((1 + level) / 2, size - 1)
     return np.asarray(stats.norm.cdf(-np.sqrt(size / (size - 1)) * quantile))
@@ -117,7 +120,14 @@ def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
 def _ends(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Return both ends of the intervals relative to the mean. Changing all signs swaps the ends exactly."""
+    """Return the lower and upper ends of all intervals, relative to the mean; NaN for fewer than two texts.
+
+    If all values change sign, the ends swap exactly.
+
+    Args:
+        sums: sum of the centred values of each text and cell.
+        counted: number of measured queries of each text and cell.
+    """
     texts = (counted > 0).sum(axis=0)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     share = tail(settings.level, texts)
@@ -135,7 +145,7 @@ def _ends(
 def _resampled_means(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> Float[np.ndarray, "resample cell"]:
-    """Return the mean of each cell in every resample, or NaN if a resample has no measured text of the cell."""
+    """Return the mean of each cell in every resample; NaN where a resample has no measured text of the cell."""
     single = bool((counted == 1).all())
     means = []
     for weights in _weights(len(sums), settings):
@@ -144,18 +154,18 @@ def _resampled_means(
     return np.concatenate(means)
 
 
-def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndarray, "resample query"]]:
-    """Yield how often each resample draws each query. Every call gives the same sequence."""
+def _weights(texts: int, settings: IntervalSettings) -> Iterator[Float[np.ndarray, "resample text"]]:
+    """Yield, in blocks of resamples, how often each text is drawn. Equal settings give the same draws."""
     random = np.random.default_rng(settings.seed)
-    step = max(1, BLOCK // max(queries, 1))
+    step = max(1, BLOCK // max(texts, 1))
     for start in range(0, settings.resamples, step):
         rows = min(step, settings.resamples - start)
-        drawn = random.integers(0, max(queries, 1), (rows, queries)) + np.arange(rows)[:, None] * queries
-        yield np.bincount(drawn.ravel(), minlength=rows * queries).reshape(rows, queries).astype(np.float64)
+        drawn = random.integers(0, max(texts, 1), (rows, texts)) + np.arange(rows)[:, None] * texts
+        yield np.bincount(drawn.ravel(), minlength=rows * texts).reshape(rows, texts).astype(np.float64)
 
 
 def _quantile(means: Float[np.ndarray, "resample cell"], share: Float[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """Return the quantile of each cell's resampled means, interpolated between neighbouring values."""
+    """Return, for each cell, the quantile of its resampled means at the level `share`, interpolated linearly."""
     ordered = np.sort(means, axis=0)  # NaN last
     last = np.maximum(np.isfinite(ordered).sum(axis=0) - 1, 0)
     position = share * last

@@ -1,13 +1,13 @@
-"""Intervals for outcomes of 0 or 1 (probe accuracy, success@k): score intervals.
+"""Score intervals for means of outcomes of 0 or 1 (probe accuracy, success@k), and for their change.
 
-A bootstrap of rare outcomes is too narrow: most resamples lack the few queries with the rare outcome. A score interval
-holds the values that a score test does not reject, so its variance is that of the value under test and is never 0. The
-interval of a share is Wilson's (1927), the interval of a change is Tango's (1998). docs/methods/statistics.md has the
-measured coverage.
+A bootstrap interval of a rare outcome is too narrow, because most resamples lack the few queries with that outcome. A
+score interval holds the values that a score test does not reject. Its variance is computed at the value under test and
+is therefore never 0. The interval of a share is Wilson's (1927), the interval of a change is Tango's (1998).
+docs/methods/statistics.md has the measured coverage.
 
-Queries of one text count as fewer independent outcomes: their number is divided by the design effect, the variance of
-the mean over texts divided by the variance of the mean over queries (Rao and Scott 1992). Shared passages multiply the
-quantile, as they widen bootstrap intervals (`resampling.shared_passages`).
+Queries with one text count as fewer independent outcomes: the number of queries is divided by the design effect, i.e.
+the variance of the mean over texts, divided by the variance of the mean over queries (Rao and Scott 1992). If queries
+share passages, the quantile is multiplied by the factor that widens bootstrap intervals (`resampling.shared_passages`).
 """
 
 from dataclasses import replace
@@ -25,17 +25,18 @@ ROUNDING = 1e-9  # by which a share may miss 0 or 1, and the mean of a text's ou
 
 
 def outcome_mean(values: Table, settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None) -> Interval:
-    """Return the mean over queries of scores between 0 and 1 and its interval. NaN marks an unmeasured query.
+    """Return the mean over queries of every cell with its interval, by the method that fits the scores of the cell.
 
-    A cell whose scores are all 0 or 1 has Wilson's score interval (1927). If all its texts have the same mean, it has
-    the exact binomial interval around this mean. The other cells have the interval of `bootstrap_mean`.
+    A cell whose scores are all 0 or 1 gets Wilson's score interval (1927). If, in such a cell, all texts have the same
+    mean, the interval is the exact binomial interval around this mean. The other cells get the interval of
+    `bootstrap_mean`. NaN marks a query that was not measured.
     """
     outcomes = outcome_cells(values)
-    what = clusters or independent(len(values))
-    plain = _bootstrap_elsewhere(values, outcomes, settings, what)
+    shared_texts = clusters or independent(len(values))
+    plain = _bootstrap_elsewhere(values, outcomes, settings, shared_texts)
     share = plain.mean[outcomes]
-    ends = _wilson(share, *_size_and_quantile(values[:, outcomes], settings.level, what))
-    return _widened_if_constant(_with_ends(plain, outcomes, ends), values, (0.0, 1.0), outcomes, what)
+    ends = _wilson(share, *_size_and_quantile(values[:, outcomes], settings.level, shared_texts))
+    return _widened_if_constant(_with_ends(plain, outcomes, ends), values, (0.0, 1.0), outcomes, shared_texts)
 
 
 def outcome_change(
@@ -45,50 +46,52 @@ def outcome_change(
     settings: IntervalSettings = DEFAULT,
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Return the mean change over queries and its interval. NaN marks an unmeasured query.
+    """Return the mean change over queries of every cell with its interval, by the method that fits the cell's scores.
 
-    A cell whose scores before and after are all 0 or 1 has Tango's score interval (1998, eq. 9) for paired outcomes. If
-    all its texts changed by the same mean, it has the exact binomial interval around this mean. The other cells have
-    the interval of `bootstrap_mean`.
+    A cell whose scores before and after are all 0 or 1 gets Tango's score interval (1998, eq. 9) for paired outcomes.
+    If, in such a cell, the mean change of all texts is the same, the interval is the exact binomial interval around
+    this mean. The other cells get the interval of `bootstrap_mean`. NaN marks a query that was not measured.
 
     Args:
         change: after minus before, NaN if either is missing.
     """
     outcomes = outcome_cells(before, after)
-    what = clusters or independent(len(change))
-    plain = _bootstrap_elsewhere(change, outcomes, settings, what)
+    shared_texts = clusters or independent(len(change))
+    plain = _bootstrap_elsewhere(change, outcomes, settings, shared_texts)
     cells = change[:, outcomes]
     gained, lost = ((cells == sign).sum(axis=0) / np.maximum(plain.n[outcomes], 1) for sign in (1, -1))
-    size, quantile = _size_and_quantile(cells, settings.level, what)
+    size, quantile = _size_and_quantile(cells, settings.level, shared_texts)
     ends = (-_tango_end(lost, gained, size, quantile), _tango_end(gained, lost, size, quantile))
-    return _widened_if_constant(_with_ends(plain, outcomes, ends), change, (-1.0, 1.0), outcomes, what)
+    return _widened_if_constant(_with_ends(plain, outcomes, ends), change, (-1.0, 1.0), outcomes, shared_texts)
 
 
 def holding_zero(interval: Interval, cells: Bool[np.ndarray, "cell"]) -> Interval:
-    """Extend the interval of every cell of `cells` to 0.
+    """Extend the intervals of the given cells so that they include 0.
 
-    An exact test is more cautious than a score test. Where the exact test does not reject "no change", 0 is therefore
-    one of the values that are compatible with the data.
+    They are the cells in which an exact test does not reject "no change". A score interval may exclude 0 there, because
+    the exact test is more cautious.
     """
     low, high = np.minimum(interval.low, 0.0), np.maximum(interval.high, 0.0)
     return replace(interval, low=np.where(cells, low, interval.low), high=np.where(cells, high, interval.high))
 
 
 def outcome_cells(*tables: Table) -> Bool[np.ndarray, "cell"]:
-    """Return the cells in which all values of the tables are 0 or 1. NaN marks an unmeasured query.
+    """Return a mask of the cells in which all values of all tables are 0 or 1. NaN marks a query that was not measured.
 
-    No cell is returned if a value of any cell lies outside 0 to 1, because the scores are then no shares. For example,
-    the effect of a head on the margin may be any number, and is 0 for all queries if the head has no weights.
+    The mask is False everywhere if a value of any cell lies outside 0 to 1, because the scores are then not outcomes of
+    0 or 1. For example, the effect of a head on the margin may be any number, but is 0 for all queries if the head has
+    no weights.
     """
-    bounded = all(bool(((one >= -ROUNDING) & (one <= 1 + ROUNDING) | np.isnan(one)).all()) for one in tables)
-    zero_or_one = [((one == 0) | (one == 1) | np.isnan(one)).all(axis=0) for one in tables]
+    bounded = all(bool(((table >= -ROUNDING) & (table <= 1 + ROUNDING) | np.isnan(table)).all()) for table in tables)
+    zero_or_one = [((table == 0) | (table == 1) | np.isnan(table)).all(axis=0) for table in tables]
     return np.asarray(np.logical_and.reduce(zero_or_one) & bounded)
 
 
 def unseen(n: Int[np.ndarray, "cell"] | int, level: float) -> Float[np.ndarray, "cell"]:
-    """Return the largest rate of an event that is possible after n observations without it: 1 - (alpha / 2)^(1/n).
+    """Return the upper confidence limit of the rate of an event that did not occur in n observations.
 
-    It is the upper end of the exact binomial interval at none of n (Clopper and Pearson 1934).
+    It is 1 - (alpha / 2)^(1/n), the upper end of the exact binomial interval for 0 of n (Clopper and Pearson 1934),
+    with alpha = 1 - level.
     """
     return np.asarray(1 - ((1 - level) / 2) ** (1 / np.asarray(n)))
 
@@ -96,7 +99,10 @@ def unseen(n: Int[np.ndarray, "cell"] | int, level: float) -> Float[np.ndarray, 
 def _bootstrap_elsewhere(
     values: Table, outcomes: Bool[np.ndarray, "cell"], settings: IntervalSettings, clusters: Clusters
 ) -> Interval:
-    """Return the means of all cells, and bootstrap intervals of the cells that are no outcomes."""
+    """Return the means of all cells, with bootstrap intervals for the cells outside the mask `outcomes`.
+
+    The ends of the other intervals are NaN.
+    """
     measured = np.isfinite(values)
     n = measured.sum(axis=0)
     mean = np.where(n > 0, np.where(measured, values, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
@@ -104,8 +110,8 @@ def _bootstrap_elsewhere(
     whole = Interval(mean=mean, low=ends, high=ends, level=settings.level, n=n)
     if outcomes.all():
         return whole
-    other = bootstrap_mean(values[:, ~outcomes], settings, clusters)
-    return _with_ends(whole, ~outcomes, (other.low, other.high))
+    bootstrapped = bootstrap_mean(values[:, ~outcomes], settings, clusters)
+    return _with_ends(whole, ~outcomes, (bootstrapped.low, bootstrapped.high))
 
 
 def _with_ends(interval: Interval, cells: Bool[np.ndarray, "cell"], ends: tuple[Cells, Cells]) -> Interval:
@@ -117,9 +123,9 @@ def _with_ends(interval: Interval, cells: Bool[np.ndarray, "cell"], ends: tuple[
 def _size_and_quantile(values: Table, level: float, clusters: Clusters) -> tuple[Cells, Cells]:
     """Return the effective number of independent outcomes of each cell, and the quantile for its interval.
 
-    The effective number is n divided by the design effect, and never above n. It is NaN for fewer than two texts. With
-    repeated texts the quantile is Student's with texts - 1 degrees of freedom, because the design effect is estimated
-    from the texts.
+    The effective number is n divided by the design effect, and never above n. It is NaN for fewer than two texts. If
+    texts repeat, the quantile is Student's with (number of texts - 1) degrees of freedom, because the design effect is
+    estimated from the texts.
     """
     n, texts = np.isfinite(values).sum(axis=0), (clusters.sizes(values) > 0).sum(axis=0)
     size, quantile = n.astype(np.float64), np.full(len(n), stats.norm.ppf((1 + level) / 2))
@@ -137,7 +143,10 @@ def _size_and_quantile(values: Table, level: float, clusters: Clusters) -> tuple
 
 
 def _wilson(share: Cells, size: Cells, quantile: Cells) -> tuple[Cells, Cells]:
-    """Return the ends of Wilson's interval: the shares p with |share - p| <= quantile sqrt(p (1 - p) / size)."""
+    """Return the lower and upper ends of Wilson's interval of every cell.
+
+    It holds the shares p with |share - p| <= quantile sqrt(p (1 - p) / size).
+    """
     extra = quantile**2 / size
     centre = (share + extra / 2) / (1 + extra)
     half = np.sqrt(share * (1 - share) * extra + extra**2 / 4) / (1 + extra)
@@ -145,11 +154,14 @@ def _wilson(share: Cells, size: Cells, quantile: Cells) -> tuple[Cells, Cells]:
 
 
 def _tango_end(gained: Cells, lost: Cells, size: Cells, quantile: Cells) -> Cells:
-    """Return the upper end of Tango's interval: the largest change that the score test does not reject.
+    """Return the upper end of Tango's interval: the largest mean change that the score test does not reject.
 
-    The test of a change D compares |gained - lost - D| with quantile sqrt((2 q + D (1 - D)) / size), where q is the
-    most likely share of lost outcomes if gained - lost were D. The end is NaN if no outcome changed or if all changed
-    alike: the variance is then 0 at the observed change.
+    The test of a mean change D compares |gained - lost - D| with quantile sqrt((2 q + D (1 - D)) / size), where q is
+    the most likely share of lost outcomes if gained - lost were D. The end is NaN if no outcome changed, or if all were
+    gained or all were lost: the variance at the observed change is then 0.
+
+    Args:
+        gained, lost: shares of the outcomes that changed from 0 to 1, and from 1 to 0.
     """
 
     def excess(change: Cells, gained: Cells, lost: Cells, size: Cells, quantile: Cells) -> Cells:
@@ -160,10 +172,10 @@ def _tango_end(gained: Cells, lost: Cells, size: Cells, quantile: Cells) -> Cell
 
     ends = np.full(len(gained), np.nan)
     varied = np.isfinite(size) & (gained + lost > 0) & (np.maximum(gained, lost) < 1)
-    given = tuple(part[varied] for part in (gained, lost, size, quantile))
+    arguments = tuple(part[varied] for part in (gained, lost, size, quantile))
     if varied.any():
-        found = find_root(excess, (given[0] - given[1], np.ones(int(varied.sum()))), args=given)
-        ends[varied] = found.x
+        root = find_root(excess, (arguments[0] - arguments[1], np.ones(int(varied.sum()))), args=arguments)
+        ends[varied] = root.x
     return ends
 
 
@@ -174,15 +186,15 @@ def _widened_if_constant(
     outcomes: Bool[np.ndarray, "cell"],
     clusters: Clusters,
 ) -> Interval:
-    """Widen the interval of every cell of `outcomes` in which the values of all texts have the same mean.
+    """Replace the interval of every cell in which all texts have the same mean, so that their variance is 0.
 
-    A share `unseen` of all texts may differ, and such a text may have either bound as value. For outcomes of 0 or 1
-    that are all equal, this is the exact binomial interval. If each text has several queries, of which one in two has
-    the outcome 1, say, all texts are alike, too.
+    The new interval allows that a share `unseen` of all texts differs, with a value at either bound. For outcomes of 0
+    or 1 that are all equal, this is the exact binomial interval. Texts may also have the same mean without equal
+    outcomes, e.g. if one of the two queries of every text has the outcome 1.
 
     Args:
         bounds: the smallest and the largest possible value.
-        outcomes: the cells to widen. The others keep their interval.
+        outcomes: mask of the cells whose scores are all 0 or 1. The other cells keep their interval.
     """
     sizes, apart = clusters.sizes(values), np.abs(clusters.sums(values - interval.mean))
     texts = (sizes > 0).sum(axis=0)

@@ -1,23 +1,23 @@
 """Standard error of a mean over queries that share passages.
 
-Many texts share passages (a hub among the negatives is a candidate of hundreds of texts). So the queries cannot be
-divided into independent groups. The model is d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum
-over a text's queries of d
-- mean, Z_gp how often the text's queries have passage p, and B = Z Z' without its diagonal, the two variances follow
-from the two moments S'BS and S'S (method of moments for random effects; Searle, Casella, McCulloch, Variance
-Components, 1992, ch. 5; cf. Cameron, Gelbach, Miller 2011, whose two-way estimate is the same sum over pairs that
-share a passage, without the correction for the estimated mean). The variance of the mean is
+Many query texts share passages (a hub among the negatives is a candidate of hundreds of queries). So the queries cannot
+be divided into independent groups. The model of the score of query i is d_i = mean + sum of u_p over its passages p +
+rest. Let S_g be the sum of d - mean over the queries of text g, Z_gp how often these queries have passage p, and B the
+matrix Z Z' without its diagonal. The variances of u and of the rest follow from the two moments S'BS and S'S (method of
+moments for random effects; Searle, Casella, McCulloch, Variance Components, 1992, ch. 5; cf. Cameron, Gelbach, Miller
+2011, whose two-way estimate is the same sum over pairs that share a passage, without the correction for the estimated
+mean). The variance of the mean is
 
     (texts + passages) / n^2,    passages = max(0, u) * 1'B1,
 
-at Satterthwaite's degrees of freedom, 2 V^2 / Var V. V is a quadratic form S'AS with A = alpha B + beta I, so with
-S ~ N(0, Sigma) they are (tr A Sigma)^2 / tr (A Sigma)^2 (Searle, Casella, McCulloch 1992, appendix S; cf. Bell and
-McCaffrey 2002): ten hubs are about ten observations, however many queries they meet.
+with Satterthwaite's degrees of freedom, 2 V^2 / Var V. V is a quadratic form S'AS with A = alpha B + beta I, so with S
+~ N(0, Sigma) they are (tr A Sigma)^2 / tr (A Sigma)^2 (Searle, Casella, McCulloch 1992, appendix S; cf. Bell and
+McCaffrey 2002): ten hubs are about ten observations, however many queries they are candidates of.
 
-Fewer than `FEW_GROUPS` groups of queries that share nothing with one another (two languages, two kinds of questions),
-each of many passages, are taken as fixed: u is estimated around the mean of each group, and the interval is for a
-collection of these groups. More groups count as drawn, like the documents that questions were written for. Groups of
-few passages count as made by them.
+Queries may form groups that share no passage with one another (two languages, two kinds of questions). Fewer than
+`FEW_GROUPS` groups, each with at least `MANY_PASSAGES` passages, are fixed effects: u is estimated around the mean of
+each group, and the interval is for a collection of these groups. Otherwise the groups count as a random sample, e.g. of
+the documents that questions were written for, and u is estimated around the mean of all queries.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,20 +31,20 @@ from scipy.sparse import csgraph
 from retroscope.statistics.resampling.clusters import Cells, Clusters, Table, numbered
 
 FEW_GROUPS = 5  # of so few no variance can be estimated
-MANY_PASSAGES = 10  # in a group: with fewer, the group may be the passages' own doing
+MANY_PASSAGES = 10  # in a group: with fewer, the passages may be the reason why the group differs
 TRACE_DRAWS = 256  # of random signs for more texts than these; the standard error of a trace is at most 9 %
 NO_TRACES = (0.0, 0.0, 0.0, 0.0)  # of a matrix of zeros
 
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
-    """How shared passages change the standard error of each cell's mean.
+    """The effect of shared passages on the standard error of each cell's mean over queries.
 
     Attributes:
         ratio: standard error of the mean with shared passages, divided by the standard error without shared passages.
             It is at least 1.
         df: degrees of freedom of the standard error with shared passages.
-        df_texts: degrees of freedom of the standard error without shared passages, texts - 1.
+        df_texts: degrees of freedom of the standard error without shared passages: number of texts - 1.
     """
 
     ratio: Cells
@@ -52,26 +52,30 @@ class Sharing:
     df_texts: Cells
 
     def widening(self, level: float) -> Cells:
-        """Return the factor by which shared passages widen an interval over texts."""
+        """Return, for each cell, the factor by which shared passages widen an interval over texts at this level."""
         share = (1 + level) / 2
         grown = self.ratio * stats.t.ppf(share, self.df) / stats.t.ppf(share, self.df_texts)
         return np.where(self.ratio > 1, grown, 1.0)
 
     def p_values(self, p: Cells, sides: int = 2) -> Cells:
-        """Return p-values corrected for shared passages: the t value of each p is divided by `ratio`."""
+        """Correct p-values for shared passages: convert each to a t value, divide it by `ratio`, and convert it back.
+
+        Args:
+            sides: 2 for two-sided p-values, 1 for one-sided ones.
+        """
         with np.errstate(invalid="ignore"):
             t = stats.t.isf(p / sides, self.df_texts) / self.ratio
         return np.where((self.ratio > 1) & (t > 0), np.fmax(p, sides * stats.t.sf(t, self.df)), p)
 
 
 def standard_error(values: Table, clusters: Clusters) -> Cells:
-    """Return the standard error of the mean of every cell. Queries of one text are one observation.
+    """Return the standard error of the mean of every cell. Queries with one text are one observation.
 
-    If each text has one query, it is sd / sqrt(n). It is infinite for a single text, which has no spread.
+    If each text has one query, it is sd / sqrt(n). It is infinite for a single text, which has no standard deviation.
 
     Args:
-        values: value of every query, without NaN.
-        clusters: the texts. Shared passages are ignored.
+        values: value of every query in every cell, without NaN.
+        clusters: which queries have the same text. Shared passages are ignored.
     """
     n, g = len(values), clusters.n_texts
     if g < 2:
@@ -81,7 +85,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """Estimate the effect of shared passages on each cell's standard error, or return None if no texts share any."""
+    """Estimate the effect of shared passages on each cell's standard error; None if no two texts share a passage."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)
@@ -89,7 +93,7 @@ def sharing(values: Table, clusters: Clusters) -> Sharing | None:
     ratio, df, df_texts = np.ones(n_cells), np.ones(n_cells), np.ones(n_cells)
     shared = False
     for cells, rows in _patterns(np.isfinite(values)):
-        if len(rows) == 0:  # cells that nobody was measured in
+        if len(rows) == 0:  # cells without any measured query
             continue
         design = _design(clusters, rows)
         df_texts[cells] = df[cells] = max(1, len(design.sizes) - 1)
@@ -102,16 +106,19 @@ def sharing(values: Table, clusters: Clusters) -> Sharing | None:
 
 @dataclass(frozen=True, eq=False)
 class _Design:
-    """Design of the variance estimate for the measured queries of a cell: matrices and sums over pairs of texts.
+    """Matrices and sums of the variance estimate that depend only on which queries were measured, not on their scores.
+
+    The letters are those of the module's docstring.
 
     Attributes:
-        z: [text, passage], how many queries of the text have the passage.
+        z: Z, how many queries of the text have the passage.
         own: diagonal of Z Z'.
-        sizes: queries of each text.
-        pairs: 1'B1.
-        groups: number of the group of each text whose mean u is estimated around.
-        coefficients: ((of passages, of the rest) in S'BS, (...) in S'S).
-        traces: of B, B^2, B^3 and B^4, B within the contrasts (rows and columns add to 0).
+        sizes: number of queries of each text.
+        pairs: 1'B1, the sum of all entries of B.
+        groups: index of each text's group; u is estimated around the means of the groups.
+        coefficients: rows: S'BS and S'S; columns: the coefficients of the variances of u and of the rest in its
+            expectation.
+        traces: traces of B, B^2, B^3 and B^4, where B is centred so that its rows and columns sum to 0.
     """
 
     z: "sparse.csr_array"
@@ -150,7 +157,10 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
 
 
 def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
-    """Group the texts into sets without common passages; one group if there would be too many."""
+    """Return the index of each text's group, where texts of different groups have no common passage.
+
+    All texts are in group 0 if there are too many groups, or groups with too few passages, to treat them as fixed.
+    """
     n = z.shape[0]
     _, component = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
     groups = component[:n]
@@ -160,14 +170,18 @@ def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
         return np.zeros(n, dtype=np.int64)
     return np.asarray(
         numbered(np.where(np.isin(groups, together), groups, n))
-    )  # those that share with nobody are one group
+    )  # texts that share no passage are one group
 
 
 def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, float, float, float]:
-    """Return the traces of the powers 1 to 4 of a symmetric matrix within the contrasts.
+    """Return the traces of the powers 1 to 4 of a symmetric matrix that is centred to rows and columns of sum 0.
 
-    Up to `TRACE_DRAWS` texts they are exact, so that no order of the queries changes them; of more they are estimated
-    by random signs (Hutchinson 1990).
+    Up to `TRACE_DRAWS` texts the traces are exact, and independent of the order of the queries. For more texts they are
+    estimated with random signs (Hutchinson 1990).
+
+    Args:
+        times: function that multiplies the matrix by a vector, or by each column of a matrix.
+        n: number of rows of the matrix.
     """
     exact = n <= TRACE_DRAWS
     probes = np.eye(n) if exact else np.random.default_rng(0).choice((-1.0, 1.0), size=(n, TRACE_DRAWS))
@@ -182,7 +196,7 @@ def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, f
 
 
 def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
-    """Return the ratio of standard errors and the degrees of freedom, for cells that measure the same queries."""
+    """Return, for cells that measure the same queries, the fields `ratio` and `df` of `Sharing`."""
     n, g = len(values), len(design.sizes)
     sums = Clusters(numbered(text)).sums(values - values.mean(axis=0))
     squares = (sums**2).sum(axis=0)
@@ -206,7 +220,7 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
 
 
 def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.ndarray, "text cell"]:
-    """Subtract from each text's sum the mean of its group."""
+    """Subtract the mean over the queries of its group from every query of a text's sum."""
     if not design.groups.any():
         return sums
     into = np.eye(int(design.groups.max()) + 1)[design.groups]
@@ -215,7 +229,12 @@ def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.n
 
 
 def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:
-    """Return Satterthwaite's degrees of freedom of the quadratic form S'AS with covariance Sigma."""
+    """Return Satterthwaite's degrees of freedom of the quadratic form S'AS, where S has the covariance Sigma.
+
+    Args:
+        form: alpha and beta in A = alpha B + beta I.
+        sigma: the coefficients of B and of I in Sigma, for each cell.
+    """
     (alpha, beta), (shared, own) = form, sigma
     square, line, level = alpha * shared, alpha * own + beta * shared, beta * own  # A Sigma, in powers of B
     one, two, three, four = design.traces
@@ -227,7 +246,7 @@ def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cel
 
 
 def _patterns(measured: np.ndarray) -> Iterator[tuple[Int[np.ndarray, "cell"], Int[np.ndarray, "row"]]]:
-    """Yield groups of cells that measure the same queries, with these queries."""
-    kinds, which = np.unique(measured, axis=1, return_inverse=True)
-    for k in range(kinds.shape[1]):
-        yield np.flatnonzero(which.ravel() == k), np.flatnonzero(kinds[:, k])
+    """Yield, for each set of cells with values for the same queries, the indices of the cells and of these queries."""
+    patterns, pattern_of_cell = np.unique(measured, axis=1, return_inverse=True)
+    for k in range(patterns.shape[1]):
+        yield np.flatnonzero(pattern_of_cell.ravel() == k), np.flatnonzero(patterns[:, k])

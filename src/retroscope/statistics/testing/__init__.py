@@ -1,1 +1,1 @@
-"""Tests of paired effects, corrections for multiple tests, and agreement by chance."""
+"""Statistical tests: paired tests, equivalence tests, corrections for multiple tests, and agreement by chance."""

@@ -1,8 +1,9 @@
 """Corrections of p-values for multiple tests over a declared family.
 
-Each correction takes the family's p-values, the differences (text, cell) they came from, and the factor by which shared
-passages enlarge each cell's standard error. It returns p-values to compare with the uncorrected level. Holm and max-T
-bound the chance of any false finding. BH bounds the share of false findings among all findings.
+Each correction takes the p-values of a family, the differences (text, cell) that they were computed from, and the
+factor by which shared passages enlarge each cell's standard error. It returns p-values to compare with the uncorrected
+error rate, e.g. .05. Holm and max-T bound the probability of any false finding. BH bounds the expected share of false
+findings among all findings.
 """
 
 import gc
@@ -18,31 +19,31 @@ Correction = Callable[[PValues, Differences, SignFlips, PValues | None], PValues
 
 
 def none(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return the p-values without correction, for cells that are separate claims."""
+    """Return the p-values unchanged, for cells that are separate claims."""
     return np.array(p)
 
 
 def bonferroni(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Multiply each p by the size of the family (Bonferroni). Holm is always at least as powerful."""
+    """Correct by Bonferroni: multiply each p by the number of tests in the family. Holm is at least as powerful."""
     return _by_p(p, "bonferroni")
 
 
 def holm(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct by Holm's step-down Bonferroni (1979): controls family-wise error under any dependence."""
+    """Correct by Holm's step-down Bonferroni method (1979), which controls family-wise error under any dependence."""
     return _by_p(p, "holm")
 
 
 def bh(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct by Benjamini and Hochberg (1995): controls the false discovery rate under positive dependence."""
+    """Correct by Benjamini and Hochberg (1995), which controls the false discovery rate under positive dependence."""
     return _by_p(p, "fdr_bh")
 
 
 def max_t(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct by the step-down maximum statistic under sign flips that are equal in all cells, e.g. for layers.
+    """Correct by the step-down maximum statistic (max-T), with the same random sign flips of the queries in all cells.
 
     It bounds the family-wise error like Holm's correction, but is less strict for cells that change together, such as
-    neighbouring layers (Boytsov et al. 2013). The corrected p is never below the cell's own p-value, which may come
-    from another test.
+    neighbouring layers (Boytsov et al. 2013). The corrected p is never below the uncorrected p of the cell, which may
+    come from a test other than sign flips.
     """
     return np.asarray(np.maximum(p, max_statistic_p(differences, flips, ratio)))
 
@@ -57,7 +58,15 @@ CORRECTIONS: dict[str, Correction] = {
 
 
 def correct(name: str, p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct p-values as one family by a named correction. NaN cells do not count."""
+    """Correct p-values as one family by the correction named `name`. Cells whose p is NaN stay NaN and do not count.
+
+    Args:
+        name: a name in `CORRECTIONS`.
+        p: uncorrected p-values.
+        differences: after minus before, summed by text; only "max_t" uses them.
+        flips: settings of the sign flips of "max_t".
+        ratio: factor by which shared passages enlarge each cell's standard error; None: 1.
+    """
     if name not in CORRECTIONS:
         raise unknown_name("correction", name, CORRECTIONS)
     corrected = np.full(len(p), np.nan)

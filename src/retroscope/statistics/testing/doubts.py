@@ -1,4 +1,4 @@
-"""Find reasons to doubt a comparison while it is computed."""
+"""Return warnings about a comparison of two retrievers: missing values, too few queries, too few sign flips."""
 
 import numpy as np
 from jaxtyping import Int
@@ -10,27 +10,32 @@ from retroscope.statistics.settings import ComparisonSettings
 
 
 def inherited(before: Scores, after: Scores) -> tuple[str, ...]:
-    """Return the warnings of both sets of scores, each labelled "before" or "after"."""
+    """Return the warnings of the scores before and after, each with the prefix "before: " or "after: "."""
     sides = (("before", before.warnings), ("after", after.warnings))
     return tuple(f"{side}: {warning}" for side, warnings in sides for warning in warnings)
 
 
 def too_few(scores: Scores, n: Int[np.ndarray, "cell"]) -> str:
-    """Return a warning that names the cells with fewer than two pairs, or "" if there are none."""
+    """Return a warning that names the cells with fewer than two paired queries, or "" if there are none."""
     cells = np.flatnonzero(n < 2).tolist()
     names = cell_names(scores, cells)
     return f"{len(names)} cells have fewer than 2 paired queries and were not tested:{listed(names)}" if names else ""
 
 
 def one_sided(before: Scores, after: Scores) -> str:
-    """Return a warning with the number of queries that lack a value before or after in some cell, or "" if none do."""
-    odd = np.isnan(cell_values(before)) != np.isnan(cell_values(after))
-    rows = int(odd.any(axis=1).sum())
+    """Return a warning that counts the queries with only one of the two values in some cell; "" if there are none."""
+    one_missing = np.isnan(cell_values(before)) != np.isnan(cell_values(after))
+    rows = int(one_missing.any(axis=1).sum())
     return f"{rows} queries are measured on one side only in some cell and are left out there" if rows else ""
 
 
 def too_coarse(flipped_cells: int, family: int, settings: ComparisonSettings) -> str:
-    """Return a warning if too few flips were drawn for any corrected p-value to be significant, or "" otherwise."""
+    """Return a warning if so few sign flips were drawn that no corrected p-value can be significant; "" otherwise.
+
+    Args:
+        flipped_cells: number of cells that are tested by sign flips.
+        family: number of tests in the largest family.
+    """
     if not flipped_cells or settings.correction not in ("holm", "bonferroni"):
         return ""
     smallest = family / (settings.permutations + 1)

@@ -1,4 +1,4 @@
-"""Equivalence tests: two one-sided tests. A difference that is not significant does not show that there is none."""
+"""Equivalence tests by two one-sided tests (TOST), because a difference that is not significant may still be large."""
 
 import numpy as np
 
@@ -19,31 +19,37 @@ from retroscope.statistics.testing.paired import (
 
 
 def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:
-    """Return the p-value of "the mean difference is at least `margin` in size" for every cell.
+    """Return, for every cell, the p-value of the null hypothesis that the mean difference is `margin` or more in size.
 
-    The p-value is the larger p of two one-sided t tests (Schuirmann 1987); a small value indicates that the mean lies
-    within (-margin, margin). If all texts changed by the same amount, t is undefined: the cell gets the exact one-sided
-    sign-flip value, 1 / 2^n inside the margin and 1 outside. If none of n outcomes of 0 or 1 changed, the value is (1 -
-    margin)^n: the probability that none of them changes although a share `margin` of all outcomes does. If the outcomes
-    of every text changed by the same mean m, the value is (1 - share)^n: that share of texts would have to change by 1
-    to bring the mean from m to the margin. n counts texts; shared passages (`clusters`) enlarge the standard error.
+    The p-value is the larger p of two one-sided t tests (Schuirmann 1987). A small p-value indicates that the mean lies
+    within (-margin, margin). n is the number of texts. If all texts changed by the same amount, t is undefined, and one
+    of these values replaces it:
+
+    - In general, it is the exact one-sided sign-flip p-value: 1 / 2^n inside the margin, 1 outside.
+    - If no outcome of 0 or 1 changed, it is (1 - margin)^n: the probability that none of n texts changes although a
+      share `margin` of all texts does.
+    - If the outcomes of 0 or 1 of every text changed by the same mean m, it is (1 - share)^n: this share of texts would
+      have to change by 1 to bring the mean from m to the margin.
+
+    Args:
+        clusters: texts and passages that the queries share. Shared passages enlarge the standard error.
 
     Raises:
         SettingsError: if the margin is not above 0.
     """
     if not margin > 0:
         raise SettingsError(
-            f"the margin of equivalence is {margin}, which is not above 0",
-            fix="state the smallest difference that matters, above 0, e.g. margin=0.01",
+            f"the equivalence margin is {margin}, but it must be above 0",
+            fix="give the smallest difference that matters, e.g. margin=0.01",
         )
     change = paired_differences(before, after)
-    what = clusters or independent(len(change))
-    n = n_texts(change, what)
-    p = np.maximum(t_test_p(change, -margin, "greater", what), t_test_p(change, margin, "less", what))
-    shared = sharing(change, what)
+    shared_texts = clusters or independent(len(change))
+    n = n_texts(change, shared_texts)
+    p = np.maximum(t_test_p(change, -margin, "greater", shared_texts), t_test_p(change, margin, "less", shared_texts))
+    shared = sharing(change, shared_texts)
     if shared is not None:
         p = shared.p_values(p, sides=1)
-    same, flat = alike(change, what) & (n >= 2), constant(change)
+    same, flat = alike(change, shared_texts) & (n >= 2), constant(change)
     filled = np.nan_to_num(change)
     mean = np.abs(filled.sum(axis=0)) / np.maximum(n_pairs(change), 1)
     inside = np.where(flat, np.abs(filled).max(axis=0, initial=0.0), mean) < margin

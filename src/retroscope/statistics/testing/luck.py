@@ -1,7 +1,8 @@
-"""Probability that several instruments name the same place by chance.
+"""Probability that several instruments name the same place (e.g. a block) by chance.
 
-An instrument gives every place a value, and so does the answer. If the instrument does not depend on the answer, every
-assignment of its values to the places is as likely as the observed one.
+An instrument (e.g. the drift of the weights) gives every place a value. The transplants, called the answer here, give
+every place an effect. Under the null hypothesis that the instrument does not depend on the answer, every assignment of
+its values to the places is equally likely.
 """
 
 from collections.abc import Sequence
@@ -16,20 +17,23 @@ DRAWN = 5_000  # permutations, where there are more places
 
 
 def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> float:
-    """Return the probability that at least `agreeing` instruments name a given place by chance.
+    """Return the probability that at least `agreeing` of the instruments name one given place by chance.
 
-    The names of each instrument are permuted independently, so that it names every place with equal probability.
+    Each instrument is assumed to name every place with equal probability, independently of the other instruments.
     Correlated instruments agree together more often than this (see `chance_of_one_answer`).
     """
     return float(binom.sf(agreeing - 1, instruments, 1 / places))
 
 
 def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: int) -> float:
-    """Return the probability that at least `agreeing` instruments name the answer if every place is equally likely.
+    """Return the share of places that at least `agreeing` instruments name.
 
-    The instruments keep their places, so no assumption is made about their dependence. The result is the share of
-    places that at least `agreeing` instruments name; if the answer is such a place, this share is at least 1 / (number
-    of places).
+    It is the probability that so many instruments name the answer if every place is equally likely to be the answer.
+    The named places stay fixed, so no assumption is made about the dependence of the instruments. If the answer is such
+    a place, the share is at least 1 / (number of places).
+
+    Args:
+        named: the place that each instrument names.
     """
     return float(np.mean([list(named).count(place) >= agreeing for place in places]))
 
@@ -37,20 +41,20 @@ def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: 
 def profile_p(
     values: Float[np.ndarray, "place"], answer: Float[np.ndarray, "place"], seed: int = 0
 ) -> tuple[float, float]:
-    """Return the rank correlation of two profiles over places, and its one-sided permutation p.
+    """Return the rank correlation of an instrument's values with the answer's over places, and its one-sided p-value.
 
-    It is exact up to `EXACT` places, else (1 + drawn permutations that reach the observed value) / (1 + drawn
-    permutations).
+    The p-value is that of a permutation test. It is exact up to `EXACT` places. For more places, `DRAWN` permutations
+    are drawn, and p is (1 + drawn permutations that reach the observed correlation) / (1 + drawn permutations).
     """
-    one, two = (_standardised(rankdata(v)) for v in (values, answer))
-    seen = float(one @ two)
-    n = len(one)
+    ranks, answer_ranks = (_standardised(rankdata(v)) for v in (values, answer))
+    correlation = float(ranks @ answer_ranks)
+    n = len(ranks)
     if n <= EXACT:
-        every = np.array(list(permutations(range(n))))
-        return seen, float(np.mean(one[every] @ two >= seen - 1e-9))
+        orders = np.array(list(permutations(range(n))))
+        return correlation, float(np.mean(ranks[orders] @ answer_ranks >= correlation - 1e-9))
     rng = np.random.default_rng(seed)
-    drawn = rng.permuted(np.tile(one, (DRAWN, 1)), axis=1)
-    return seen, float((1 + (drawn @ two >= seen - 1e-9).sum()) / (1 + len(drawn)))
+    drawn = rng.permuted(np.tile(ranks, (DRAWN, 1)), axis=1)
+    return correlation, float((1 + (drawn @ answer_ranks >= correlation - 1e-9).sum()) / (1 + len(drawn)))
 
 
 def _standardised(ranks: Float[np.ndarray, "place"]) -> Float[np.ndarray, "place"]:

@@ -1,8 +1,8 @@
-"""Tests of the same queries before and after, for every cell at once.
+"""Paired tests of the scores of the same queries before and after fine-tuning, for every cell at once.
 
-A cell is one label of a table (layer 6 of the probe "cosine", say). Each test takes the values
-before and after, both (query, cell), drops a query in a cell where either is NaN, and gives one
-two-sided p-value per cell: NaN below two pairs, 1 where nothing differs, and never 0.
+A cell is one combination of labels, e.g. layer 6 of the probe "cosine". Each test takes the values before and after,
+both (query, cell). A query whose value before or after is NaN does not count in that cell. The result is one two-sided
+p-value per cell: NaN for fewer than two pairs, 1 if no value differs, and never 0.
 """
 
 import warnings
@@ -24,7 +24,7 @@ ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an an
 
 
 def paired_differences(before: QueryValues, after: QueryValues) -> Differences:
-    """Return after minus before, or NaN if either is missing, 0 if they differ only by rounding."""
+    """Return after minus before: NaN if either is missing, and 0 if they differ only by rounding."""
     change = after - before
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(change) <= ROUNDING * np.maximum(np.abs(before), np.abs(after)), 0.0, change)
@@ -38,11 +38,15 @@ def n_pairs(change: Differences) -> Int[np.ndarray, "cell"]:
 def paired_t(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test the mean difference by Student's paired t test, over texts.
+    """Test the mean difference by Student's paired t test, in which queries with the same text are one observation.
 
-    If texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. If all
-    texts changed by the same amount, the variance is 0 and t is undefined. The cell then gets the exact sign-flip
-    p-value 2 / 2^n (n texts), or 1 if the changes of each text cancel.
+    If texts repeat, the variance is that of the sums over the queries of each text, with (number of texts - 1) degrees
+    of freedom. If all texts changed by the same amount, the variance is 0 and t is undefined. The cell then gets the
+    exact sign-flip p-value 2 / 2^n (n texts), or 1 if the changes of each text sum to 0.
+
+    Args:
+        flips: not used; all tests have the same arguments.
+        clusters: which queries have the same text. If None, all texts are distinct.
     """
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
@@ -54,7 +58,7 @@ def paired_t(
 def sign_flip(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test the mean difference by randomisation: the signs of whole texts are flipped at random (Fisher's test)."""
+    """Test the mean difference by Fisher's randomisation test: the signs of the texts' sums are flipped at random."""
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     return _reported(sign_flip_p(shared.sums(change), flips), change, shared)
@@ -63,19 +67,19 @@ def sign_flip(
 def mcnemar(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test 0/1 outcomes by McNemar's exact test of gained against lost queries, without random flips.
+    """Test by McNemar's exact test whether as many 0/1 outcomes were gained (0 to 1) as lost (1 to 0).
 
-    Under the null hypothesis, each text's gained - lost has either sign with equal probability. |gained - lost| is
-    compared with its exact distribution. If every text is one query, this is the binomial test of McNemar (1947). With
-    repeated texts, it is the exact form of Durkalski et al. (2003). The test is exact at every size, not only below 25
-    discordant queries, because this costs no more. The chi-square form was made for computation by hand.
+    Under the null hypothesis, gained - lost of each text has either sign with equal probability. The sum over texts,
+    |gained - lost|, is compared with its exact distribution. If every text is one query, this is the binomial test of
+    McNemar (1947). With repeated texts, it is the exact form of Durkalski et al. (2003). The test is exact for any
+    number of discordant queries: the chi-square approximation above 25 of them would save no time. `flips` is not used.
 
     Raises:
         AnalysisError: if a value is neither 0 nor 1.
     """
     if not binary(before, after).all():
         raise AnalysisError(
-            "McNemar's test needs scores of 0 or 1, but some scores have other values",
+            "McNemar's test needs scores that are all 0 or 1, but some scores have other values",
             where="mcnemar",
             fix="use test='paired_t' or test='sign_flip'; test='auto' chooses a test for every cell",
         )
@@ -90,7 +94,11 @@ def mcnemar(
 
 
 def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
-    """Return the probability that a random-sign sum is at least `total` in size. Counts[k - 1] terms have size k."""
+    """Return the probability that a sum of whole numbers with random signs has an absolute value of at least `total`.
+
+    Args:
+        counts: counts[k - 1] of the numbers are k.
+    """
     if counts[1:].sum() == 0:  # scipy's binomial keeps its digits in the farthest tail
         n = int(counts[0])
         return float(min(1.0, 2 * stats.binom.cdf((n - total) // 2, n, 0.5)))
@@ -107,36 +115,39 @@ def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
 def wilcoxon(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test the texts' sums by Wilcoxon's signed ranks without zeros (scipy.stats.wilcoxon); draws no flips."""
+    """Test the changes, summed by text, by Wilcoxon's signed-rank test without zeros (scipy.stats.wilcoxon).
+
+    `flips` is not used.
+    """
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     p = np.ones(change.shape[1])
     for cell, column in enumerate(shared.sums(change).T):
-        moved = column[column != 0]
-        if len(moved):
-            p[cell] = stats.wilcoxon(moved).pvalue
+        changed = column[column != 0]
+        if len(changed):
+            p[cell] = stats.wilcoxon(changed).pvalue
     return _reported(p, change, shared)
 
 
 def unpaired_t(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test by Student's t for independent samples although samples are paired; only for the protocol `ielab-2025`.
+    """Test by Student's t for independent samples, although the samples are paired, as the protocol `ielab-2025` does.
 
     The study arXiv 2505.07166 tests paired 0/1 outcomes in this way. The test ignores the pairing by query, so it
-    misses differences that McNemar's test finds. As published, it draws no flips and ignores repeated texts.
+    misses differences that McNemar's test finds. As published, it also ignores repeated texts; `flips` is not used.
     """
     change = paired_differences(before, after)
     missing = np.isnan(change)
-    one, two = (np.where(missing, np.nan, values) for values in (before, after))
+    old, new = (np.where(missing, np.nan, values) for values in (before, after))
     p = np.ones(change.shape[1])
-    flat = constant(one) & constant(two)
+    flat = constant(old) & constant(new)
     usable = (n_pairs(change) >= 2) & ~flat
     if usable.any():
         with warnings.catch_warnings():
             # scipy warns where one side does not vary; t is still defined by the other
             warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
-            p[usable] = stats.ttest_ind(one[:, usable], two[:, usable], axis=0, nan_policy="omit").pvalue
+            p[usable] = stats.ttest_ind(old[:, usable], new[:, usable], axis=0, nan_policy="omit").pvalue
     apart = flat & (n_pairs(change) >= 2) & (np.nan_to_num(np.abs(change)).max(axis=0, initial=0.0) > 0)
     p[apart] = np.finfo(np.float64).tiny  # all right on one side and all wrong on the other: t is infinite, p is 0
     return _reported(p, change, independent(len(change)))
@@ -159,7 +170,7 @@ def binary(before: QueryValues, after: QueryValues) -> Bool[np.ndarray, "cell"]:
 
 
 def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
-    """Return, for each cell, whether all queries changed by the same amount, up to rounding."""
+    """Return, for each cell, whether all values are the same for all measured queries, up to rounding."""
     measured = np.isfinite(change)
     top = np.where(measured, change, -np.inf).max(axis=0, initial=-np.inf)
     bottom = np.where(measured, change, np.inf).min(axis=0, initial=np.inf)
@@ -168,7 +179,7 @@ def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
 
 
 def alike(change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
-    """Return, for each cell, whether all texts changed alike, up to rounding, so that their sums have no variance."""
+    """Return, for each cell, whether all texts have the same mean change, up to rounding, so that t is undefined."""
     if not clusters.repeats:
         return constant(change)
     mean = np.nan_to_num(change).sum(axis=0) / np.maximum(n_pairs(change), 1)
@@ -181,14 +192,20 @@ def cancelled(change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell
 
 
 def _negligible(values: Differences, change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
-    """Return, for each cell, whether the values of every text sum to no more than what rounding of `change` leaves."""
+    """Return, for each cell, whether the values of every text sum to 0, up to the rounding error of the changes."""
     largest = np.nan_to_num(np.abs(change)).max(axis=0, initial=0.0)
     slack = ROUNDING * (16 + len(change)) * largest  # a sum of n changes errs by n eps times the largest at most
     return np.asarray((np.abs(clusters.sums(values)) <= slack * clusters.sizes(change)).all(axis=0))
 
 
 def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clusters) -> PValues:
-    """Return the p-value of a t test of `mean = centre` over texts, or NaN where t is undefined."""
+    """Return, for every cell, the p-value of a t test that the mean change is `centre`; NaN where t is undefined.
+
+    Queries with the same text are one observation.
+
+    Args:
+        alternative: "two-sided", "greater" (the mean is above `centre`) or "less".
+    """
     p = np.full(change.shape[1], np.nan)
     usable = (n_texts(change, clusters) >= 2) & ~alike(change, clusters)
     if not usable.any():
@@ -212,7 +229,7 @@ def n_texts(change: Differences, clusters: Clusters) -> Int[np.ndarray, "cell"]:
 
 
 def _reported(p: PValues, change: Differences, clusters: Clusters) -> PValues:
-    """Return p-values for a report: NaN below two texts, 1 if nothing differs, and never 0."""
+    """Set p-values to NaN for fewer than two texts, and to 1 if no value differs; replace 0 by the smallest float."""
     unmoved = ~(np.nan_to_num(change) != 0).any(axis=0)
     bounded = np.clip(np.where(unmoved, 1.0, p), np.finfo(np.float64).tiny, 1.0)
     return np.where(n_texts(change, clusters) >= 2, bounded, np.nan)

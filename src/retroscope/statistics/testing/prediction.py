@@ -1,4 +1,4 @@
-"""Test whether a value could be one more draw of a normal sample (Student's prediction interval)."""
+"""Test whether a value (e.g. the effect of the top neurons) lies below a normal sample (e.g. of random neurons)."""
 
 import math
 
@@ -8,15 +8,15 @@ from scipy.stats import t as student
 
 
 def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
-    """Return the one-sided p of the null hypothesis that `top` is one more draw. It is small if top lies below the
-    draws.
+    """Return the one-sided p-value of the null hypothesis that `top` comes from the same distribution as the draws.
 
-    The test is t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser, Predictive
-    Inference, 1993). The queries are taken as fixed: the test is about which neurons, or changes, were drawn. If all
-    draws are equal (e.g. random changes that alter no rank), they have no spread and are not normal. The result is then
-    the rank probability, at least 1 / (1 + m), however far the top lies from the draws. It is exact: if one of m + 1
-    exchangeable values differs from the others, it is the top with this probability. p = .05 needs 19 equal draws, and
-    more by the factor of Holm's correction. The result is NaN for a single draw, which has no spread.
+    The p-value is small if `top` lies below the draws. The test is that of Student's prediction interval: t =
+    (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom for m draws (Geisser, Predictive
+    Inference, 1993). The queries are taken as fixed: only the neurons, or changes, are random. If all draws are equal
+    (e.g. random changes that alter no rank), their standard deviation is 0. The result is then (1 + number of draws at
+    or below `top`) / (1 + m), which is exact and at least 1 / (1 + m), however far `top` lies below the draws. p = .05
+    needs 19 equal draws. After Holm's correction over k tests it needs about k times as many. The result is NaN for
+    fewer than two draws.
     """
     m = len(draws)
     if m < 2:

@@ -1,8 +1,9 @@
-"""Sequential tests with several looks at the data, so that drawing can stop if the answer is clear.
+"""Sequential tests that look at the random draws more than once, so that drawing can stop early if the result is clear.
 
-A test of level alpha at every look has a larger level in all. Each look k therefore has a weight w_k, and the p of all
-looks is the least p_k / w_k (weighted Bonferroni; the weights sum to 1). By the union bound this p is valid for any
-stopping rule and any dependence between looks. Stopping early leaves out looks, which can only make p larger.
+If every look were tested at level alpha, the error rate over all looks would exceed alpha. Each look k therefore has a
+weight w_k, and the p-value over all looks is the smallest p_k / w_k (weighted Bonferroni; the weights sum to 1). By the
+union bound this p-value is valid for any stopping rule and any dependence between looks. Stopping early leaves out
+looks, which can only make it larger.
 """
 
 from collections.abc import Sequence
@@ -14,11 +15,11 @@ FEWEST = 3  # draws of an early look: fewer have too wide a prediction interval 
 
 @dataclass(frozen=True)
 class InterimLook:
-    """One look of a sequential test: the number of draws after which it happens, and its weight.
+    """One look of a sequential test: after how many draws the data are tested, and with which share of alpha.
 
     Attributes:
-        draws: number of draws that this look tests.
-        weight: its share of alpha.
+        draws: number of draws that this look uses.
+        weight: share of the error rate alpha that this look may use.
     """
 
     draws: int
@@ -26,7 +27,10 @@ class InterimLook:
 
 
 def looks(draws: int) -> tuple[InterimLook, ...]:
-    """Return the looks for at most `draws` draws: at half and at all draws, or only at all if half is too few."""
+    """Return the looks of a test with at most `draws` draws: one after half of them and one after all.
+
+    There is only the look after all draws if half of them are fewer than `FEWEST`.
+    """
     half = draws // 2
     if half < FEWEST:
         return (InterimLook(draws, 1.0),)
@@ -37,6 +41,6 @@ def sequential_p(looked: Sequence[tuple[InterimLook, float]]) -> float:
     """Return the p-value over all looks so far: the smallest p divided by the weight of its look, at most 1.
 
     Args:
-        looked: each look, with the p of its draws.
+        looked: each look that has happened, with the p-value of its draws.
     """
     return min([1.0, *(p / look.weight for look, p in looked)])

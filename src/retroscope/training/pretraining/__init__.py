@@ -1,1 +1,1 @@
-"""Pre-training of a backbone: shapes, vocabulary, objectives, batches and the training itself."""
+"""Pre-training of a backbone: architectures, tokenizers, objectives, batches and the training loop."""

@@ -1,4 +1,4 @@
-"""Batches of pre-training: which tokens are masked, and which the model must predict."""
+"""Collators of pre-training: they make batches of texts, mask tokens, and set which tokens the model must predict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,20 @@ from transformers import PreTrainedTokenizerBase
 
 from retroscope.training.pretraining.vocabulary import SENTINELS
 
-IGNORED = -100  # a label that counts nowhere, as torch's cross entropy has it
+IGNORED = -100  # the label that torch's cross entropy ignores
 SPAN = 3  # tokens of a corrupted span in the mean (Raffel et al. 2020)
 
 TrainingBatch = dict[str, Tensor]
-TokenisedText = Mapping[str, Any]  # `input_ids`, and `draw`: the number that its masks are drawn from
+TokenisedText = Mapping[str, Any]  # `input_ids`, and `draw`: the seed of its masks
 Collate = Callable[[Sequence[TokenisedText]], TrainingBatch]
 
 
 @dataclass(frozen=True)
 class Masking:
-    """Collator for masked language modelling: of the chosen tokens, 80 % become masks, 10 % random tokens, 10 % stay.
+    """Collator for masked language modelling: it draws a share of the tokens at random, which the model must predict.
 
-    The shares of masked, random and unchanged tokens are those of BERT (Devlin et al. 2019).
+    Of these tokens, 80 % are replaced by the mask token, 10 % by random tokens, and 10 % stay, as for BERT (Devlin et
+    al. 2019).
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -50,7 +51,7 @@ class NextWord:
 
 @dataclass(frozen=True)
 class TwoMasks:
-    """Collator for RetroMAE: the text is masked lightly for the encoder, and separately and heavily for the decoder."""
+    """Collator for RetroMAE: it masks few tokens of a text for the encoder, and independently many for the decoder."""
 
     tokenizer: PreTrainedTokenizerBase
     share: float
@@ -66,7 +67,7 @@ class TwoMasks:
 
 @dataclass(frozen=True)
 class Spans:
-    """Collator for T5's span corruption: a sentinel replaces each span, and the decoder predicts the spans."""
+    """Collator for T5's span corruption: sentinel tokens replace random spans of a text, which must be predicted."""
 
     tokenizer: PreTrainedTokenizerBase
     share: float
@@ -81,21 +82,24 @@ class Spans:
         return {**batch, "labels": labels}
 
     def _corrupt(self, ids: list[int], random: torch.Generator) -> tuple[list[int], list[int]]:
-        """Return the encoder's input and the decoder's target for one text. EOS, the last token, stays."""
+        """Return the token ids of encoder input and decoder target for one text. EOS, the last token, stays."""
         *words, eos = ids
-        kept: list[int] = []
-        asked: list[int] = []
-        done = 0
+        source: list[int] = []
+        target: list[int] = []
+        read = 0
         for number, (start, end) in enumerate(spans(len(words), self.share, random)):
             sentinel = self.tokenizer.convert_tokens_to_ids(f"<extra_id_{number}>")
-            kept += [*words[done:start], sentinel]
-            asked += [sentinel, *words[start:end]]
-            done = end
-        return [*kept, *words[done:], eos], [*asked, eos]
+            source += [*words[read:start], sentinel]
+            target += [sentinel, *words[start:end]]
+            read = end
+        return [*source, *words[read:], eos], [*target, eos]
 
 
 def spans(n: int, share: float, random: torch.Generator) -> list[tuple[int, int]]:
-    """Draw spans (start, end) of `n` tokens that cover about `share` of them, without adjacent spans."""
+    """Draw random spans of a text of `n` tokens that together cover about the share `share` of them.
+
+    The spans are (start, end) indices; no two spans are adjacent.
+    """
     if n < 2:
         return []
     hidden = min(max(1, round(n * share)), n - 1)
@@ -108,22 +112,22 @@ def spans(n: int, share: float, random: torch.Generator) -> list[tuple[int, int]
 
 
 def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:
-    """Draw `parts` numbers of at least 1 whose sum is `total`."""
+    """Draw `parts` random whole numbers of at least 1 whose sum is `total`."""
     cuts = (torch.randperm(total - 1, generator=random)[: parts - 1] + 1).sort().values.tolist()
     return [end - start for start, end in zip([0, *cuts], [*cuts, total], strict=True)]
 
 
 def random_of(examples: Sequence[TokenisedText]) -> torch.Generator:
-    """Return the random generator of the batch, seeded by the number of its first draw.
+    """Return the random generator of a batch, whose seed is the value `draw` of its first example.
 
-    The Trainer's loader fetches one batch ahead, so masks drawn from torch's global generator would differ in a resumed
-    run.
+    The Trainer's loader fetches one batch ahead, so masks that are drawn from torch's global generator would differ in
+    a resumed run.
     """
     return torch.Generator().manual_seed(examples[0]["draw"])
 
 
 def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]) -> TrainingBatch:
-    """Return `input_ids` and `attention_mask` of the examples, padded on the right to the longest."""
+    """Return `input_ids` and `attention_mask` of the examples, padded on the right to the longest example."""
     rows = [torch.tensor(list(example["input_ids"])) for example in examples]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
     lengths = torch.tensor([len(row) for row in rows])
@@ -133,7 +137,10 @@ def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]
 def masked(
     tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "text token"], share: float, random: torch.Generator
 ) -> tuple[Int[Tensor, "text token"], Int[Tensor, "text token"]]:
-    """Mask a share of the words, and return the ids, with labels for the masked words only."""
+    """Mask a random share of the tokens, and return the new ids and the labels.
+
+    The label of a token that is not drawn, or special, is `IGNORED`.
+    """
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
     is_masked: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
     fate = torch.rand(ids.shape, generator=random)

@@ -1,4 +1,4 @@
-"""Pre-train on crops: two random pieces of a text form a pair, as in Contriever (Izacard et al., 2022).
+"""Pre-train on crops: two random pieces of a text form a positive pair, as in Contriever (Izacard et al., 2022).
 
 Source: arXiv 2112.09118.
 """
@@ -35,7 +35,13 @@ def pretrain_on_crops(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[PreTrainedModel, list[dict[str, float]]]:
-    """Train on crops with in-batch negatives and mean pooling, and return the model and the training curve."""
+    """Pre-train contrastively on pairs of crops with mean pooling, and return the backbone and the training curve.
+
+    The negatives are the other crops of a batch. A stopped training resumes from the checkpoints in `folder`.
+
+    Args:
+        texts: texts to draw the crops from.
+    """
     start = folder / "start"
     with first_alone(device):
         if is_first() and not start.exists():
@@ -61,21 +67,24 @@ def pretrain_on_crops(
 
 
 def word_windows(texts: Sequence[str], words: int) -> list[str]:
-    """Split long texts into windows of `words` words, from which crops are drawn."""
+    """Split texts into windows of at most `words` words, from which crops are drawn."""
     parts = [text.split() for text in texts]
     return [" ".join(part[at : at + words]) for part in parts for at in range(0, max(1, len(part)), words)]
 
 
 def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:
-    """Draw `n` pairs of independent crops. Each round visits the texts in a new random order."""
+    """Draw `n` pairs of two independent crops of one text. Each round over the texts has a new random order."""
     rng = np.random.default_rng(seed)
     words = [text.split() for text in texts if len(text.split()) > 1]
     if not words:
-        raise TrainingError("no document has two words, which a crop needs", fix="give longer documents")
+        raise TrainingError(
+            "no document has two words or more, but a crop is drawn from two words at least",
+            fix="give longer documents",
+        )
     rounds = -(-n // len(words))
     order = [at for _ in range(rounds) for at in rng.permutation(len(words))][:n]
     pairs = [(_crop(words[at], rng), _crop(words[at], rng)) for at in order]
-    return Pairs(tuple(one for one, _ in pairs), tuple(other for _, other in pairs))
+    return Pairs(tuple(first for first, _ in pairs), tuple(second for _, second in pairs))
 
 
 def _crop(words: Sequence[str], rng: np.random.Generator) -> str:

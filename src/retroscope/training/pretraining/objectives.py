@@ -1,4 +1,4 @@
-"""Pre-training objectives: the model that computes the loss, and the collator that makes its batches."""
+"""Pre-training objectives: for each, the model that computes the loss and the collator that makes the batches."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ from retroscope.training.pretraining.settings import PretrainingSettings
 
 
 class RetroMae(BertForMaskedLM):  # type: ignore[misc]
-    """BERT with RetroMAE's decoder: one block that sees the CLS vector and a heavily masked text.
+    """BERT with the decoder of RetroMAE: one block whose input is the CLS vector and a heavily masked text.
 
-    Xiao et al. 2022 (arXiv 2205.12035), basic decoding. `decoder` is discarded after pre-training.
+    This is the basic decoding of Xiao et al. 2022 (arXiv 2205.12035). The decoder is discarded after pre-training.
     """
 
     def __init__(self, config: PretrainedConfig) -> None:
@@ -53,35 +53,35 @@ class RetroMae(BertForMaskedLM):  # type: ignore[misc]
         """Return the sum of the encoder's and the decoder's masked language modelling losses."""
         states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         embedded = self.bert.embeddings(input_ids=decoder_input_ids)
-        given = torch.cat([states[:, :1], embedded[:, 1:]], dim=1)
-        mask = create_bidirectional_mask(config=self.config, inputs_embeds=given, attention_mask=attention_mask)
-        again = self.decoder(given, mask)
-        return MaskedLMOutput(loss=self._loss(states, labels) + self._loss(again, decoder_labels))
+        inputs = torch.cat([states[:, :1], embedded[:, 1:]], dim=1)
+        mask = create_bidirectional_mask(config=self.config, inputs_embeds=inputs, attention_mask=attention_mask)
+        decoded = self.decoder(inputs, mask)
+        return MaskedLMOutput(loss=self._loss(states, labels) + self._loss(decoded, decoder_labels))
 
     def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross entropy of the masked words, or 0 if there are none."""
+        """Return the mean cross entropy of the tokens with a label, or 0 if there are none."""
         hidden = labels != IGNORED
         total: Tensor = cross_entropy(self.cls(states[hidden]), labels[hidden], reduction="sum")
         return total / hidden.sum().clamp(min=1)
 
 
 def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
-    """Return the BERT without RetroMAE's decoder, with its language-model head."""
+    """Return a trained `RetroMae` model as an ordinary BERT with its language-model head, without the decoder."""
     plain = BertForMaskedLM(model.config)
-    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("decoder.")}
-    plain.load_state_dict(kept)
+    weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("decoder.")}
+    plain.load_state_dict(weights)
     return plain.to(model.device)
 
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """One pre-training objective of a model family: the model, its batches, and what is saved.
+    """How a model family is pre-trained with one objective: model class, batches, and what is saved.
 
     Attributes:
-        start: function from a configuration to a model with random weights.
-        onwards: class that loads a checkpoint.
-        collate: function from tokenizer and settings to the collator of batches.
-        finish: function from the trained model to the model that is saved.
+        start: function that makes a model with random weights from a configuration.
+        onwards: class that loads a checkpoint to continue its pre-training.
+        collate: function that makes the collator of batches from tokenizer and settings.
+        finish: function that converts the trained model to the model that is saved.
     """
 
     start: Callable[[PretrainedConfig], PreTrainedModel]
@@ -91,16 +91,16 @@ class PretrainingObjective:
 
 
 def go_on(objective: PretrainingObjective, folder: Path) -> tuple[PreTrainedModel, list[str]]:
-    """Load a checkpoint's model in float32, and list the weights that it lacks.
+    """Load a checkpoint in float32 to continue its pre-training, and list the weights that are newly initialised.
 
-    If the checkpoint was saved without a head, the head is initialised.
+    The language-model head is initialised if the checkpoint was saved without one.
 
     Raises:
-        TrainingError: if it lacks weights of the backbone itself.
+        TrainingError: if the checkpoint lacks weights of the backbone itself.
     """
     disk = open_disk(folder)
     check_sizes(skeleton(folder, disk), disk)
-    with foreign(TrainingError, "this checkpoint cannot be trained further", folder):
+    with foreign(TrainingError, "this checkpoint cannot be loaded to continue its pre-training", folder):
         model, info = objective.onwards.from_pretrained(
             folder, output_loading_info=True, use_safetensors=True, local_files_only=True, dtype=torch.float32
         )
@@ -119,25 +119,25 @@ def go_on(objective: PretrainingObjective, folder: Path) -> tuple[PreTrainedMode
 MASKED = PretrainingObjective(
     AutoModelForMaskedLM.from_config,
     AutoModelForMaskedLM,
-    lambda tokenizer, chosen: Masking(tokenizer, chosen.masked),
+    lambda tokenizer, settings: Masking(tokenizer, settings.masked),
 )
 SPANS = PretrainingObjective(
     T5ForConditionalGeneration,
     T5ForConditionalGeneration,
-    lambda tokenizer, chosen: Spans(tokenizer, chosen.masked),
+    lambda tokenizer, settings: Spans(tokenizer, settings.masked),
 )
 CAUSAL = PretrainingObjective(
     AutoModelForCausalLM.from_config,
     AutoModelForCausalLM,
-    lambda tokenizer, chosen: NextWord(tokenizer),
+    lambda tokenizer, settings: NextWord(tokenizer),
 )
 RETROMAE = PretrainingObjective(
     RetroMae,
     RetroMae,
-    lambda tokenizer, chosen: TwoMasks(tokenizer, chosen.masked, chosen.decoder_masked),
+    lambda tokenizer, settings: TwoMasks(tokenizer, settings.masked, settings.decoder_masked),
     finish=without_decoder,
 )
-# (objective, family) -> how; `crops` is contrastive and trains like a retriever.
+# (objective, family) -> how it is trained; `crops` is contrastive and trains like a retriever.
 LANGUAGE: Mapping[tuple[str, str], PretrainingObjective] = {
     ("mlm", "bert"): MASKED,
     ("mlm", "roberta"): MASKED,
@@ -153,16 +153,16 @@ LANGUAGE: Mapping[tuple[str, str], PretrainingObjective] = {
 
 
 def objective_of(name: str, family: str) -> PretrainingObjective:
-    """Return the functions that pre-train a family with an objective.
+    """Return how a model family (such as "bert") is pre-trained with the objective `name` (such as "mlm").
 
     Raises:
         TrainingError: if the family cannot be trained with this objective.
     """
-    known = LANGUAGE.get((name, family))
-    if known is None:
+    pretraining = LANGUAGE.get((name, family))
+    if pretraining is None:
         fitting = sorted({family for objective, family in LANGUAGE if objective == name})
         raise TrainingError(
-            f"the objective {name!r} does not train a {family!r} model",
+            f"a model of the family {family!r} cannot be trained with the objective {name!r}",
             fix=f"give a model of the family {' or '.join(fitting)}, or use another objective",
         )
-    return known
+    return pretraining

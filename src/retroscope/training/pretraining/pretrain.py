@@ -1,4 +1,4 @@
-"""Pre-train a backbone on text with transformers' Trainer."""
+"""Pre-train a backbone on text with the Trainer of transformers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ TokenisedDocument = dict[str, list[int]]
 
 @dataclass(frozen=True, eq=False)
 class Documents:
-    """Tokenised documents for pre-training, with counts of texts and of those that were cut.
+    """Tokenised documents for pre-training, with counts of the documents.
 
     Attributes:
-        examples: `input_ids` with special tokens; a document, or a part of a long one.
-        texts: number of documents.
-        cut: number of documents that were cut into parts.
+        examples: `input_ids` with special tokens, of a document or of a part of a long document.
+        texts: number of documents that are not empty.
+        cut: number of documents that were cut into several examples.
     """
 
     examples: list[TokenisedDocument]
@@ -37,26 +37,32 @@ class Documents:
 
 
 def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
-    """Tokenise documents into examples of at most `max_length` tokens, several for a longer document.
+    """Tokenise documents into examples of at most `max_length` tokens; a longer document is cut into several examples.
 
-    Documents are not joined: their tokens would attend to one another, and the model would learn accidental neighbours.
+    Short documents are not joined: their tokens would attend to one another, and the model would learn from accidental
+    neighbours.
     """
-    kept = [text for text in texts if text.strip()]
-    if not kept:
-        raise TrainingError("there is no text to pre-train on", fix="give files with one document per line")
+    documents = [text for text in texts if text.strip()]
+    if not documents:
+        raise TrainingError("the files have no text to pre-train on", fix="give files with one document per line")
     encoded = tokenizer(
-        kept, truncation=True, max_length=max_length, return_overflowing_tokens=True, return_attention_mask=False
+        documents, truncation=True, max_length=max_length, return_overflowing_tokens=True, return_attention_mask=False
     )
-    parts = encoded.get("overflow_to_sample_mapping", list(range(len(kept))))
+    parts = encoded.get("overflow_to_sample_mapping", list(range(len(documents))))
     examples = [{"input_ids": list(ids)} for ids in encoded["input_ids"]]
-    return Documents(examples, len(kept), len({a for a, b in pairwise(parts) if a == b}))
+    return Documents(examples, len(documents), len({a for a, b in pairwise(parts) if a == b}))
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Training set as long as the training: all documents, in a new random order in each round.
+    """Training set with one item for each text of each batch: the examples in a new random order in every epoch.
 
-    A draw depends on its number alone, so that a resumed run reads the same batches as an uninterrupted one.
+    An item depends only on its index and the seed, so a resumed training has the same batches as an uninterrupted one.
+
+    Attributes:
+        examples: the tokenised examples.
+        n: number of items, i.e. steps times texts in a batch.
+        seed: seed of the orders and of the masks.
     """
 
     examples: list[TokenisedDocument]
@@ -64,11 +70,11 @@ class Draws:
     seed: int
 
     def __len__(self) -> int:
-        """Return the number of draws."""
+        """Return the number of items."""
         return self.n
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """Return the `input_ids` of a document, and the number `draw`, which seeds its masks."""
+        """Return the `input_ids` of one example, and the number `draw`, which is the seed of its masks."""
         times, at = divmod(number, len(self.examples))
         order = _order(len(self.examples), self.seed, times)
         return {**self.examples[order[at]], "draw": self.seed * 2**32 + number}
@@ -89,10 +95,12 @@ def pretrain(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
-    """Pre-train `model` in place and return the training curve. A stopped run in `folder` resumes.
+    """Pre-train `model` in place and return the training curve.
+
+    A stopped training resumes from the checkpoints in `folder`.
 
     Raises:
-        TrainingError: for a loss that is not a number, or a full disk.
+        TrainingError: for a loss that is not finite, or a full disk.
     """
     often = rhythm(settings.steps, settings.checkpoints)
     arguments = TrainingArguments(

@@ -20,20 +20,21 @@ class PretrainingSettings:
     """Settings of the pre-training of a backbone.
 
     Attributes:
-        objective: "mlm", "clm", "retromae" or "crops".
+        objective: what is trained: "mlm" (predict masked tokens), "clm" (predict the next token), "retromae" (also
+            rebuild the text from its CLS vector) or "crops" (pairs of random pieces of a text).
         steps: number of optimiser steps.
         batch_size: number of texts in a batch.
-        max_length: number of tokens of a text. A longer text is cut into several. No text is dropped, and no texts are
-            joined.
-        masked: share of the tokens that are masked (mlm, and the encoder of retromae).
-        decoder_masked: share of the tokens that are hidden from RetroMAE's decoder.
+        max_length: largest number of tokens of a text. A longer text is cut into several. No text is dropped, and texts
+            are not joined.
+        masked: share of the tokens that are masked, for "mlm" and for the encoder of "retromae".
+        decoder_masked: share of the tokens that are masked for the decoder of "retromae".
         learning_rate: the highest learning rate of the schedule.
-        warmup: share of the steps in which the learning rate rises; afterwards it falls to 0.
+        warmup: share of the steps in which the learning rate rises linearly; afterwards it falls linearly to 0.
         weight_decay: weight decay of AdamW.
-        dropout: dropout of a new model.
+        dropout: dropout rate of a new model.
         precision: number format of the forward pass, a name in `PRECISIONS`. The weights are float32.
         checkpoints: number of checkpoints that are written.
-        seed: seed of new weights, order, masks and dropout.
+        seed: seed of new weights, of the order of the texts, of masks and of dropout.
     """
 
     objective: str = "mlm"

@@ -1,4 +1,4 @@
-"""Small architectures by name, for backbones with random weights. A name is checked without transformers."""
+"""Small architectures by name (such as "bert-tiny") for new backbones. Checking a name does not import transformers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of an architecture: blocks, width of the residual stream, attention heads, width of the FFN."""
+    """Sizes of an architecture: number of blocks, hidden size, number of attention heads, and size of the FFN."""
 
     layers: int
     width: int
@@ -82,16 +82,17 @@ def _t5(size: Size, tokenizer: "PreTrainedTokenizerBase", positions: int) -> "Pr
 Shape = Callable[["PreTrainedTokenizerBase", int], "PretrainedConfig"]
 BUILDERS = {"bert": _bert, "llama": _llama, "t5": _t5}
 FREE = re.compile(r"([1-9]\d?)x([1-9]\d{1,3})")
-HEAD = 32  # width of a head of a free shape, and what its width is a multiple of
+HEAD = 32  # size of a head of FAMILY-BLOCKSxWIDTH; the width must be a multiple of it
 
 
 def shape_of(name: str) -> Shape:
-    """Return a function (tokenizer, positions) -> configuration for a shape such as "bert-tiny" or "bert-3x128".
+    """Return a function that makes the configuration of an architecture, such as "bert-tiny" or "bert-3x128".
 
-    A shape BLOCKSxWIDTH has heads of size 32 and an FFN four times as wide as the hidden states.
+    Its arguments are the tokenizer and the largest number of positions. "bert-3x128" is FAMILY-BLOCKSxWIDTH: such an
+    architecture has heads of size 32 and an FFN four times as wide as the hidden states.
 
     Raises:
-        SettingsError: with the list of known names.
+        SettingsError: for an unknown name, with the known ones, or a width that is not a multiple of 32.
     """
     family, _, size = name.partition("-")
     free = FREE.fullmatch(size)
@@ -103,11 +104,11 @@ def shape_of(name: str) -> Shape:
     if width % HEAD:
         raise SettingsError(
             f"the width of the shape {name!r} is not a multiple of {HEAD}",
-            fix=f"give e.g. {family}-{layers}x{HEAD * (width // HEAD + 1)}",
+            fix=f"give a multiple of {HEAD}, e.g. {family}-{layers}x{HEAD * (width // HEAD + 1)}",
         )
     return partial(BUILDERS[family], Size(layers, width, width // HEAD, 4 * width))
 
 
 def family_of(shape: str) -> str:
-    """Return the model family of a shape, which is its name before the dash."""
+    """Return the model family in an architecture's name, such as "bert" in "bert-tiny"."""
     return shape.partition("-")[0]

@@ -1,4 +1,4 @@
-"""Train tokenizers on the text that a backbone is pre-trained on. Checks need no transformers."""
+"""Train a tokenizer for a new backbone on its pre-training text. Checking its kind does not import transformers."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,12 @@ SENTINELS = 32  # of T5's span corruption
 
 @dataclass(frozen=True)
 class Specials:
-    """Special tokens of a family by their names in transformers, and the template that adds them to a text."""
+    """Special tokens of a model family, and how they are added to a text.
+
+    Attributes:
+        names: name of the token in transformers, e.g. "pad_token" -> the token.
+        around: template of a text with its special tokens, e.g. "[CLS] $A [SEP]".
+    """
 
     names: Mapping[str, str]
     around: str
@@ -73,7 +78,13 @@ KINDS: Mapping[str, tuple[Callable[[str], Tokenizer], Callable[..., Any]]] = {
 
 
 def parse_kind(text: str) -> tuple[str, int]:
-    """Parse "words", "wordpiece:8000" or "bpe:8000" to kind and largest vocabulary size."""
+    """Parse a kind of tokenizer (such as "wordpiece:8000") to its name and the largest vocabulary size.
+
+    The size is 30,000 if none is given.
+
+    Raises:
+        SettingsError: for an unknown kind or a size that is not possible.
+    """
     kind, _, size = text.partition(":")
     if kind not in KINDS or not re.fullmatch(r"[0-9]{0,7}", size):
         raise SettingsError(
@@ -91,11 +102,13 @@ def parse_kind(text: str) -> tuple[str, int]:
 def train_tokenizer(
     texts: Iterable[str], kind: str, family: str, *, max_length: int, extra: Iterable[str] = ()
 ) -> "PreTrainedTokenizerBase":
-    """Train a tokenizer on the texts, with the special tokens of a family ("bert", "llama", "t5").
+    """Train a tokenizer on texts, with the special tokens of a model family ("bert", "llama" or "t5").
 
     Args:
-        kind: see `parse_kind`.
-        extra: further texts to take the vocabulary from, e.g. the collection that the retriever will read.
+        texts: the pre-training texts.
+        kind: "words", "wordpiece" or "bpe", with the largest vocabulary size: see `parse_kind`.
+        max_length: largest number of tokens of a text.
+        extra: further texts for the vocabulary, e.g. those of the collection that will be searched.
     """
     from transformers import PreTrainedTokenizerFast
 
