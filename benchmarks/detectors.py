@@ -33,7 +33,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.study.demo import shipped, write_demo_world
-from retroscope.study.doctor.checks import diagnose
+from retroscope.study.doctor.diagnosis import diagnose
 from retroscope.study.doctor.recipes_tried import leak_findings, recipe_finding, small_sample, with_fields, with_prompts
 
 ENCODERS = ("e5", "gte", "multilingual-e5", "all-mpnet", "tas-b", "gtr-t5", "modernbert-embed", "all-minilm")

@@ -16,7 +16,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import collection_of, pair_of
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
-from retroscope.numbers import interval, score, signed
+from retroscope.number_format import interval, score, signed
 from retroscope.study.run import compare
 from retroscope.typesetting.frames import rows
 

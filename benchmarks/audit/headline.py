@@ -27,7 +27,7 @@ from retroscope.analyses.retrieval.words import statements
 from retroscope.analyses.section import Reading
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.loading import load_retriever
-from retroscope.numbers import interval, signed
+from retroscope.number_format import interval, signed
 from retroscope.representations.represent import represent
 from retroscope.retrieval.measures import DEFAULT_MEASURES
 from retroscope.retrieval.retrieve import retrieve

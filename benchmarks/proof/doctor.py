@@ -26,7 +26,7 @@ from retroscope.encoders.checks.unrelated import RISE, UNRELATED
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs import unrelated_texts as check_of_pair
 from retroscope.inputs.settings import ModelSettings
-from retroscope.study.doctor.checks import Diagnosis, diagnose
+from retroscope.study.doctor.diagnosis import Diagnosis, diagnose
 from toy_adapters import adapter
 from toys import save_toy
 

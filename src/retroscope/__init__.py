@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from retroscope.study.cache.care import shrink_cache as shrink_cache
     from retroscope.study.cache.care import verify_cache as verify_cache
     from retroscope.study.cache.entries import cache_entries as cache_entries
-    from retroscope.study.doctor.checks import diagnose as diagnose
+    from retroscope.study.doctor.diagnosis import diagnose as diagnose
     from retroscope.study.planning.plan import plan_study as plan_study
     from retroscope.study.protocols import study_settings as study_settings
     from retroscope.study.run import compare as compare
@@ -159,7 +159,7 @@ _HOMES = {
     "compare": "study.run",
     "compare_all": "study.several.compare_all",
     "compare_scores": "statistics.comparison",
-    "diagnose": "study.doctor.checks",
+    "diagnose": "study.doctor.diagnosis",
     "diff": "analyses.weights.diff",
     "encode_layers": "encoders.encode",
     "hard_negatives": "collection.negatives",

@@ -27,7 +27,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
 from retroscope.files.documents import packed_json
 from retroscope.inputs.settings import StudySettings
-from retroscope.numbers import percent
+from retroscope.number_format import percent
 from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.resampling.jackknife import GROUPS

@@ -17,6 +17,7 @@ from retroscope.analyses.transplants.measure import INSTRUMENT
 from retroscope.analyses.transplants.plan import SIGNIFICANT, plan, together_or_apart
 from retroscope.analyses.transplants.report import report
 from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
+from retroscope.analyses.transplants.tables import effects_frame
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.collection.collection import Collection
@@ -169,7 +170,7 @@ def test_section_and_document(whole: Swept) -> None:
     assert [figure.name for figure in section.figures] == ["transplants"]
     assert section.statements == (), "they are details: localisation sums them up"
     assert len(section.details) == len(transplant_statements(whole.effects))
-    pd.testing.assert_frame_equal(section.frames["transplants"], whole.effects.table())
+    pd.testing.assert_frame_equal(section.frames["transplants"], effects_frame(whole.effects))
     (document,) = section.document
     assert document["collection"] == "toy"
     assert len(document["effects"]) == len(whole.effects.table())

@@ -13,7 +13,7 @@ from command_line import Cli
 
 from retroscope.cli import exit_codes, main
 from retroscope.cli.exit_codes import DONE, INTERRUPTED, MEANINGS, UNSOUND, USER_ERROR
-from retroscope.study.doctor import checks as doctor
+from retroscope.study.doctor import diagnosis as doctor
 from tiny_study import Tiny
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "json.md"

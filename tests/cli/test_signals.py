@@ -9,7 +9,7 @@ import pytest
 from command_line import Cli
 
 from retroscope.cli.exit_codes import stopping
-from retroscope.study.doctor import checks as doctor
+from retroscope.study.doctor import diagnosis as doctor
 from tiny_study import Tiny
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}

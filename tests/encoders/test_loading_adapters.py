@@ -21,7 +21,7 @@ from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError
 from retroscope.inputs.settings import ModelSettings
-from retroscope.study.doctor.checks import diagnose
+from retroscope.study.doctor.diagnosis import diagnose
 from toys import TEXTS, TOYS, save, save_toy, tokenizer
 
 MEAN = LoadSettings(pooling="mean")

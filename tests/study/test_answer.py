@@ -24,7 +24,7 @@ from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResul
 from retroscope.analyses.retrieval.words import headline
 from retroscope.analyses.section import Reading, Section
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.numbers import TIE, p_value, tied_p
+from retroscope.number_format import TIE, p_value, tied_p
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.study.reporting.answer import MOST_WORDS, Answer

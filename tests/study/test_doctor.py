@@ -17,7 +17,7 @@ from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import ModelSettings
-from retroscope.study.doctor.checks import Diagnosis, diagnose, doctor_document, doctor_words
+from retroscope.study.doctor.diagnosis import Diagnosis, diagnose, doctor_document, doctor_words
 from retroscope.training.model import end_with_eos
 from toy_adapters import adapter
 from toys import TOYS, save_toy, tokenizer

@@ -20,7 +20,7 @@ from retroscope.encoders.checks.library import library_test
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import ModelSettings
-from retroscope.study.doctor.checks import Diagnosis, diagnose
+from retroscope.study.doctor.diagnosis import Diagnosis, diagnose
 from toy_adapters import adapter
 from toys import save_toy
 

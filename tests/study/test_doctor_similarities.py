@@ -18,7 +18,7 @@ from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import ModelSettings
-from retroscope.study.doctor.checks import Diagnosis, diagnose
+from retroscope.study.doctor.diagnosis import Diagnosis, diagnose
 from toys import TEXTS, save_toy
 
 OWN = {"prompts": {"query": "query: ", "document": "passage: "}, "similarity_fn_name": "dot"}

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
-from retroscope.numbers import interval, tied_p
+from retroscope.number_format import interval, tied_p
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.effect_tables import effects_by, pair
+from retroscope.typesetting.effect_words import estimate_of
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
-from retroscope.typesetting.words import estimate_of
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> Difference | None:

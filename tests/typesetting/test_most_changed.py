@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from retroscope.typesetting.words import most_changed
+from retroscope.typesetting.effect_words import most_changed
 
 
 @pytest.mark.parametrize(("corrected", "row"), [((0.3, 0.01, 0.02), 2), ((0.3, 0.2, 0.9), 0), ((0.01, 0.2, 0.9), 0)])

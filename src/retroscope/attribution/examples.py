@@ -18,7 +18,7 @@ from retroscope.collection.records import Candidates
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
-from retroscope.numbers import count
+from retroscope.number_format import count
 
 Vector = Float[Tensor, "out"]
 Item = TypeVar("Item")

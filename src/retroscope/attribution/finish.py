@@ -12,7 +12,7 @@ from retroscope.attribution.aggregate import Aggregates, quantiles_of
 from retroscope.attribution.integrals.quadrature import LAST_GAUSS
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.published import published_doubts
-from retroscope.numbers import percent
+from retroscope.number_format import percent
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.completeness import SiteGaps, site_gaps
 

@@ -15,7 +15,7 @@ from retroscope.cli.options.run import RunOptions, chosen_engine
 from retroscope.cli.options.shared import OutputOptions, ReportOptions, SettingValues
 from retroscope.cli.options.sizes import SizeOptions
 from retroscope.cli.switches import refuse_without_effect
-from retroscope.numbers import estimate
+from retroscope.number_format import estimate
 
 if TYPE_CHECKING:
     from retroscope.cli.running import Outcome, Plan

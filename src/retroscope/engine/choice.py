@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from retroscope.engine.local import run_here
 from retroscope.engine.shards import Job, RunTally
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.progress import Count
 
 ENGINES = ("local", "ray")

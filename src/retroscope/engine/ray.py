@@ -24,7 +24,7 @@ from retroscope.engine.crew import Crew, Event
 from retroscope.engine.queue import Queue
 from retroscope.engine.shards import Job, RunTally
 from retroscope.errors import EngineError, MissingExtraError, listed
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.progress import Count
 
 OBJECT_STORE_BYTES = 100 * 2**20  # little more than Ray's least: only texts and reports pass through it

@@ -9,7 +9,7 @@ from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Run, folded
 from retroscope.inputs.sampled import ENOUGH, Ranked, SampleRow
-from retroscope.numbers import score
+from retroscope.number_format import score
 from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.search import as_run, search

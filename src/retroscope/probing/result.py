@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.probing.records import ProbeRecord
 from retroscope.probing.tally import MDL, ProbeTally
 from retroscope.representations.vectors import RetrieverRepresentations, VectorsRecipe

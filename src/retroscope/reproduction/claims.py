@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from retroscope.numbers import percent
+from retroscope.number_format import percent
 from retroscope.reproduction.document import RulingFacts
 from retroscope.reproduction.neuron_counts import example_shares
 from retroscope.reproduction.places import MeasuredTrial

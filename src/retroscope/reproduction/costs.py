@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from retroscope.numbers import estimate
+from retroscope.number_format import estimate
 from retroscope.reproduction.published import NEURONS, PROBES, PublishedFigure, PublishedModel, PublishedStudy
 from retroscope.reproduction.trials import CORRECTED, PUBLISHED, ModelTrial, Scale, trials_of
 

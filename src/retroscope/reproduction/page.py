@@ -8,7 +8,7 @@ import pandas as pd
 
 from retroscope.files.documents import read_document, write_document
 from retroscope.files.whole import write_whole
-from retroscope.numbers import MISSING, interval, score, signed
+from retroscope.number_format import MISSING, interval, score, signed
 from retroscope.reproduction.claims import ClaimOutcome
 from retroscope.reproduction.document import ExhibitFacts, Results, RulingFacts
 from retroscope.reproduction.figures import figure_names, page_figures

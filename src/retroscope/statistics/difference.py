@@ -9,7 +9,7 @@ import xarray as xr
 
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.notebook import html_table
-from retroscope.numbers import interval, p_number, score, signed
+from retroscope.number_format import interval, p_number, score, signed
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.testing.paired import paired_differences
 

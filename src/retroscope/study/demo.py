@@ -22,7 +22,7 @@ from retroscope.errors import AnalysisError
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
-from retroscope.numbers import interval, score
+from retroscope.number_format import interval, score
 from retroscope.progress import Progress
 from retroscope.statistics.resampling.outcomes import outcome_mean
 from retroscope.study.training.fine_tuning import prepare_training, run_training

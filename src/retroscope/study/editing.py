@@ -37,7 +37,7 @@ from retroscope.knowledge.editing.prompts import Request, contexts_of, requests_
 from retroscope.knowledge.neutral import MASKED_SHARE, neutral_places, without_facts
 from retroscope.knowledge.settings import ReadoutSettings
 from retroscope.knowledge.states import ReadInput
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.study.training.settings import EditStudySettings
 from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone
 

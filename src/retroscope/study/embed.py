@@ -16,7 +16,7 @@ from retroscope.inputs.load import read_lines as read_lines
 from retroscope.inputs.load import retriever_of
 from retroscope.inputs.provenance import software, tower_facts
 from retroscope.inputs.settings import StudySettings
-from retroscope.numbers import estimate
+from retroscope.number_format import estimate
 from retroscope.progress import Progress
 from retroscope.representations.extraction import extract
 from retroscope.representations.place import refuse_other_files

@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.numbers import exact_percent, marks, p_number, score, signed
+from retroscope.number_format import exact_percent, marks, p_number, score, signed
 from retroscope.statistics import Difference
+from retroscope.typesetting.effect_words import effect_limits
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.statements import is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject, with_side
-from retroscope.typesetting.words import effect_limits
 
 EQUAL_MARK = "="
 NUMERIC = (BEFORE, AFTER, "effect", "interval", "p")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.numbers import count, exact_percent, interval, score
+from retroscope.number_format import count, exact_percent, interval, score
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import MODEL, Subject
 

@@ -19,7 +19,7 @@ import jinja2
 from markupsafe import Markup
 
 from retroscope.files.documents import packed, packed_json
-from retroscope.numbers import exact_percent, score, seconds, signed
+from retroscope.number_format import exact_percent, score, seconds, signed
 from retroscope.typesetting.charts.drawing import script_bundle, svg
 from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.latex import PaperTable, booktabs

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.files.documents import clean
-from retroscope.numbers import interval, percent, percent_interval, score, signed, without_ties
+from retroscope.number_format import interval, percent, percent_interval, score, signed, without_ties
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, margin
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject

@@ -6,7 +6,7 @@ from retroscope.analyses.baselines.result import HEAD, BaselineResult
 from retroscope.analyses.baselines.words import CODES
 from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
-from retroscope.numbers import score
+from retroscope.number_format import score
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import BEFORE, Subject

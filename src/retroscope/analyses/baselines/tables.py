@@ -4,7 +4,7 @@ import pandas as pd
 
 from retroscope.analyses.baselines.result import BM25, BaselineResult
 from retroscope.analyses.baselines.words import share_left
-from retroscope.numbers import interval, score
+from retroscope.number_format import interval, score
 from retroscope.typesetting.effect_tables import NUMERIC, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.baselines.result import BM25, HEAD, RANDOM, TRAINED, UNTRAINED, BaselineResult
-from retroscope.numbers import count, interval, percent_interval, score, signed, tied_p
+from retroscope.number_format import count, interval, percent_interval, score, signed, tied_p
 from retroscope.statistics import Difference
+from retroscope.typesetting.effect_words import effect_limits, estimate_of
 from retroscope.typesetting.frames import alpha, correction, rows
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_limits, estimate_of
 
 TOPIC = "already there"
 HOW = {UNTRAINED: "without training", TRAINED: "with a linear head trained on its frozen vectors"}

@@ -12,7 +12,7 @@ from retroscope.encoders.pooling import JOIN
 from retroscope.errors import SettingsError
 from retroscope.inputs.choices import too_few_choices
 from retroscope.inputs.sampled import sampled
-from retroscope.numbers import estimate
+from retroscope.number_format import estimate
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.work import probes_seconds
 from retroscope.retrieval.retrieve import check_measures

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.erasure.result import ErasureResult
-from retroscope.numbers import interval, p_number, percent, score, signed
+from retroscope.number_format import interval, p_number, percent, score, signed
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import Subject
 

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.erasure.result import INCONCLUSIVE, UNCLEAR, UNUSED, USED, ErasureResult
-from retroscope.numbers import count, interval, score, signed, tied_p
+from retroscope.number_format import count, interval, score, signed, tied_p
+from retroscope.typesetting.effect_words import estimate_of, most_changed
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
-from retroscope.typesetting.words import estimate_of, most_changed
 
 OPENINGS = {BEFORE: "Before fine-tuning", AFTER: "After fine-tuning", MODEL: "In this model"}
 

@@ -16,15 +16,15 @@ from retroscope.analyses.groups.result import GROUPS, GroupsResult
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
-from retroscope.numbers import count, signed
+from retroscope.number_format import count, signed
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records
 from retroscope.typesetting.effect_tables import effects_by, pair
+from retroscope.typesetting.effect_words import effect_words, estimate_of
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Statement
-from retroscope.typesetting.words import effect_words, estimate_of
 
 MOST_SHOWN = 2  # groups on the card
 LONGEST = 24  # characters of a name there

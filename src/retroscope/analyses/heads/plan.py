@@ -10,7 +10,7 @@ from retroscope.attribution.heads.sites import find_heads
 from retroscope.attribution.heads.work import ATTENTION_PASSES, estimated_passes, exact_heads
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.sampled import is_sampled
-from retroscope.numbers import count, estimate
+from retroscope.number_format import count, estimate
 from retroscope.retrieval.work import search_seconds
 
 TEXTS_EACH = {"query": 1, "passage": 2}  # of a margin, by tower

@@ -5,11 +5,11 @@ import math
 import pandas as pd
 
 from retroscope.analyses.heads.result import HeadResult, SideHeads
-from retroscope.numbers import MISSING, p_number, score, signed
+from retroscope.number_format import MISSING, p_number, score, signed
 from retroscope.typesetting.effect_tables import explained, printed_effects
+from retroscope.typesetting.effect_words import effect_limits
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.words import effect_limits
 
 
 def head_tables(result: HeadResult) -> dict[str, PaperTable]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from retroscope.analyses.heads.result import HeadResult, SetEffect, SideHeads
-from retroscope.numbers import count, interval, score, signed, tied_p
+from retroscope.number_format import count, interval, score, signed, tied_p
 from retroscope.statistics import Difference
+from retroscope.typesetting.effect_words import effect_limits, most_changed
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import MODEL
-from retroscope.typesetting.words import effect_limits, most_changed
 
 TOPIC = "heads"
 SHOWN = 4  # heads that a sentence names

@@ -8,7 +8,7 @@ import pandas as pd
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import MODEL, Model, Subject
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from retroscope.analyses.card import Card, LayerCurves
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.analyses.questions import Question
+from retroscope.typesetting.effect_words import best, estimate_of, layer
 from retroscope.typesetting.frames import alpha, by_side, rows
 from retroscope.typesetting.statements import Statement
 from retroscope.typesetting.subject import Subject
-from retroscope.typesetting.words import best, estimate_of, layer
 
 
 def cards(effects: LayerEffects, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.layers.result import Similarities
-from retroscope.numbers import count, percent
+from retroscope.number_format import count, percent
 from retroscope.typesetting.charts.curves import Selector, choosing
 from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject

@@ -1,12 +1,12 @@
 """Statements about retrieval by layer."""
 
 from retroscope.analyses.layers.result import LayerEffects
-from retroscope.numbers import count, score
+from retroscope.number_format import count, score
 from retroscope.statistics import Difference
+from retroscope.typesetting.effect_words import best, layer, limits, side_score
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, layer, limits, side_score
 
 WITHOUT = "without the final norm"
 

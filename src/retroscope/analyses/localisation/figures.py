@@ -7,7 +7,7 @@ import pandas as pd
 
 from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
 from retroscope.analyses.localisation.words import ROWS
-from retroscope.numbers import percent
+from retroscope.number_format import percent
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.charts.curves import embedded
 from retroscope.typesetting.charts.figure import Figure

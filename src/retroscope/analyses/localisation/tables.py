@@ -6,7 +6,7 @@ import pandas as pd
 
 from retroscope.analyses.localisation.result import PARTS, LocalisationResult
 from retroscope.analyses.localisation.words import DONE, ROWS
-from retroscope.numbers import interval, p_value, score, signed
+from retroscope.number_format import interval, p_value, score, signed
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.places import place_words
 

@@ -14,7 +14,7 @@ from retroscope.analyses.localisation.result import (
     UNDECIDED,
     LocalisationResult,
 )
-from retroscope.numbers import interval, percent_interval, score, signed, tied_p
+from retroscope.number_format import interval, percent_interval, score, signed, tied_p
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, State, Statement

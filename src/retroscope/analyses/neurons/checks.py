@@ -12,7 +12,7 @@ import numpy as np
 from retroscope.analyses.neurons.ablation.words import TOPIC, named_control, of_model
 from retroscope.analyses.neurons.frames import gaps_of
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
-from retroscope.numbers import count, exact_percent, percent
+from retroscope.number_format import count, exact_percent, percent
 from retroscope.statistics.completeness import TOP, WORST, SiteGaps
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, seen_above
 

@@ -12,7 +12,7 @@ from retroscope.attribution.work import RELATIVE_RATE, attribution_size
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.encoders.work import measured_rate, operations
-from retroscope.numbers import count, estimate
+from retroscope.number_format import count, estimate
 from retroscope.retrieval.work import search_seconds
 
 OPEN = 0.5  # share of the sets of neurons that are expected to be measured beyond the first group of queries

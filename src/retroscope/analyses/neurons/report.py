@@ -28,7 +28,7 @@ from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import BOTH, BOTH_TOWERS
 from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.files.documents import clean, ordered
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records, mean_records

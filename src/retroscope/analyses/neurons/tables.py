@@ -20,7 +20,7 @@ from retroscope.analyses.neurons.frames import (
 )
 from retroscope.analyses.neurons.result import LARGEST, AblationCurves, NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
-from retroscope.numbers import MISSING, exact_percent, interval, p_number, score
+from retroscope.number_format import MISSING, exact_percent, interval, p_number, score
 from retroscope.typesetting.effect_tables import NUMERIC, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable

@@ -16,11 +16,11 @@ from retroscope.analyses.neurons.checks import check_statements, doubted
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, activity_rows, effect_rows, profile_rows
 from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
-from retroscope.numbers import count, interval, score, signed, tied_p
+from retroscope.number_format import count, interval, score, signed, tied_p
+from retroscope.typesetting.effect_words import best, effect_limits, estimate_of
 from retroscope.typesetting.frames import alpha, correction, margin, widened
 from retroscope.typesetting.statements import State, Statement, is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
-from retroscope.typesetting.words import best, effect_limits, estimate_of
 
 LEVEL = 0.05  # of intervals where nothing is compared
 EVERYTHING = "all"  # the part that stands for all of them in an overlap

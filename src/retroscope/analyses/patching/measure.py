@@ -28,7 +28,7 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.inputs.pairing import same_tokens
-from retroscope.numbers import count, estimate
+from retroscope.number_format import count, estimate
 from retroscope.progress import Stages
 from retroscope.scores import QUERY, Scores
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
-from retroscope.numbers import interval, p_number, percent_interval, signed
+from retroscope.number_format import interval, p_number, percent_interval, signed
 from retroscope.typesetting.latex import PaperTable
 
 MOST = 40  # rows of the page's table; the files have all

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
-from retroscope.numbers import count, interval, percent, percent_interval, signed, tied_p
+from retroscope.number_format import count, interval, percent, percent_interval, signed, tied_p
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import MODEL

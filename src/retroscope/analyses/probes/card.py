@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from retroscope.analyses.card import Card, LayerCurves
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.questions import Question
+from retroscope.typesetting.effect_words import best, side_score
 from retroscope.typesetting.frames import by_side
 from retroscope.typesetting.statements import Statement
 from retroscope.typesetting.subject import BEFORE
-from retroscope.typesetting.words import best, side_score
 
 
 def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, ...]:

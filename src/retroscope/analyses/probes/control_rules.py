@@ -12,12 +12,12 @@ import pandas as pd
 from scipy import stats
 
 from retroscope.analyses.probes.result import ROUNDING, ProbesResult
-from retroscope.numbers import count, interval, score
+from retroscope.number_format import count, interval, score
 from retroscope.statistics import Difference
+from retroscope.typesetting.effect_words import side_score
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import side_score
 
 CELL = ["probe", "passages", "layer"]
 SHUFFLED = "shuffled_queries"

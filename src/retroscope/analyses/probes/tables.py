@@ -7,7 +7,7 @@ import pandas as pd
 
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.probes.words import WITHOUT
-from retroscope.numbers import interval, score
+from retroscope.number_format import interval, score
 from retroscope.probing.records import ProbeRecord
 from retroscope.statistics import Difference
 from retroscope.typesetting.effect_tables import NUMERIC, effects_by_layer, pair

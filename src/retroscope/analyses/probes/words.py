@@ -6,12 +6,20 @@ from typing import Any, Literal
 import pandas as pd
 
 from retroscope.analyses.probes.result import ROUNDING, ProbesResult
-from retroscope.numbers import count, interval, score, signed, tied_p
+from retroscope.number_format import count, interval, score, signed, tied_p
 from retroscope.probing.records import ProbeRecord
+from retroscope.typesetting.effect_words import (
+    best,
+    effect_limits,
+    estimate_of,
+    layer,
+    limits,
+    most_changed,
+    side_score,
+)
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, effect_limits, estimate_of, layer, limits, most_changed, side_score
 
 BLIND = "passage_only"
 WITHOUT = "without the final norm"

@@ -8,7 +8,7 @@ import pandas as pd
 from retroscope.analyses.representations.map_figure import text_map_figure
 from retroscope.analyses.representations.result import CollectionDrift
 from retroscope.drift.result import RepresentationDrift
-from retroscope.numbers import score
+from retroscope.number_format import score
 from retroscope.typesetting.charts.curves import Selector, choosing, curves, embedded, facets, layer_axis
 from retroscope.typesetting.charts.figure import Figure, without_final_norm
 from retroscope.typesetting.charts.palette import BETWEEN, CHANCE, HALVES

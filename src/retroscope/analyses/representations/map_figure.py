@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.representations.result import TextMap
-from retroscope.numbers import MISSING, count, percent
+from retroscope.number_format import MISSING, count, percent
 from retroscope.typesetting.charts.curves import SIZE, embedded
 from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.subject import AFTER, BEFORE

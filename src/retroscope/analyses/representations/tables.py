@@ -5,7 +5,7 @@ import pandas as pd
 from retroscope.analyses.representations.result import RepresentationResult
 from retroscope.analyses.representations.words import towers
 from retroscope.drift.result import RepresentationDrift
-from retroscope.numbers import interval, score
+from retroscope.number_format import interval, score
 from retroscope.typesetting.effect_tables import effects_by, pair
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable

@@ -6,12 +6,12 @@ import pandas as pd
 
 from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
 from retroscope.drift.result import RepresentationDrift
-from retroscope.numbers import count, interval, score, signed
+from retroscope.number_format import count, interval, score, signed
 from retroscope.statistics import Difference
+from retroscope.typesetting.effect_words import best, effect_words, estimate_of
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, effect_words, estimate_of
 
 TOPIC = "representations"
 RANDOM_WEIGHTS = "a random-weight control"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from retroscope.errors import excerpt
 from retroscope.knowledge.askable import AskableFacts
 from retroscope.knowledge.clozes import RelationClozes
-from retroscope.numbers import count
+from retroscope.number_format import count
 
 NAMED = 5  # relations that a note names
 

@@ -26,7 +26,7 @@ from retroscope.knowledge.askable import AskableFacts, askable_facts
 from retroscope.knowledge.clozes import RelationClozes, relation_clozes
 from retroscope.knowledge.neutral import neutral_places, without_facts
 from retroscope.knowledge.states import ReadInput
-from retroscope.numbers import count
+from retroscope.number_format import count
 
 
 @dataclass(frozen=True, eq=False)

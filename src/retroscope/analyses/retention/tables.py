@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from retroscope.analyses.retention.result import P1, RANDOM, RetentionResult
-from retroscope.numbers import MISSING, count, interval, p_value, score
+from retroscope.number_format import MISSING, count, interval, p_value, score
 from retroscope.statistics import Difference
 from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.effect_tables import effects_by, explained, printed_effects

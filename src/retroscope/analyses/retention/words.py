@@ -12,12 +12,12 @@ from retroscope.analyses.retention.result import (
     RetentionResult,
 )
 from retroscope.analyses.retention.tables import scope
-from retroscope.numbers import count, interval, score, tied_p
+from retroscope.number_format import count, interval, score, tied_p
 from retroscope.statistics.association import OddsRatio
+from retroscope.typesetting.effect_words import effect_tests, estimate_of
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, state_of
 from retroscope.typesetting.subject import AFTER, BEFORE
-from retroscope.typesetting.words import effect_tests, estimate_of
 
 TOPIC, FIGURE = "facts", "facts_by_layer"
 READ_WITH = {

@@ -6,7 +6,7 @@ from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.retrieval.words import TOPIC, unmeasured
-from retroscope.numbers import count, exact_percent, interval, score, signed, tied_p
+from retroscope.number_format import count, exact_percent, interval, score, signed, tied_p
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import margin, rows
 from retroscope.typesetting.statements import Estimate, State, Statement

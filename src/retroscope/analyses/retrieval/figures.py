@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.retrieval.result import RetrievalResult
-from retroscope.numbers import count, score
+from retroscope.number_format import count, score
 from retroscope.statistics import Difference
 from retroscope.typesetting.charts.curves import embedded, tooltips
 from retroscope.typesetting.charts.figure import Figure

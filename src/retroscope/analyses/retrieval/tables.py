@@ -3,7 +3,7 @@
 import pandas as pd
 
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
-from retroscope.numbers import score
+from retroscope.number_format import score
 from retroscope.typesetting.effect_tables import NUMERIC, effects_by, explained, pair, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable

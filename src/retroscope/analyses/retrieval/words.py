@@ -1,12 +1,12 @@
 """Statements about retrieval."""
 
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
-from retroscope.numbers import count, score
+from retroscope.number_format import count, score
 from retroscope.statistics import Difference
+from retroscope.typesetting.effect_words import effect_tests, effect_words, estimate_of, queries
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_tests, effect_words, estimate_of, queries
 
 TOPIC = "retrieval"
 OF_THIS = " The interval and p describe this training alone, over queries."

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pandas as pd
 
 from retroscope.analyses.shift.result import CollectionShift, ShiftResult
-from retroscope.numbers import MISSING, exact_percent, interval, score, signed
+from retroscope.number_format import MISSING, exact_percent, interval, score, signed
+from retroscope.typesetting.effect_words import effect_limits
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import Subject
-from retroscope.typesetting.words import effect_limits
 
 
 def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:

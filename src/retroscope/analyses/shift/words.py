@@ -2,7 +2,7 @@
 
 from retroscope.analyses.shift.result import CollectionShift, ShiftResult
 from retroscope.drift.shift import ANOTHER, SAME, WORDS_THRESHOLD
-from retroscope.numbers import interval, score, signed
+from retroscope.number_format import interval, score, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import BEFORE
 

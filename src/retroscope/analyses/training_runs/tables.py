@@ -3,11 +3,11 @@
 import pandas as pd
 
 from retroscope.analyses.training_runs.result import TrainingsResult
-from retroscope.numbers import count, exact_percent, interval, marks, p_number, score, signed
+from retroscope.number_format import count, exact_percent, interval, marks, p_number, score, signed
+from retroscope.typesetting.effect_words import effect_limits
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_limits
 
 NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "sd over trainings")
 

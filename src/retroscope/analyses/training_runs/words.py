@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.training_runs.result import TrainingsResult
-from retroscope.numbers import count, score, signed, tied_p
+from retroscope.number_format import count, score, signed, tied_p
+from retroscope.typesetting.effect_words import effect_limits, estimate_of, most_changed
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_limits, estimate_of, most_changed
 
 TOPIC = "trainings"
 

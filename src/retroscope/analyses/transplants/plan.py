@@ -19,7 +19,7 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
-from retroscope.numbers import count, estimate
+from retroscope.number_format import count, estimate
 from retroscope.retrieval.work import search_seconds
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.ownership import HybridKey, encodings

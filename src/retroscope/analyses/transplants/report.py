@@ -6,7 +6,7 @@ from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.section import Reading, Section
 from retroscope.analyses.transplants.infer import infer
 from retroscope.analyses.transplants.result import OverTrainings, TransplantEffects, TransplantResult
-from retroscope.analyses.transplants.tables import transplant_tables
+from retroscope.analyses.transplants.tables import effects_frame, transplant_tables
 from retroscope.analyses.transplants.training_words import training_statements
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.files.documents import clean
@@ -26,8 +26,8 @@ def report(result: TransplantResult, reading: Reading) -> Section:
         details=transplant_statements(first),
         draw=lambda: _figures(first),
         tables=transplant_tables(first, reading.subject) | every,
-        frames={"transplants": first.table()}
-        | {f"transplants_{n}": effects.table() for n, effects in others}
+        frames={"transplants": effects_frame(first)}
+        | {f"transplants_{n}": effects_frame(effects) for n, effects in others}
         | ({} if over is None else {"transplants_trainings": over.places, "transplants_each_training": over.each}),
         differences={
             (f"Transplants: {direction}" if n == 0 else f"Transplants: {direction}, {effects.collection}"): difference
@@ -76,7 +76,7 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
             "statements": [
                 statement.text for statement in (*training_statements(effects), *transplant_statements(effects))
             ],
-            "effects": effects.table().to_dict(orient="records"),
+            "effects": effects_frame(effects).to_dict(orient="records"),
             "controls": effects.controls.to_dict(orient="records"),
             "interactions": {
                 direction: {

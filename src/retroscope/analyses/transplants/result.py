@@ -14,8 +14,6 @@ from retroscope.statistics import Difference
 from retroscope.statistics.trainings import EFFECT_COLUMNS, CrossedMethod, crossed_method
 
 COLUMNS = {"before": "intact", "after": "score", "after_low": "low", "after_high": "high"}
-TABLE_COLUMNS = ("direction", "transplant", "kind", "number", "measure", "intact", "score", "low", "high", "effect",
-                 "ci_low", "ci_high", "p", "p_corrected", "n", "share", "share_low", "share_high")  # fmt: skip
 SHARE_COLUMNS = ("direction", "transplant", "measure", "share", "share_low", "share_high")
 SUM = "sum of blocks"  # the single effects of all blocks, added up
 CONTROL_COLUMNS = ("direction", "transplant", "measure", "effect", "random", "random_lowest", "random_highest", "draws",
@@ -117,7 +115,7 @@ class TransplantEffects:
     sample: tuple[SampleRow, ...] = ()
 
     def table(self) -> pd.DataFrame:
-        """Return a row for each direction, transplant and measure, columns `TABLE_COLUMNS`.
+        """Return a row for each direction, transplant and measure: all numbers of the difference, and the shares.
 
         The column "number" is the number in the transplant's name, or the last block of a group.
         """
@@ -134,7 +132,7 @@ class TransplantEffects:
             place = {"direction": direction, "kind": split[0], "number": pd.to_numeric(last, errors="coerce")}
             frames.append(frame.assign(**place))
         table = pd.concat(frames, ignore_index=True)
-        return table.merge(self.shares, "left", ["direction", "transplant", "measure"])[list(TABLE_COLUMNS)]
+        return table.merge(self.shares, "left", ["direction", "transplant", "measure"])
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
         """Return the comparison of a place with random changes by the headline measure, or None if it was not made."""

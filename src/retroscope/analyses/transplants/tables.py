@@ -6,11 +6,29 @@ import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
 from retroscope.analyses.transplants.words import WEIGHTS
-from retroscope.numbers import count, exact_percent, interval, marks, p_number, p_value, percent_interval, score, signed
+from retroscope.number_format import (
+    count,
+    exact_percent,
+    interval,
+    marks,
+    p_number,
+    p_value,
+    percent_interval,
+    score,
+    signed,
+)
+from retroscope.typesetting.effect_words import effect_limits
 from retroscope.typesetting.frames import correction
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_limits
+
+TABLE_COLUMNS = ("direction", "transplant", "kind", "number", "measure", "intact", "score", "low", "high", "effect",
+                 "ci_low", "ci_high", "p", "p_corrected", "n", "share", "share_low", "share_high")  # fmt: skip
+
+
+def effects_frame(f: TransplantEffects) -> pd.DataFrame:
+    """Return the table of effects as files and JSON hold it: every measure, columns `TABLE_COLUMNS`, unformatted."""
+    return f.table()[list(TABLE_COLUMNS)]
 
 
 def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, PaperTable]:

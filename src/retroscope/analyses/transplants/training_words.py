@@ -7,11 +7,11 @@ import pandas as pd
 
 from retroscope.analyses.transplants.result import OverTrainings, TransplantEffects
 from retroscope.analyses.transplants.words import DOING, NOT_LOCALISED, WEIGHTS
-from retroscope.numbers import count, score, signed, tied_p
+from retroscope.number_format import count, score, signed, tied_p
+from retroscope.typesetting.effect_words import effect_limits, estimate_of, most_changed
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE
-from retroscope.typesetting.words import effect_limits, estimate_of, most_changed
 
 TOPIC = "trainings"
 

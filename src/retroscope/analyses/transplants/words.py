@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import SUM, TransplantEffects
-from retroscope.numbers import count, exact_percent, interval, percent_interval, score, signed, tied_p
+from retroscope.number_format import count, exact_percent, interval, percent_interval, score, signed, tied_p
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import GRAFTED, RESTORED
+from retroscope.typesetting.effect_words import effect_limits, effect_tests, estimate_of, most_changed
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.places import PART_WORDS, blocks_named, place_words
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE
-from retroscope.typesetting.words import effect_limits, effect_tests, estimate_of, most_changed
 
 WEIGHTS = {  # direction -> whose weights, in which model
     RESTORED: ("the backbone's weights", "the retriever"),

@@ -4,7 +4,7 @@ import pandas as pd
 
 from retroscope.analyses.vocabulary.result import VocabularyResult
 from retroscope.analyses.vocabulary.words import associated_rows
-from retroscope.numbers import score
+from retroscope.number_format import score
 from retroscope.typesetting.effect_tables import effects_by_layer, pair
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
-from retroscope.numbers import interval, p_number, percent, signed, tied_p
+from retroscope.number_format import interval, p_number, percent, signed, tied_p
+from retroscope.typesetting.effect_words import effect_tests, estimate_of
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, state_of
 from retroscope.typesetting.subject import AFTER, MODEL, Subject
-from retroscope.typesetting.words import effect_tests, estimate_of
 
 SAYS = {
     "query words": "of the words that a query's vector decodes to occur in the query",

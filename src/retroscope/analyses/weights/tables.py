@@ -4,7 +4,7 @@ import pandas as pd
 
 from retroscope.analyses.weights.words import PART_NAMES
 from retroscope.drift.result import CHANGED, WeightDrift
-from retroscope.numbers import percent
+from retroscope.number_format import percent
 from retroscope.typesetting.latex import PaperTable
 
 MOST = 12  # matrices in the table of those that changed most

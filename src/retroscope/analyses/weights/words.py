@@ -9,7 +9,7 @@ import pandas as pd
 
 from retroscope.analyses.weights.result import WeightResult
 from retroscope.drift.result import CHANGED, COMPARED, ONLY_AFTER, ONLY_BEFORE, RESHAPED, ROUNDED, WeightDrift
-from retroscope.numbers import count, percent
+from retroscope.number_format import count, percent
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 
 TOPIC = "weights"

@@ -15,7 +15,7 @@ from retroscope.cli.studies import Gates, carry_out_study, judge, judge_all
 from retroscope.cli.switches import Switches, switches
 from retroscope.cli.values import given, measures, model_values
 from retroscope.errors import SettingsError
-from retroscope.numbers import count
+from retroscope.number_format import count
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
 

@@ -74,7 +74,7 @@ def run(
 
     sides = check_sources(resolve(values, settings, assignments))
     load_libraries()
-    from retroscope.study.doctor.checks import diagnose, doctor_document, doctor_words
+    from retroscope.study.doctor.diagnosis import diagnose, doctor_document, doctor_words
 
     named = {"model": sides.after} if after is None else {"before": sides.before, "after": sides.after}
     diagnosis = diagnose({role: wanted for role, wanted in named.items() if wanted is not None}, sides.data)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from retroscope.files.documents import SCHEMA
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.study.cache.care import Removed
 from retroscope.study.cache.entries import CacheEntry, cache_entries
 

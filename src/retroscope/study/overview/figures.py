@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.card import LayerCurves
-from retroscope.numbers import p_number
+from retroscope.number_format import p_number
 from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
 from retroscope.study.overview.members import SIDES, Identity, NamedStudy, identity
 from retroscope.typesetting.charts.curves import PANEL, Selector, choosing, curves, facets, layer_axis

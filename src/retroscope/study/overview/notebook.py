@@ -1,7 +1,7 @@
 """Show an overview in a notebook as a small table."""
 
 from retroscope.notebook import html_table
-from retroscope.numbers import interval, score, signed
+from retroscope.number_format import interval, score, signed
 from retroscope.study.overview.comparable import OWN
 from retroscope.study.overview.overview import Overview
 from retroscope.typesetting.subject import AFTER, BEFORE

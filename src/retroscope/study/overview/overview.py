@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from retroscope.analyses.questions import Question
 from retroscope.files.documents import SCHEMA, clean
-from retroscope.numbers import count, interval, score, signed
+from retroscope.number_format import count, interval, score, signed
 from retroscope.study.overview.comparable import OWN, Comparable, comparables
 from retroscope.study.overview.members import SIDES, Identity, NamedStudy, model_labels
 from retroscope.study.reporting.answer import Answer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retroscope.errors import SettingsError
 from retroscope.files.whole import write_whole
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.study.overview.comparable import OWN, Comparable
 from retroscope.study.overview.figures import curves_figure, effects_figure
 from retroscope.study.overview.members import NamedStudy, read_members

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from retroscope.numbers import interval, p_number, score, signed
+from retroscope.number_format import interval, p_number, score, signed
 from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 from retroscope.analyses.analysis import TowerWork
 from retroscope.collection.collection import Collection
 from retroscope.encoders.recipe import RecipeFacts
-from retroscope.numbers import count, estimate
+from retroscope.number_format import count, estimate
 
 MIB = 2**20
 PRINTED = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")  # of a recipe

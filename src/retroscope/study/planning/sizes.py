@@ -15,7 +15,7 @@ from retroscope.analyses.analysis import LEFT_OUT, Analysis, AnalysisSize, switc
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged, plain, read_as
-from retroscope.numbers import estimate
+from retroscope.number_format import estimate
 from retroscope.study.folder import FACTS, SETTINGS, stored_settings
 from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.settings import from_values, settings_of

@@ -13,7 +13,7 @@ from retroscope.analyses import analyses
 from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
-from retroscope.numbers import without_ties
+from retroscope.number_format import without_ties
 from retroscope.study.reporting.controls import METHOD, Controls, trust
 from retroscope.study.reporting.missing import Missing, lacking
 from retroscope.typesetting.statements import State, Statement, with_self_tests

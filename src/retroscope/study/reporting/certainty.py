@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retroscope.analyses.section import Section
-from retroscope.numbers import count, score
+from retroscope.number_format import count, score
 from retroscope.statistics import Difference
 
 MEASURE = "measure"

@@ -14,7 +14,7 @@ from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING
 
 from retroscope.errors import SettingsError, unknown_name
-from retroscope.numbers import count, interval, signed
+from retroscope.number_format import count, interval, signed
 
 if TYPE_CHECKING:
     from retroscope.typesetting.statements import Estimate

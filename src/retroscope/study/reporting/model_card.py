@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.files.documents import SCHEMA, clean
-from retroscope.numbers import exact_percent, interval, p_value, score, signed
+from retroscope.number_format import exact_percent, interval, p_value, score, signed
 from retroscope.study.reporting.answer import Answer
 from retroscope.study.reporting.report import Report
 from retroscope.typesetting.statements import Estimate

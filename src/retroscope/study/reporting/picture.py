@@ -7,7 +7,7 @@ import pandas as pd
 
 from retroscope.analyses.card import LayerCurves
 from retroscope.analyses.section import Section
-from retroscope.numbers import exact_percent
+from retroscope.number_format import exact_percent
 from retroscope.typesetting.charts.curves import curves, facets, layer_axis
 from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.charts.palette import CHANCE

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from retroscope.analyses import analyses
 from retroscope.analyses.card import Card
 from retroscope.analyses.section import Section
-from retroscope.numbers import count
+from retroscope.number_format import count
 from retroscope.typesetting.statements import State, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
 

@@ -12,7 +12,7 @@ from retroscope.analyses.analysis import TowerWork
 from retroscope.errors import SettingsError
 from retroscope.files.documents import SCHEMA
 from retroscope.inputs.settings import StudySettings
-from retroscope.numbers import count, estimate
+from retroscope.number_format import count, estimate
 from retroscope.progress import Progress
 from retroscope.study.outcome import NOTHING_TO_DO, Runnable
 from retroscope.study.planning.plan import StudyPlan

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.files.whole import write_whole
-from retroscope.numbers import exact_percent, interval, percent, score, signed, tied_p
+from retroscope.number_format import exact_percent, interval, percent, score, signed, tied_p
 from retroscope.study.training.grid_settings import INTACT
 from retroscope.typesetting import console
 from retroscope.typesetting.charts.curves import curves, facets

@@ -35,7 +35,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.precision import EXACT, PrecisionEffect, precision_effect
 from retroscope.inputs.sampled import is_sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words, whole_search
-from retroscope.numbers import exact_percent
+from retroscope.number_format import exact_percent
 from retroscope.progress import Progress
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.scores import QUERY, TEXT, Scores

@@ -8,7 +8,7 @@ import pandas as pd
 
 from retroscope.analyses.neurons.frames import ablation_rows
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, TowerNeurons
-from retroscope.numbers import exact_percent, score
+from retroscope.number_format import exact_percent, score
 from retroscope.typesetting.charts.curves import Selector, choosing, embedded, tooltips
 from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.charts.palette import LOOKS, NEURON_LOOKS

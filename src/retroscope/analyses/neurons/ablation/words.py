@@ -10,7 +10,7 @@ import pandas as pd
 
 from retroscope.analyses.neurons.ablation.table import reported_fraction
 from retroscope.analyses.neurons.result import LARGEST, TOP, AblationCurves, AttributedModel
-from retroscope.numbers import count, exact_percent, interval, percent, score, signed, tied_p
+from retroscope.number_format import count, exact_percent, interval, percent, score, signed, tied_p
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import MODEL
 

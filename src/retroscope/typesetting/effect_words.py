@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.numbers import count, interval, score, signed, tied_p
+from retroscope.number_format import count, interval, score, signed, tied_p
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import correction, margin
 from retroscope.typesetting.statements import Estimate, Kind, State, is_equivalent, state_of
