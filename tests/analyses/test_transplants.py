@@ -17,8 +17,8 @@ from retroscope.analyses.transplants.measure import INSTRUMENT
 from retroscope.analyses.transplants.plan import SIGNIFICANT, plan, together_or_apart
 from retroscope.analyses.transplants.report import report
 from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
-from retroscope.analyses.transplants.tables import effects_frame
 from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.analyses.transplants.tables import effects_frame
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.collection.collection import Collection
 from retroscope.encoders import encode
