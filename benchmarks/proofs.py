@@ -158,7 +158,7 @@ def page(rows: Sequence[Proof], studies: int, time: str) -> str:
     return f"""# Proofs
 
 This page tests statements of Retroscope's report on data for which the truth is known. `python benchmarks/proofs.py`
-writes this page from seeds; `make everything` repeats a small part of it. The following statements have no row. Tests check
+writes this page from seeds; `make everything` repeats a part of it. The following statements have no row. Tests check
 them, but without a rate over many simulated studies:
 
 {LACKING}

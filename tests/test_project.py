@@ -107,7 +107,7 @@ def test_an_error_that_names_an_extra_names_one_that_exists() -> None:
 def test_the_gate_runs_every_check() -> None:
     assert text(".ci/run").splitlines()[-1] == "make check"
     targets = [word for command in recipe("check") for word in command.split() if word.isalpha()]
-    assert targets == ["lint", "types", "imports", "docs", "test"]
+    assert targets == ["lint", "types", "imports", "docs", "everything"]
 
 
 def test_a_commit_runs_the_quick_checks_and_fetches_nothing() -> None:

@@ -486,8 +486,8 @@ def test_a_whole_layer_at_the_top_cannot_differ_from_chance() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fractions": ()}, r"fractions \[\] are empty(?s:.)*rising order"),
-        ({"fractions": (0.1, 0.01)}, r"\[0.1, 0.01\] are(?s:.)*in rising order"),
+        ({"fractions": ()}, r"invalid fractions \[\](?s:.)*rising order"),
+        ({"fractions": (0.1, 0.01)}, r"invalid fractions \[0.1, 0.01\](?s:.)*in rising order"),
         ({"fractions": (0.1, 2.0)}, "fractions is 2.0"),
         ({"by": "size"}, r"unknown ranking 'size'(?s:.)*magnitude"),
         ({"fixed_at": "means"}, r"unknown value to fix a neuron at 'means'(?s:.)*did you mean 'mean'"),

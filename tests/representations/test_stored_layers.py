@@ -134,7 +134,7 @@ def test_layers_that_the_model_does_not_have(encoder: Encoder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "message"), [((2, 0), r"not in ascending order.*\n.*give \[0, 2\]"), ((1, 1), "1"), ((-1,), "-1")]
+    ("layers", "message"), [((2, 0), r"not in ascending order.*\n.*write \[0, 2\]"), ((1, 1), "1"), ((-1,), "-1")]
 )
 def test_layers_that_are_no_list_of_layers(layers: tuple[int, ...], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
