@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from retroscope.encoders.pooling import POOLINGS, last_column, pooling
+from retroscope.encoders.pooling import LINEAR, ONE_TOKEN, POOLINGS, last_column, pooling
 from retroscope.errors import SettingsError
 
 BLIND_TO_PADDING = sorted(set(POOLINGS) - {"last_column"})
@@ -87,3 +87,13 @@ def test_an_undefined_real_token_is_never_hidden(name: str) -> None:
 def test_an_unknown_pooling_shows_the_near_names() -> None:
     with pytest.raises(SettingsError, match=r"unknown pooling 'Men'\n  fix: did you mean 'mean'\? Known: cls, last"):
         pooling("Men")
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_the_sets_of_poolings_name_those_that_read_one_token_and_those_that_are_linear(name: str) -> None:
+    hidden, mask = torch.randn(1, 5, 4, generator=torch.Generator().manual_seed(0)), torch.ones(1, 5, dtype=torch.bool)
+    pooled = POOLINGS[name](hidden, mask)
+    moved = [POOLINGS[name](hidden + 10 * (torch.arange(5) == token)[:, None], mask) for token in range(5)]
+    assert (sum(not torch.equal(other, pooled) for other in moved) == 1) == (name in ONE_TOKEN)
+    erased = torch.eye(4) - torch.full((4, 4), 0.25)  # without the direction (1, 1, 1, 1)
+    assert torch.allclose(POOLINGS[name](hidden @ erased, mask), pooled @ erased, atol=1e-6) == (name in LINEAR)

@@ -88,6 +88,8 @@ POOLINGS: dict[str, Pooling] = {
 }
 
 ONE_TOKEN = frozenset({"cls", "pooler", "last_token", "last_column"})  # poolings that read one token
+# Poolings that are linear in the token states: a direction that is erased from all states is not in the vector either.
+LINEAR = ONE_TOKEN | {"mean", "weighted_mean", "mean_sqrt_len"}
 
 JOIN = "+"  # between the poolings of one recipe whose vectors stand side by side
 

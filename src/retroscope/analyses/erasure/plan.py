@@ -8,7 +8,7 @@ from retroscope.analyses.erasure.examples import ErasureParts, erasure_parts, un
 from retroscope.analyses.erasure.settings import ErasureSettings
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.pooling import JOIN
+from retroscope.encoders.pooling import LINEAR
 from retroscope.errors import SettingsError
 from retroscope.inputs.choices import too_few_choices
 from retroscope.inputs.sampled import sampled
@@ -81,7 +81,7 @@ def _unpooled(retriever: Retriever) -> str:
     """Return the reason why directions that are erased from tokens stay in pooled vectors, or "" if there is none."""
     for tower in TOWERS:
         recipe = retriever.tower(tower).recipe
-        if recipe.pooling == "max" or JOIN in recipe.pooling:
+        if recipe.pooling not in LINEAR:
             return (
                 f"{retriever.name} pools by {recipe.pooling}, so directions that are erased from its tokens are not "
                 "erased from its pooled vectors"
