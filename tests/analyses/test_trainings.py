@@ -46,7 +46,7 @@ STUDY = StudySettings(
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The retriever's own results, and what was measured and is said of further trainings."""
+    """The retriever's own results, and what was measured and is said of other training runs."""
 
     subject: Subject
     results: Mapping[str, object]
@@ -125,7 +125,7 @@ def test_the_report_says_over_how_many_trainings(trained: Study) -> None:
     assert "RR@10 (and its change) of each training: retriever " in said[0].text
     assert "training-2 " in said[0].text
     assert "the probe cosine (N = 3)" in said[1].text
-    assert trained.section.tables["trainings"].caption == "Retrieval over 3 trainings"
+    assert trained.section.tables["trainings"].caption == "Retrieval over 3 training runs"
     assert set(trained.section.tables) == {"trainings", "trainings_each", "trainings_probing"}
     assert trained.section.methods["Over trainings"]["trainings"] == 3
     document = json.loads(json.dumps(trained.section.document))
@@ -151,7 +151,7 @@ def test_without_probes_retrieval_alone_is_told(context: Context, trained: Study
 
 def test_one_training_has_nothing_to_measure(context: Context) -> None:
     alone = replace(context, trainings=())
-    assert INSTRUMENT.refusal(alone, NoSettings()) == "no further training was given"
+    assert INSTRUMENT.refusal(alone, NoSettings()) == "no other training run was given"
     assert INSTRUMENT.refusal(context, NoSettings()) == ""
     assert ANALYSIS.optional_input, "its absence is no caveat"
     assert ANALYSIS.reporter().infer([], Reading(subject_of(context))) is None

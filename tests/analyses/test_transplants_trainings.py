@@ -168,7 +168,7 @@ def test_the_plan_counts_further_trainings(planted: Swept, backbone: Retriever) 
     assert both.document["training_seconds"] > 0
     assert "; single blocks or parts, and all weights, of 2 other trainings, about " in both.lines[0]
     elsewhere = plan(replace(planted.context, first=False), SETTINGS)
-    assert elsewhere.document["trainings"] == 0, "further trainings are measured on the first collection"
+    assert elsewhere.document["trainings"] == 0, "other training runs are measured on the first collection"
 
 
 def test_a_stopped_run_encodes_no_training_twice(

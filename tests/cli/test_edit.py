@@ -116,7 +116,7 @@ def test_what_cannot_be_edited(cli: Cli, files: tuple[Path, Path], tmp_path: Pat
             shipped().backbone,
             facts,
             f"--add --keep {facts}",
-            f"3 facts are to be edited ({facts}) and also kept ({facts})",
+            f"3 facts to be edited ({facts}) must also be kept ({facts})",
         ),
         (shipped().backbone, facts, f"--add --keep {keep} --editor rank", "unknown editor"),
         (shipped().backbone, facts, f"--add --keep {keep} --editor knowledge-neurons", "can only remove facts"),

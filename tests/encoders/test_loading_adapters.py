@@ -218,7 +218,7 @@ def test_a_base_that_has_gone_can_be_given(base: Path, tmp_path: Path) -> None:
     edit(tmp_path / "adapter", base_model_name_or_path="/home/someone/else/llama")
     with pytest.raises(
         EncoderError,
-        match=r"of this adapter cannot be loaded(.|\n)*give the base model, a folder or a hub name \(e\.g\. --set",
+        match=r"of this adapter cannot be loaded(.|\n)*give the base model as a folder or a hub name \(e\.g\. --set",
     ):
         load_encoder(tmp_path / "adapter", LAST)
     given = load_retriever(tmp_path / "adapter", pooling="last_token", base=str(base))

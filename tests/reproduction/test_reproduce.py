@@ -205,5 +205,5 @@ def test_a_folder_of_shards_is_read(reproduced: Workplace, tmp_path: Path) -> No
     whole, parts = (load_collection(f"hf:{place}", split="train") for place in (folder, tmp_path))
     assert whole.queries == parts.queries
     (tmp_path / "train-00001-of-00002.parquet").unlink()
-    with pytest.raises(CollectionError, match="not all parts of one"):
+    with pytest.raises(CollectionError, match="not one complete set"):
         load_collection(f"hf:{tmp_path}", split="train")

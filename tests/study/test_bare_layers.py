@@ -74,8 +74,8 @@ def test_the_verdict_rests_on_normed_layers_and_names_what_the_bare_ones_would_s
     (statement,) = [s.text for s in decoders.report_contents.verdict.everything() if s.topic == "layers"]
     assert "(the final norm is applied to each layer) reaches the highest RR@10 at" in statement
     assert (
-        "With the lower layers without the final norm, as the model itself computes them, the highest RR@10 is at"
-        in statement
+        "If the lower layers are searched as the model itself computes them, without the final norm, the highest RR@10 "
+        "is at" in statement
     )
 
 

@@ -1,4 +1,4 @@
-"""Further trainings in a study: planned, run, reported beside what is of one training alone."""
+"""Other training runs in a study: planned, run, reported beside what is of one training alone."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_the_report_says_over_how_many_trainings(trained: Study, tmp_path: Path)
     assert over[0].text.startswith("Over 3 trainings and their queries together, ")
     page = trained.report(tmp_path).read_text("utf-8")
     assert '<section id="training_runs" ' in page
-    assert "Retrieval over 3 trainings" in page
+    assert "Retrieval over 3 training runs" in page
     assert 'aria-label="statistics of Over trainings"' in page
     assert load_study(tmp_path).summary()["analyses"] == trained.summary()["analyses"]
 
@@ -104,7 +104,7 @@ def test_one_training_is_reported_as_before(
 def test_trainings_count_only_where_they_are_measured(
     backbone: Retriever, retriever: Retriever, further: tuple[Retriever, ...], tmp_path: Path, kept: str, counted: int
 ) -> None:
-    """Another analysis of an input that a study may lack, such as groups of queries, reads no further training."""
+    """Another analysis of an input that a study may lack, such as groups of queries, reads no other training run."""
     grouped = make_collection(
         "grouped",
         [Passage("p1", "the cat sat on the mat"), Passage("p2", "a dog ran in the park")],

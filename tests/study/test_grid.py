@@ -168,7 +168,7 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
 
 def test_a_cell_of_another_grid_is_left_alone(settings: GridSettings, whole: tuple[Grid, Path]) -> None:
     other = prepare_grid(replace(settings, training=replace(settings.training, temperature=0.1)))
-    with pytest.raises(TrainingError, match="belongs to another training ablation"):
+    with pytest.raises(TrainingError, match="holds a training run of another training ablation"):
         run_grid(other, whole[1])
 
 

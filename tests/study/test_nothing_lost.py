@@ -86,7 +86,7 @@ def test_what_a_command_is_for_is_an_error_where_it_cannot_be_measured(
 
 
 def test_trainings_without_a_pair_are_refused(retriever: Retriever, collection: Collection, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="1 further trainings are given, but no backbone and retriever"):
+    with pytest.raises(SettingsError, match="1 other training runs are given, but no backbone and retriever"):
         plan_study({"model": retriever}, [collection], PLAIN, trainings=[retriever], cache=tmp_path)
 
 

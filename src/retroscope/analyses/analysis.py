@@ -52,7 +52,7 @@ class AnalysisSize:
 
 STANDARD = AnalysisSize({})
 LEFT_OUT = 8.0  # half-width of an analysis that is left out, as a multiple of the defaults': any size is better
-TRAININGS = "trainings"  # `Analysis.optional_input`: further trainings of the retriever
+TRAININGS = "trainings"  # `Analysis.optional_input`: other training runs of the retriever
 DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis, the defaults, the last
 
 
@@ -175,7 +175,7 @@ class Analysis:
             take more than a quarter of the time of a study.
         option: option of the command without which it is not measured, e.g. "--training MODEL"; "" if it needs none.
         answers: questions on the first screen of the report that it can answer.
-        over_trainings: whether its section also reports further trainings of the retriever and labels their numbers.
+        over_trainings: whether its section also reports other training runs of the retriever and labels their numbers.
             Every other section is labelled as that of the first training alone.
     """
 

@@ -59,7 +59,7 @@ class Context:
         collection: the collection that is measured on.
         settings: settings of the study.
         cache: folder of the vectors and of the files from which a stopped run continues.
-        trainings: further trainings of the retriever.
+        trainings: other training runs of the retriever.
         first: whether `collection` is the study's first.
         further: how many collections the study has in addition to the first.
         progress: called with the name of the work, and how much of how much is done.

@@ -1,4 +1,4 @@
-"""The retrievers that encode the texts of a study: its models, further trainings, and copies with random weights."""
+"""The retrievers that encode the texts of a study: its models, other training runs, and copies with random weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -28,7 +28,7 @@ def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> lis
 
 
 def named_retrievers(context: Context) -> dict[str, Retriever]:
-    """Return the models and further trainings of the study by role: "before", "after", "training 2" ..."""
+    """Return the models and other training runs of the study by role: "before", "after", "training 2" ..."""
     trainings = {f"training {number}": training for number, training in enumerate(context.trainings, start=2)}
     return {**context.models, **trainings}
 
@@ -36,7 +36,7 @@ def named_retrievers(context: Context) -> dict[str, Retriever]:
 def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
     """Return every retriever that the study encodes the collection with, by role, e.g. "after" or "random weights".
 
-    Further trainings ("training 2" ...) encode the first collection only. Equal random-weight copies are listed once.
+    Other training runs ("training 2" ...) encode the first collection only. Equal random-weight copies are listed once.
     """
     models = named_retrievers(context) if context.first else dict(context.models)
     return models | dict(_copies(context, random_weights))

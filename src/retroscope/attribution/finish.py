@@ -166,7 +166,7 @@ def _facts(sums: Aggregates) -> r.AttributionRecipe:
 def _completeness(
     parts: Sequence[str], by_site: SiteGaps, nodes: Float[np.ndarray, "part layer"]
 ) -> dict[str, dict[str, list[float | None]]]:
-    """Return four lists over layers for each FFN matrix.
+    """Return four quantities by layer for each FFN matrix.
 
     They are "gap" and "gap_worst" (median and 99 % quantile of the completeness gap), "share" (the layer's share of the
     matrix's attribution), and "nodes" (mean number of path nodes).

@@ -94,7 +94,7 @@ ROWS: tuple[Named, ...] = (
         licence="cc-by-sa-4.0",
         split="dev",
         stated_by=f"{MTEB}/multilingual/MIRACLRetrieval.py (its revision there is main)",
-        get="its configurations are corpus-LANG, queries-LANG and LANG, e.g. corpus-de, queries-de and de; keep "
+        get="the configurations are corpus-LANG, queries-LANG and LANG, e.g. corpus-de, queries-de and de; keep "
         "passages that have the id of a query (mteb issue 642). The folders of miracl/miracl and miracl/miracl-corpus "
         "are read without conversion: miracl:miracl-v1.0-LANG",
     ),
@@ -103,7 +103,7 @@ ROWS: tuple[Named, ...] = (
         revision="fc24a3ce8f09746410daee3d5cd823ff7a0675b7",
         licence="cc-by-sa-3.0",
         stated_by=f"{MTEB}/multilingual/MrTidyRetrieval.py (mteb/mrtidy)",
-        get="its configurations are LANGUAGE-corpus, LANGUAGE-queries and LANGUAGE-qrels, e.g. arabic-corpus. The "
+        get="the configurations are LANGUAGE-corpus, LANGUAGE-queries and LANGUAGE-qrels, e.g. arabic-corpus. The "
         "folders of castorini/mr-tydi and castorini/mr-tydi-corpus are read without conversion: mrtydi:FOLDER",
     ),
     Named(
@@ -129,7 +129,7 @@ ROWS: tuple[Named, ...] = (
         split="",
         measure="",
         stated_by="",
-        get="its questions need an account at bioasq.org",
+        get="the questions need an account at bioasq.org",
     ),
     Named(
         name="policyqa",
@@ -145,7 +145,7 @@ ROWS: tuple[Named, ...] = (
         title="",
         measure="R@k of character spans",
         stated_by="arXiv 2408.10343; github zeroentropy-ai/legalbenchrag",
-        get="its evidence is spans of characters: cut the documents into passages, of which those that a span touches "
+        get="the evidence is spans of characters: cut the documents into passages, of which those that a span touches "
         "are relevant",
     ),
 )  # fmt: skip
@@ -181,6 +181,6 @@ def named_collection(spec: str | Path) -> Named | None:
         raise CollectionError(
             f"the published file layout of {name} is not supported",
             where=text,
-            fix=f"convert the files to {BEIR_FILES}: {row.get}",
+            fix=f"convert the files to {BEIR_FILES}. About the published files: {row.get}",
         )
     return row

@@ -3,8 +3,8 @@
 An interval needs a statistic for many subsets of the texts. For statistics of all pairs of texts, a `Prepare` function
 therefore computes the pairs once, and returns a function that computes the statistic for a subset.
 
-To add a statistic, add it to `SHAPES` (one model) or `similarity_measures` (two models), and name it in the figures and
-tables of `analyses.representations` that show it.
+To add a statistic, add it to `SHAPES` (one model) or `similarity_measures` (two models), and name it in the figures of
+`analyses.representations` that show it.
 """
 
 from collections.abc import Callable, Mapping

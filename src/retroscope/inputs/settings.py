@@ -84,7 +84,7 @@ class StudySettings:
     Attributes:
         before: the backbone, or None if a loaded retriever is passed instead.
         after: the retriever fine-tuned from it, or the only model, or None if a loaded retriever is passed instead.
-        trainings: further trainings of the retriever (other seeds).
+        trainings: other training runs of the retriever (other seeds).
         data: the collection that everything is measured on, or None if a loaded collection is passed instead.
         also: further collections, e.g. of another domain or language.
         protocol: "default", or "ielab-2025" for the published study with its quirks.

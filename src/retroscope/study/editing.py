@@ -134,7 +134,7 @@ def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[F
     both = {fact.id for fact in facts} & {fact.id for fact in keep}
     if both:
         raise SettingsError(
-            f"{len(both)} facts are to be edited ({settings.facts}) and also kept ({settings.keep}), "
+            f"{count(len(both), 'fact')} to be edited ({settings.facts}) must also be kept ({settings.keep}), "
             f"e.g. {sorted(both)[0]!r}",
             fix="remove these facts from one of the two files (--facts or --keep)",
         )

@@ -52,7 +52,7 @@ def recorded_facts(
 
 
 def _measures_trainings(plan: StudyPlan) -> bool:
-    """Return whether a planned analysis measures the further trainings of the retriever (`--training`)."""
+    """Return whether any planned analysis also measures the retriever's other training runs (`--training`)."""
     return any(
         step.planned and (step.analysis.over_trainings or step.analysis.optional_input == TRAININGS)
         for step in plan.steps

@@ -59,7 +59,7 @@ def compare(
         collection: the collection on which everything is measured.
         settings: settings of the study. Models and collections in them are ignored.
         also: further collections with other kinds of text.
-        trainings: further trainings of the retriever (other seeds), for intervals over trainings and queries together.
+        trainings: other training runs of the retriever (other seeds), for intervals over runs and queries together.
         cache: folder of the vector stores, by default the user's cache folder. A stopped study continues from it.
         progress: called with (what, done, total), or True, False, None: see `display.shown`.
 

@@ -96,7 +96,7 @@ class Statement:
     Attributes:
         topic: subject of the statement, e.g. "retrieval".
         state: outcome, e.g. significant or not significant.
-        tied: short sentences with numbers. They may have non-breaking spaces (`numbers.TIE`), which only a page keeps.
+        tied: short sentences with numbers. Only a page keeps their non-breaking spaces (`number_format.TIE`).
         rests_on: the models whose numbers it uses: "before" and "after", or "model".
         code: name of the statement within its section, e.g. "headline"; the same in every study.
         estimate: its main number.

@@ -37,7 +37,11 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
 
 
 def _how(result: BaselineResult, best: str) -> str:
-    """Return words for the variant chosen as the best one: "itself", "with a linear head" or "without training"."""
+    """Return the words that follow "the frozen backbone" and name its best variant.
+
+    They are "itself" (its vectors as they are compared), "with a linear head", or "without training" (another layer,
+    pooling or transformation of its vectors).
+    """
     choice = result.choice(BEFORE, best)
     if choice["as_compared"]:
         return "itself"

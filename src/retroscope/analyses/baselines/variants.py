@@ -40,7 +40,7 @@ DIMS = ("query", "pooling", "layer", "vectors", "measure")
 
 @dataclass(frozen=True, eq=False)
 class BaselineTask:
-    """The searches that are run for every model.
+    """The searches of the baselines, which are the same for every model.
 
     Attributes:
         collection: the collection that is searched.
@@ -119,7 +119,7 @@ def _variants(views: Views, pooling: str, layer: int, task: BaselineTask) -> dic
 
 
 def _searches(queries: Vectors, passages: Vectors, task: BaselineTask) -> dict[str, np.ndarray]:
-    """Search with frozen vectors, raw and transformed: kind of vectors -> values [query, measure]."""
+    """Search with frozen vectors as they are and transformed: kind of vectors -> values [query, measure]."""
     by_kind = {RAW: _searched(queries, passages, task.similarity, task)}
     if UNIT in task.kinds:
         by_kind[UNIT] = _searched(queries, passages, "cosine", task)

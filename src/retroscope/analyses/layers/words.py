@@ -28,8 +28,8 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
     )
     if effects.bare is not None and (bare := _tops(effects.bare, subject)):
         text += (
-            f" With the lower layers {WITHOUT}, as the model itself computes them, the highest {subject.measures[0]} "
-            f"is at {bare[0]} and at {bare[1]}."
+            f" If the lower layers are searched as the model itself computes them, {WITHOUT}, the highest "
+            f"{subject.measures[0]} is at {bare[0]} and at {bare[1]}."
         )
     top = best(table, AFTER)
     number = side_score(top, AFTER, f"{subject.measures[0]}, {layer(subject, top)}")

@@ -50,10 +50,10 @@ def _note(result: LocalisationResult) -> str:
         "blocks or parts, for each measurement separately). Agreement: *agrees* if the measurement points to the block "
         "or part with the largest effect; *matters too* if it points to another one with a significant effect, and no "
         "effect is significantly larger; *contradicted* if another effect is significantly larger; *undecided* "
-        "otherwise. A measurement may point to weights that do not affect retrieval: representations also diverge "
-        "where a change of lower blocks becomes visible. Rank correlation (Spearman), over blocks or parts, between "
-        "the measurement's values and the effects of transplanting each one alone. Its p is from permutations of the "
-        "blocks or parts and uncorrected."
+        "otherwise. A measurement may point to weights that do not affect retrieval. For example, the representations "
+        "of a block can change because only the weights of lower blocks changed. Rank correlation (Spearman), over "
+        "blocks or parts, between the measurement's values and the effects of transplanting each one alone. Its p is "
+        "from permutations of the blocks or parts and uncorrected."
     )
 
 

@@ -62,7 +62,7 @@ class ProbesResult:
         return int(cells["passages"].max())
 
     def rows(self, **labels: object) -> pd.DataFrame:
-        """Return the effects with these labels, e.g. layer=3, one in each row; no rows if no probe was measured."""
+        """Return the rows of the effects that have these labels, e.g. layer=3; no rows if no probe was measured."""
         return pd.DataFrame(columns=LABELS) if self.effect is None else rows(self.effect, **labels)
 
     def similarity_rows(self) -> pd.DataFrame:

@@ -126,7 +126,7 @@ def _strata(result: RetentionResult) -> PaperTable:
 def _found(result: RetentionResult) -> PaperTable:
     columns = [
         {"stratum": one.stratum or "all", "searched by": one.side, "known": one.n_known,
-         "share found, known facts": score(one.known), "share found, other facts": score(one.unknown),
+         "share found, known facts": score(one.known), "share found, unknown facts": score(one.unknown),
          "odds ratio, all": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
          "p within": p_value(one.within.p), "facts, all": one.crude.n, "facts, within strata": one.within.n}
         for one in result.associations

@@ -1,6 +1,6 @@
-"""Analysis of training runs: do the effects also hold for further trainings of the retriever?
+"""Analysis of training runs: do the effects also hold for other training runs of the retriever?
 
-Each further training is searched and probed like the first. The analysis of transplants compares trainings itself.
+Each other training run is searched and probed like the first. The analysis of transplants compares trainings itself.
 """
 
 from retroscope.analyses.analysis import TRAININGS, Analysis, Instrument, NoSettings, Reporter

@@ -1,4 +1,4 @@
-"""Search and probe the further trainings of the retriever, for intervals over trainings."""
+"""Search and probe the other training runs of the retriever, for intervals over trainings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,12 +37,12 @@ class Probing:
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return the reason why nothing can be measured (no further training is given), or "" if there is none."""
-    return "" if context.trainings and AFTER in context.models else "no further training was given"
+    """Return the reason why nothing can be measured (no other training run is given), or "" if there is none."""
+    return "" if context.trainings and AFTER in context.models else "no other training run was given"
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan the searches and probes of the further trainings: settings, probe examples and estimated seconds."""
+    """Plan the searches and probes of the other training runs: settings, probe examples and estimated seconds."""
     probes = context.settings.of("probes", ProbeSettings)
     of_each = None if probes is None else _of_each(context.models[AFTER], probes)
     seconds = sum(context.search_seconds(training) for training in context.trainings)
@@ -66,7 +66,7 @@ def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each further training, numbered from 2, as "2/retrieval" and, if probed, "2/probes".
+    """Return the scores of each other training run, numbered from 2, as "2/retrieval" and, if probed, "2/probes".
 
     Raises:
         EncoderError, AnalysisError: if a training gives different texts the same vector.

@@ -40,7 +40,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsRes
 
 
 def _of_each(others: Measurement, name: str) -> list[Scores]:
-    """Return the scores "retrieval" or "probes" of every further training, in order."""
+    """Return the scores "retrieval" or "probes" of every other training run, in order."""
     numbers = range(2, 2 + len(others.facts["names"]))
     return [others.scores[f"{k}/{name}"] for k in numbers if f"{k}/{name}" in others.scores]
 

@@ -23,7 +23,7 @@ def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, Pape
     over = _printed(result.retrieval, result)
     over.insert(0, "measure", result.retrieval["measure"])
     tables = {
-        "trainings": PaperTable(over, f"Retrieval over {count(n, 'training')}", note, NUMERIC),
+        "trainings": PaperTable(over, f"Retrieval over {count(n, 'training run')}", note, NUMERIC),
         "trainings_each": _each(result),
     }
     if result.probing is not None:

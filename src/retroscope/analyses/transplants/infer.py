@@ -93,7 +93,7 @@ def scores_of(measurement: Measurement) -> TransplantScores:
 
 
 def further_of(measurement: Measurement) -> dict[str, HybridScores]:
-    """Map each further training to its scores: direction -> the intact receiver, and its hybrids."""
+    """Map each other training run to its scores: direction -> the intact receiver, and its hybrids."""
     scores, further = measurement.scores, dict[str, HybridScores]()
     for number, training in enumerate(measurement.facts.get(TRAININGS, ())):
         names = {d: [f"{d}/{TRAININGS}/{number}/{name}" for name in (INTACT, HYBRIDS)] for d in DIRECTIONS}
@@ -104,13 +104,13 @@ def further_of(measurement: Measurement) -> dict[str, HybridScores]:
 def places_over_trainings(
     effects: TransplantEffects, further: Mapping[str, HybridScores], first: str, level: float
 ) -> OverTrainings | None:
-    """Return the effects over all trainings and queries, or None without further trainings.
+    """Return the effects over all trainings and queries, or None without other training runs.
 
     The places of a measure are one family of tests.
 
     Args:
         effects: effects of the first training.
-        further: name of a further training -> its scores with the same places transplanted.
+        further: name of another training run -> its scores with the same places transplanted.
         first: name of the first training.
         level: confidence level of the intervals.
     """

@@ -38,7 +38,7 @@ class SweepWork:
     Attributes:
         names: names of all hybrids, with "none" (the intact receiver) and "all".
         subsets: names of the transplants of every subset of a few groups, empty if they were not requested.
-        further: further trainings of the retriever, whose single places are transplanted, too.
+        further: other training runs of the retriever, whose single places are transplanted, too.
     """
 
     names: tuple[str, ...]
@@ -71,7 +71,7 @@ class SweepSize:
         controls: the largest number of random changes.
         control_seconds: estimated seconds for these random changes.
         subsets: number of non-empty subsets of the groups whose interactions are measured.
-        trainings: number of further trainings whose single places are transplanted, too.
+        trainings: number of other training runs whose single places are transplanted, too.
         training_seconds: estimated seconds for these trainings.
     """
 
@@ -105,7 +105,7 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
 def plan(context: Context, settings: SweepSettings) -> Planned:
     """Plan the transplants: count hybrids, passages, queries and bytes of vectors, and estimate the seconds.
 
-    The seconds include the hybrids of further trainings, and the first half of the random changes for an expected share
+    The seconds include the other runs' hybrids, and the first half of the random changes for an expected share
     (`SIGNIFICANT`) of the places.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Tables of transplants: all effects, the comparison with random changes, and the interactions of block groups."""
+"""Tables of transplants: all effects, the comparison with random changes, and the interactions of block groups.
+
+A new number is computed in `infer`, kept in `result` and printed here.
+"""
 
 from typing import Any
 
@@ -149,7 +152,7 @@ def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
         )
         tables["shapley"] = PaperTable(shapley, caption, f"{note} {values}", ("effect", "interval", "alone"))
         both = "Effect: effect of transplanting both groups, minus the sum of their effects alone."
-        caption = "Interactions of pairs of groups of weights"
+        caption = "Interactions between two groups of weights"
         tables["pairs"] = PaperTable(_effects(groups.pairs), caption, f"{note} {both}", ("effect", "interval"))
     return tables
 

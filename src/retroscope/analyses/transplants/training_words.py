@@ -17,7 +17,7 @@ TOPIC = "trainings"
 
 
 def training_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """State the effects of all weights and of single places over all trainings; none without further trainings."""
+    """State the effects of all weights and of single places over all trainings; none without other training runs."""
     over = f.over_trainings
     if over is None:
         return ()

@@ -1,4 +1,4 @@
-"""Options of a run: settings, cache, and the engine (local or Ray) that encodes the texts."""
+"""Options that a run has, and the declarations of `--engine` and `--workers`, which choose where texts are encoded."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar

@@ -1,4 +1,4 @@
-"""Options that several commands share. Each is declared once, and related options form a group."""
+"""Options that several commands share with the same help. Related options form a group."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -81,7 +81,10 @@ class TrainingOptions:
     seed: Annotated[
         int | None,
         option(
-            "--seed", help="Random seed for data order, dropout and new weights", metavar="N", default=default("seed")
+            "--seed",
+            help="Random seed for data order, dropout and the initial values of added weights",
+            metavar="N",
+            default=default("seed"),
         ),
     ] = None
 

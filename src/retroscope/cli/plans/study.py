@@ -20,7 +20,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 def plan_study_of_pair(
     settings: StudySettings, cache: Path, asked: Sequence[str], progress: Progress, *, engine: Engine
 ) -> Runnable:
-    """Load a backbone, its retriever and further training runs, and plan their study."""
+    """Load a backbone, its retriever and other training runs, and plan their study."""
     before, after = pair_of(settings.before, settings.after)
     collections = _collections(settings)
     return _planned({BEFORE: before, AFTER: after}, collections, settings, cache, asked, progress, engine=engine)

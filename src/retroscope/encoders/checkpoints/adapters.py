@@ -85,7 +85,7 @@ def locate_base(folder: Path, given: str | None) -> Path:
         raise EncoderError(
             f"{ADAPTER_CONFIG} names no base model (base_model_name_or_path)",
             where=str(folder),
-            fix=f"give the base model, a folder or a hub name {GIVE_BASE}",
+            fix=f"give the base model as a folder or a hub name {GIVE_BASE}",
         )
     beside = base_beside(folder, source, given=given is not None)
     if beside is not None:
@@ -96,7 +96,7 @@ def locate_base(folder: Path, given: str | None) -> Path:
         raise EncoderError(
             f"the base model {source!r} of this adapter cannot be loaded: {error.what}",
             where=str(folder),
-            fix=f"give the base model, a folder or a hub name {GIVE_BASE}",
+            fix=f"give the base model as a folder or a hub name {GIVE_BASE}",
         ) from error
 
 

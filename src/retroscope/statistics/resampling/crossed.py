@@ -1,4 +1,4 @@
-"""Intervals and p-values of means over seeds and queries, where both are samples and all seeds have the same queries.
+"""Intervals and p-values of means over seeds and queries: both are random samples, and all seeds have the same queries.
 
 Two-way random effects without replication: value = mean + seed + query + rest. The variance of the mean is MS_seed / n
 + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6). Each variance

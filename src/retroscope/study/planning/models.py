@@ -37,7 +37,7 @@ def checked_models(models: Mapping[str, Retriever], trainings: Sequence[Retrieve
     if list(models) == [MODEL]:
         if trainings:
             raise SettingsError(
-                f"{len(trainings)} further trainings are given, but no backbone and retriever to compare them with",
+                f"{len(trainings)} other training runs are given, but no backbone and retriever to compare them with",
                 fix="give the backbone (BEFORE) and the retriever (AFTER), or leave out --training",
             )
         return dict(models)
@@ -56,5 +56,5 @@ def checked_models(models: Mapping[str, Retriever], trainings: Sequence[Retrieve
 
 
 def other_names(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> tuple[Retriever, ...]:
-    """Return the further trainings. Each is renamed if the retriever or another training has the same name."""
+    """Return the other training runs. Each is renamed if the retriever or another training has the same name."""
     return tuple(distinct_names([list(models.values())[-1], *trainings])[1:])

@@ -125,7 +125,7 @@ class StudyPlan:
 
     @property
     def refused(self) -> list[Step]:
-        """Return the steps that cannot be measured, except those that lack optional input, e.g. further trainings."""
+        """Return the steps that cannot be measured, except those that lack optional input, e.g. other training runs."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
 
     def lines(self, *, times: bool = True) -> list[str]:
@@ -164,7 +164,7 @@ def plan_study(
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
         collections: the collection on which everything is measured, then further collections with other kinds of text.
         settings: settings of the study. Models and collections in them are ignored.
-        trainings: further trainings of the retriever (other seeds).
+        trainings: other training runs of the retriever (other seeds).
         asked: analyses that the study was started for. It is an error, not a caveat, if one of them cannot be measured.
         cache: folder of the vector stores, by default the user's cache folder.
         progress: called with (what, done, total), by default shown in a terminal and a notebook (see `display.shown`).

@@ -31,7 +31,7 @@ class Answer:
     """Summary of a study: one sentence, and one card for each question.
 
     Attributes:
-        tied: sentence with the effect of fine-tuning, its interval and p, with no-break spaces (`numbers.TIE`).
+        tied: sentence with the effect of fine-tuning, its interval and p, with no-break spaces (`number_format.TIE`).
         cards: one card for each question, in reading order.
         missing: measurements that the study lacks, each with the option that adds it.
         command: command that made the study.

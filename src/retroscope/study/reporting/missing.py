@@ -13,7 +13,7 @@ from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import Subject
 
 AGAIN = "the same command continues"
-OF_TRAININGS = "other analyses of the further trainings"
+OF_TRAININGS = "other analyses of the other training runs"
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,10 @@ def _document(place: Path, key: str) -> dict[str, Any] | None:
     if document["key"] == key:
         return document
     raise TrainingError(
-        "the cell in this folder belongs to another training ablation, with different data, settings, weights or "
+        "this folder holds a training run of another training ablation, with different data, settings, weights or "
         "software",
         where=str(place),
-        fix="give another output folder, or remove this folder",
+        fix="give another --out, or remove this folder",
     )
 
 

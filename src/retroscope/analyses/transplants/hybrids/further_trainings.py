@@ -1,4 +1,4 @@
-"""Plan and measure transplants with further trainings of the retriever, in the first direction.
+"""Plan and measure transplants with other training runs of the retriever, in the first direction.
 
 As in the first training, all weights and every single place (block, group of blocks or part) are transplanted, on the
 same sample. Random changes are measured for the first training alone.
@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import BEFORE
 
 @dataclass(frozen=True, eq=False)
 class FurtherTrainings:
-    """Further trainings of the retriever, and the transplants to measure for each.
+    """Other training runs of the retriever, and the transplants to measure for each.
 
     Attributes:
         measured: name -> training, for trainings whose weights can be exchanged with the backbone's.
@@ -51,7 +51,7 @@ class FurtherTrainings:
 
 
 def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
-    """Return the further trainings that can be transplanted, and the reasons why other trainings cannot.
+    """Return the other training runs that can be transplanted, and the reasons why other trainings cannot.
 
     On every collection but the first of a study, return none.
 
@@ -82,7 +82,7 @@ def refused_pair(before: Retriever, after: Retriever) -> str:
 def further_seconds(
     context: Context, further: FurtherTrainings, sizes: Mapping[str, int], search: float, settings: SweepSettings
 ) -> float:
-    """Estimate the seconds of the hybrids of all further trainings.
+    """Estimate the seconds of the hybrids of all other training runs.
 
     Args:
         sizes: tower -> number of its texts in the sample.
@@ -97,7 +97,7 @@ def further_seconds(
 
 
 def further_scores(sweep: Sweep, further: FurtherTrainings) -> dict[str, tuple[Scores, Scores]]:
-    """Return, for each further training by name, the scores of the intact receiver and of its hybrids.
+    """Return, for each other training run by name, the scores of the intact receiver and of its hybrids.
 
     Args:
         sweep: the sweep of the first training. Its backbone, sample and first direction are used.

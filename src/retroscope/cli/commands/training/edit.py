@@ -44,9 +44,10 @@ class FactOptions:
         str | None,
         option(
             "--text",
-            help="File with neutral text for the edit, one document per line, UTF-8",
+            help="File with ordinary text that the edit must change little and that states none of the edited facts, "
+            "one document per line, UTF-8",
             metavar="FILE",
-            default="the passages of the facts",
+            default="the passages of the facts, without those that state an edited fact",
         ),
     ] = None
     editor: Annotated[

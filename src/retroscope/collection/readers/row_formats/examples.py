@@ -79,7 +79,7 @@ class RowFormat:
                 raise CollectionError(
                     f"several columns could be the {word}: {', '.join(present)}",
                     where=row.where,
-                    fix=f"keep one of these columns, or name it: --set data.columns='{{{word}: COLUMN}}'",
+                    fix=f"keep one of these columns, or say which to read: --set data.columns='{{{word}: COLUMN}}'",
                 )
         return {
             **resolve_columns(row, self.required, self.optional, columns),
