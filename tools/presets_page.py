@@ -92,7 +92,8 @@ def families() -> str:
     named = ", ".join(f"`{name}`" for name in FAMILIES)
     return f"""## Families
 
-These families have a row in the table of families: {named}.
+For these model families (`model_type` in transformers), a table says where the blocks, the attention, the FFN
+matrices and the embeddings are: {named}.
 
 Any other text encoder or decoder that transformers knows is traced when it is loaded. The trace of a
 model, one forward pass, finds the blocks, the attention, the FFN matrices and which of them passes through the

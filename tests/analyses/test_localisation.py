@@ -120,7 +120,7 @@ def test_what_is_redundant_decides_nothing() -> None:
     (none,) = [
         s
         for s in localisation_statements(result)
-        if "Restored alone, no block or group of blocks lowers RR@10 significantly" in s.text
+        if "No block or group of blocks that is restored alone lowers RR@10 significantly" in s.text
     ]
     assert none.state == State.NOT_SIGNIFICANT
     assert "lowers RR@10 significantly. The largest effect is that of " in none.text

@@ -99,7 +99,7 @@ def test_ablate_tests_on_a_split_of_the_collection_that_the_settings_file_names(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["ablate", "--test", "x", "--out", "o"], "--test names the split 'x', but no collection is given that has it"),
+        (["ablate", "--test", "x", "--out", "o"], "--test names only a split ('x'), but no collection is given"),
         (["ablate", "--data", "beir:WORLD", "--test", "test", "--out", "o"], "no backbone was given"),
         (["ablate", "B", "--data", "beir:WORLD", "--out", "o"], "no test collection was given"),
         (["ablate", "B", "--data", "beir:WORLD", "--test", "test", "--seeds", "a", "--out", "o"], "invalid number"),

@@ -205,7 +205,7 @@ def _as_batch(block: Sequence[Passage]) -> pa.RecordBatch:
     except UnicodeEncodeError as error:
         bad = [repr(p.id) for p in block if not encodable(p.id + p.title + p.text)]
         raise CollectionError(
-            f"passages contain an incomplete character (a lone UTF-16 surrogate):{listed(bad)}",
+            f"these passages (by id) contain an incomplete character (a lone UTF-16 surrogate):{listed(bad)}",
             fix="remove these characters, or correct the program that wrote the file",
         ) from error
 

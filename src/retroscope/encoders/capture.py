@@ -157,13 +157,13 @@ class Rows:
         if isinstance(value, PLAIN):
             return value
         raise AnalysisError(
-            f"a block received an argument of type {type(value).__name__}, which may keep a state of the first call, "
-            "so the block cannot be run again",
+            f"a block received an argument of type {type(value).__name__}, which may remember its first forward pass, "
+            "so a second pass through the block could give other results",
             fix="switch off the argument in `model_inputs` (encoders/encode.py), e.g. use_cache=False for a cache",
         )
 
     def _beside(self, value: Tensor) -> Tensor:
-        """Select the texts at `index` in a tensor with one entry for each text. Return a tensor that texts share as is.
+        """Select the texts at `index`, if the tensor has one entry for each text; else return the tensor unchanged.
 
         The size of the first dimension does not show which of the two a tensor is. In a batch of one text, every tensor
         is shared. In other batches, a tensor has an entry for each text if it also has a dimension of tokens. But a

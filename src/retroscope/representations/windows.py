@@ -92,7 +92,7 @@ def window_key(plan_key: str, window: Window) -> str:
 
 
 def window_name(number: int) -> str:
-    """Return the name of the shard of the window with this index (0..), e.g. "00000003"."""
+    """Return the shard name of a window by its index, which starts at 0: index 3 gives "00000003"."""
     return f"{number:08d}"
 
 

@@ -20,7 +20,7 @@ NOTHING_TO_DO = {"seconds": 0.0, "bytes": 0, "stages": {}}  # in the document of
 
 @dataclass(frozen=True, eq=False)
 class StudyOutcome:
-    """Outcome of a study that is running or finished, which writes its report and returns text and JSON.
+    """A running or finished study, with methods that write its report and return its results as text or JSON.
 
     Attributes:
         written: measurements that this run has already written. All outcomes of a run share this set.

@@ -27,7 +27,8 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
     ]
     if apart:
         raise EncoderError(
-            f"{receiver.name} and {donor.name} differ in the names or shapes of {len(apart)} tensors, e.g. {apart[0]}",
+            f"{len(apart)} tensors of {receiver.name} and {donor.name} differ in name or shape, e.g. {apart[0]}, so "
+            "weights cannot be exchanged",
             fix="compare a backbone with the retriever that was fine-tuned from it",
         )
     own_settings, their_settings = (_computes(encoder) for encoder in (receiver, donor))

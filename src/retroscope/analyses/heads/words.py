@@ -133,7 +133,7 @@ def _change(result: HeadResult) -> Iterator[Statement]:
     shown = changed if len(changed) else table.loc[[row.name]]
     changes = "; ".join(_changed(head) for _, head in shown.head(SHOWN).iterrows())
     number = Estimate(
-        f"change by fine-tuning of the effect of head {row['head']} on the margin (in {UNIT})", row["effect"],
+        f"effect of head {row['head']} on the margin, after minus before fine-tuning (in {UNIT})", row["effect"],
         row["ci_low"], row["ci_high"], row["p_corrected"], int(row["n"]), before=row["before"], after=row["after"],
     )  # fmt: skip
     alike = "" if math.isnan(result.agreement) else (

@@ -96,7 +96,7 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} {transplanted.capitalize()} alone, no {single} {verb} {result.measure} "
+            f"{question} No {single} that is {transplanted} alone {verb} {result.measure} "
             f"significantly{more}. The largest effect is that of {alone}. "
             f"{ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
         )

@@ -266,10 +266,8 @@ def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":
 
 def _effect(tower: TowerNeurons, row: "pd.Series[Any]") -> str:
     """Format the values of both models, the effect with its interval, and its corrected p."""
-    corrected = f"{correction(tower.profile)}-corrected {tied_p(row['p_corrected'])}" if tower.profile else ""
-    return (
-        f"from {score(row[BEFORE])} to {score(row[AFTER])} ({signed(row['effect'])} {effect_limits(row)}, {corrected})"
-    )
+    corrected = f", {correction(tower.profile)}-corrected {tied_p(row['p_corrected'])}" if tower.profile else ""
+    return f"from {score(row[BEFORE])} to {score(row[AFTER])} ({signed(row['effect'])} {effect_limits(row)}{corrected})"
 
 
 def _value(row: "pd.Series[Any]") -> str:

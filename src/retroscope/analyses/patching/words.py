@@ -63,9 +63,10 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
         shown = carrying if len(carrying) else rows.sort_values("share", ascending=False)
         queries = _opening(side, f"queries with {CORRUPTED[str(kind)]}")
         text = (
-            f"{queries}: at {len(carrying)} of {count(len(rows), 'component')}, patching in the activation for the "
-            f"clean query {TOKENS[str(tokens)]} recovers significantly more of the margin than a random change of "
-            f"equal size. Largest shares of the lost margin that are recovered: {_by_kind(shown)}."
+            f"{queries}: for {len(carrying)} of {count(len(rows), 'component')}, replacing the activation "
+            f"{TOKENS[str(tokens)]} by that of the clean query recovers significantly more of the lost margin than a "
+            "random change of equal size does. Largest shares of the lost margin that are recovered: "
+            f"{_by_kind(shown)}."
         )
         state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
         number = _estimate(shown.iloc[0])

@@ -120,7 +120,7 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         else "No interpolation is significantly better than the retriever."
     )
     text = (
-        "Of the interpolations between the weights of both models, the one that gives the backbone a weight of "
+        "Of the interpolations between the weights of both models, the one with a backbone share of "
         f"{exact_percent(top['number'])} scores highest: {f.measures[0]} {_effect(f, direction, top)}. {outcome}"
     )
     state = State.SIGNIFICANT if better else State.MEASURED

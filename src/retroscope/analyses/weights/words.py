@@ -156,9 +156,9 @@ def _shape(drift: WeightDrift) -> Iterable[Statement]:
         return
     ratio = rows["effective_rank"] / rows["random_rank"]
     text = (
-        f"The change of a matrix has an effective rank of {rows['effective_rank'].median():.0f} and a stable rank of "
-        f"{rows['stable_rank'].median():.0f} (medians over {count(len(rows), 'matrix')}). The effective rank is "
-        f"{percent(ratio.median())} of that of a random change of the same shape (median over the matrices; range "
+        f"The change of a weight matrix has an effective rank of {rows['effective_rank'].median():.0f} and a stable "
+        f"rank of {rows['stable_rank'].median():.0f} (medians over {count(len(rows), 'matrix')}). The effective rank "
+        f"is {percent(ratio.median())} of that of a random change of the same shape (median over the matrices; range "
         f"{percent(ratio.min())} to {percent(ratio.max())})."
     )
     yield Statement(TOPIC, State.MEASURED, text, (), code="shape")

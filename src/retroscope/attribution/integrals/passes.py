@@ -21,7 +21,7 @@ from retroscope.encoders.encode import model_inputs
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Inputs, outputs and gradients at one site, recorded during a pass.
+    """Inputs, outputs and gradients of one FFN matrix (a site), recorded during a pass.
 
     Attributes:
         inputs: inputs x of the FFN matrix.

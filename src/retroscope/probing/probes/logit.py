@@ -83,7 +83,7 @@ class Inputs:
 
 
 def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *, anchored: bool) -> Inputs:
-    """Return the inputs of a probe, computed from the vectors of a trial.
+    """Return the features of a probe's examples, computed from the vectors of one layer.
 
     Args:
         featurise: function that computes the features of probe examples.

@@ -81,7 +81,8 @@ def mcnemar(
         raise AnalysisError(
             "McNemar's test needs scores that are all 0 or 1, but some scores have other values",
             where="mcnemar",
-            fix="use test='paired_t' or test='sign_flip'; test='auto' chooses a test for every cell",
+            fix="use test='paired_t' or test='sign_flip', or test='auto', which uses McNemar's test only for scores "
+            "that are all 0 or 1",
         )
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))

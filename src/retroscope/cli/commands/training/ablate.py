@@ -166,7 +166,7 @@ def _collections(source: TestedOptions, options: GridOptions) -> o.SettingValues
     without_source = [str(test["split"]) for test in tests if test is not None and not test["source"]]
     if without_source:
         raise SettingsError(
-            f"--test names the split {without_source[0]!r}, but no collection is given that has it",
+            f"--test names only a split ({without_source[0]!r}), but no collection is given that it belongs to",
             fix="give the training collection (--data SPEC, or `data.source` in the settings file), or test with "
             "another collection: --test FORMAT:PATH",
         )

@@ -44,8 +44,8 @@ class FactOptions:
         str | None,
         option(
             "--text",
-            help="File with ordinary text that the edit must change little and that states none of the edited facts, "
-            "one document per line, UTF-8",
+            help="File of neutral text, which states none of the edited facts and on which the edit should hardly "
+            "change the model; UTF-8, one document per line",
             metavar="FILE",
             default="the passages of the facts, without those that state an edited fact",
         ),
