@@ -155,8 +155,8 @@ def _similar(
 ) -> Iterator[dict[str, object]]:
     """Yield a table row for every similarity of the two models at one layer.
 
-    A row also has chance, the similarity of halves of one model, and that of the controls (random weights, other
-    trainings).
+    A row also has three reference values: the similarity by chance, that of two halves of one model's dimensions, and
+    those with the controls (random weights, other trainings).
     """
     every = np.arange(len(x))
     for name, (prepare, chance) in similarity_measures(

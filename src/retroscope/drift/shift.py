@@ -190,7 +190,7 @@ def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "wor
 
 
 def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
-    """Return a function that computes the divergence of words between the same rows of two samples.
+    """Return a function from row indices to the divergence of words between these rows of two samples.
 
     It covers the words of both samples.
     """

@@ -14,7 +14,7 @@ class ConcatTraining:
         learning_rate: learning rate of Adam.
         batch_size: number of probe examples in an optimiser step.
         epochs: number of passes over the training examples. The weights after the epoch with the best accuracy on the
-            selection part are reported.
+            validation examples are reported.
     """
 
     learning_rate: Positive = 1e-4

@@ -52,7 +52,7 @@ class Overlap:
 
 
 def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "share", top: float = TOP) -> Overlap:
-    """Compare two attributions: Jaccard index of the top neurons and rank correlation of all, by site and overall.
+    """Compare two attributions: Jaccard index of top neurons, rank correlation of all neurons, by layer and overall.
 
     Args:
         by: values by which neurons are ranked: "signed" (mean signed value) or "share" (mean of the magnitude over the
