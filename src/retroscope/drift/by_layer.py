@@ -192,7 +192,7 @@ def _estimate(statistic: Callable[..., float], *arrays: Vectors, settings: Drift
 
 
 def _halves(prepare: Prepare, x: Vectors, seed: int) -> float:
-    """Return the similarity of a model's vectors to themselves: one random half of their dimensions with the other."""
+    """Return the similarity between two random halves of the dimensions of one model's vectors."""
     order = np.random.default_rng(seed).permutation(x.shape[1])
     middle = len(order) // 2
     return prepare(x[:, order[:middle]], x[:, order[middle:]])(np.arange(len(x)))

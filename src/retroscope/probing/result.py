@@ -22,7 +22,7 @@ SHUFFLED = "shuffled_queries"
 
 
 class RandomWeightsRecipe(TypedDict):
-    """The random-weight copy of the model whose vectors were probed: its name, and how the vectors were made."""
+    """Name of the random-weight copy of the model, and how its probed vectors were computed."""
 
     name: str
     recipe: VectorsRecipe

@@ -100,8 +100,8 @@ def _with_own_negatives(task: Task, seed: int) -> Split:
     """Split the probe examples by their relevant passages instead of their query texts.
 
     A query whose relevant passages are in several parts is left out. Two queries with the same text may be in different
-    parts: if one question has many relevant passages, a split by text would keep none of them. `Split.repeats` counts
-    the test examples whose query text is also in training.
+    parts: if many queries with one text have different relevant passages, a split by text would keep none of these
+    queries. `Split.repeats` counts the test examples whose query text is also in training.
     """
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.passage_ids))
     pool = _rotated(shuffle, seed)
@@ -132,7 +132,7 @@ def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as ielab-2025 did: a random share of the probe examples trains, the rest both selects and tests.
+    """Split as ielab-2025 did: a random share of the probe examples is for training, the rest for validation and test.
 
     Queries and passages of the two parts overlap.
 

@@ -25,7 +25,7 @@ class Flip:
 
 
 class ComparisonMethod(TypedDict, total=False):
-    """Settings of a comparison and what followed from them, as JSON-like values, so that it can be repeated.
+    """Settings of a comparison, with the tests that it used and the sizes of their families, as JSON-like values.
 
     "family_labels" is how many labels each dimension has, "family_sizes" how many tests each family has, and
     "tests_used" how often each test was used. The result of `compare_scores` has every key.

@@ -38,10 +38,10 @@ class Overlap:
 
     Attributes:
         table: a row for every FFN matrix (`part`, "all" for all together), layer (0 for all together) and measure
-            ("jaccard", "spearman"). Columns: `part`, `layer`, `measure`, `neurons`, `between` (half of one retriever
-            with the other half of the other), `before_halves` and `after_halves` (the ceilings), `whole` (means over
-            all examples), and `chance` (the expected overlap of random sets). An overlap is NaN if all values are
-            equal, or if the last neuron of a top set ties with the next one.
+            ("jaccard", "spearman"). Columns: `part`, `layer`, `measure`, `neurons`, `between` (one retriever on one
+            half of the examples, the other on the other half), `before_halves` and `after_halves` (the ceilings),
+            `whole` (means over all examples), and `chance` (the expected overlap of random sets). An overlap is NaN if
+            all values are equal, or if the last neuron of a top set ties with the next one.
         by: values by which neurons are ranked, "signed" or "share".
         top: how many neurons are top neurons, as a share of all.
     """

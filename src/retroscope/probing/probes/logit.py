@@ -78,7 +78,7 @@ class Inputs:
         return self.train if part == "train" else centred(self.featurise(self.trial.view.parts[part])) / self.unit
 
     def offset(self, part: str) -> CandidateScores | None:
-        """Return the scaled similarities that are added to the scores of one part (e.g. "test"), or None if not used."""
+        """Return the scaled similarities to add to the scores of one part (e.g. "test"); None without an anchor."""
         return None if self.anchor is None else self.anchor.offset(self.trial.similarities[part])
 
 

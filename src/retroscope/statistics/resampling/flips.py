@@ -75,8 +75,8 @@ def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np
 def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignFlips) -> PValues:
     """Return the p-value: the share of sign patterns whose statistic is at least as large as the observed one.
 
-    The observed pattern counts as one of them, so p is never 0. It is among all 2^n patterns. With m drawn patterns, p
-    = (counts + 1) / (m + 1) (Phipson and Smyth 2010).
+    The observed pattern counts as one of them, so p is never 0. If all 2^n patterns are used, it is among them. If m
+    patterns are drawn, it is added: p = (counts + 1) / (m + 1) (Phipson and Smyth 2010).
 
     Args:
         counts: how many of the used patterns reach the observed statistic.
