@@ -36,13 +36,14 @@ class AttributionPlan:
         batches: indices of the examples of each batch. A batch does not cross the end of a stage.
         tokens: the token ids of each example's texts.
         row_tokens: how many padded tokens run through the network at once, at nodes of the integration path.
-        bytes_per_token: bytes per padded token of a pass at a node of the path, measured on the longest text.
+        bytes_per_token: memory per padded token while the network runs at path nodes, in bytes, measured on the longest
+            text.
         record_bytes: bytes of the largest batch's recorded forward pass, estimated from the longest text.
         padding_pooled: whether the pooling includes padding tokens, as in the published study.
         cosine: whether the retriever compares vectors by cosine.
         collection: name of the collection.
-        stages: after how many examples the attribution may stop (see `stability`), in rising order. The last number is
-            that of all examples.
+        stages: after how many examples the attribution may stop (see `stability`), in rising order. The last number
+            counts all examples.
     """
 
     encoder: Encoder

@@ -27,7 +27,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The fields of `ProbeSettings`, explained there, that the function of a probe uses."""
+    """Those fields of `ProbeSettings` that the function of a probe uses. `ProbeSettings` explains them."""
 
     ridge: tuple[float, ...]
     rank: int

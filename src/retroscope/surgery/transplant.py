@@ -165,7 +165,7 @@ def steps(n_blocks: int, groups: int = 0) -> tuple[tuple[int, int], ...]:
 
 
 def block_name(step: tuple[int, int]) -> str:
-    """Return the name of the transplant of the blocks in `step` (first block, last block), e.g. "block:3-4"."""
+    """Return the transplant's name for the blocks in `step` (first block, last block), e.g. "block:3-4"."""
     first, last = step
     return f"block:{last}" if first == last else f"block:{first}-{last}"
 

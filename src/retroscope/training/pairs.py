@@ -146,7 +146,7 @@ def _refuse_shared(seen: Set[str], collection: Collection, kind: str, others: st
         seen: texts of the queries that are used for training or selection.
         collection: the held-out or test collection.
         kind: "held-out" or "test", for the message.
-        others: what the texts in `seen` are used for, for the message.
+        others: what the texts in `seen` are used for, as the message says it.
     """
     leaking = [
         f"{query} ({collection.queries[query].text!r})"

@@ -26,8 +26,8 @@ class Work:
         sites: the FFN matrices whose neurons are attributed.
         rows: how many rows (one text at one node of the path) run at once. This number changes memory and speed, not
             the result.
-        precision: numerical precision of the scaled network, a name in `encoders.precision`. Gradients are always
-            summed in float32.
+        precision: numerical precision of the network at path nodes, a name in `encoders.precision`. Gradients are
+            always summed in float32.
     """
 
     encoder: Encoder

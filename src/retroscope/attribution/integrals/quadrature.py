@@ -1,4 +1,4 @@
-"""Rules for integrals from 0 to 1: the nodes at which the scaled network is run, and their weights."""
+"""Rules for integrals from 0 to 1: the nodes (scale factors) at which the network is run, and their weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Equivalence tests by two one-sided tests (TOST), because a difference that is not significant may still be large."""
+"""Equivalence tests by two one-sided tests (TOST). A difference that is not significant may still be large."""
 
 import numpy as np
 
