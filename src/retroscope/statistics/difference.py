@@ -96,7 +96,7 @@ class Difference:
         return html_table(f"Difference in {self.name}", rows, columns)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table of effects as a data frame, one row per combination of labels: first labels, then numbers."""
+        """Return the table of effects as a data frame, a row per combination of labels: first labels, then numbers."""
         rows = self.table if self.table.dims else self.table.expand_dims("cell")
         frame = rows.to_dataframe().reset_index()
         return frame if self.table.dims else frame.drop(columns="cell")
