@@ -77,7 +77,7 @@ def test_the_halves_of_a_fused_gate_are_two_sites_of_one_module() -> None:
 
 
 def test_up_needs_a_gate() -> None:
-    with pytest.raises(EncoderError, match=r"family 'bert' has no 'up' matrix(.|\n)*intermediate, output"):
+    with pytest.raises(EncoderError, match=r"family 'bert' has no FFN matrix 'up'(.|\n)*intermediate, output"):
         find_sites(toy("bert"), ("intermediate", "up"))
 
 

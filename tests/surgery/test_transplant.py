@@ -263,7 +263,9 @@ def test_models_that_compute_differently(tmp_path: Path) -> None:
     folder = save_toy("llama", tmp_path / "llama")
     one = load_encoder(folder, LoadSettings(pooling="mean"))
     both_ways = load_encoder(folder, LoadSettings(pooling="mean", causal=False))
-    with pytest.raises(EncoderError, match=r"differ in how they compute: causal attention \(True and False\)"):
+    with pytest.raises(
+        EncoderError, match=r"differ in settings that change the vectors: causal attention \(True and False\)"
+    ):
         transplanted(one, both_ways, [[1, 2]], ("all",))
     half = load_encoder(folder, LoadSettings(pooling="mean", dtype="bfloat16"))
     with pytest.raises(EncoderError, match="number format"):

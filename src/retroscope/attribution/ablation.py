@@ -2,11 +2,12 @@
 
 This follows Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning its top neurons. A neuron
 that is fixed at its mean carries no information about the text, but its value is usual for the rest of the network. A
-neuron can also be fixed at zero. Zero changes the network more than the mean if the neuron's values are never near 0.
+neuron can also be fixed at zero. If the neuron's values are never near 0, fixing it at zero changes the network more
+than fixing it at the mean.
 
 What is fixed depends on the FFN matrix that the neuron belongs to:
 - `intermediate` and `up`: the hidden unit, i.e. one input coordinate of the FFN's output matrix (`ffn_out`), after the
-  activation and the gate. Both matrices of a gated FFN compute the same hidden unit: neuron i of either is that unit.
+  activation and the gate. In a gated FFN, neuron i of `intermediate` and neuron i of `up` are the same hidden unit i.
 - `output`: one output coordinate of `ffn_out`, before the residual is added.
 """
 
@@ -125,7 +126,7 @@ def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None)
 
 
 def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "fixed"]]]:
-    """Yield (what is fixed, layer, indices of the neurons) for every layer with neurons to fix.
+    """Yield ("intermediate" or "output", layer, indices of the neurons) for every layer with neurons to fix.
 
     "intermediate" fixes hidden units, which the neurons of `intermediate` and `up` share. "output" fixes the outputs of
     `ffn_out`.

@@ -34,12 +34,13 @@ class Aggregates:
     """Sums over the attributed examples, from which means, histograms and counts are computed.
 
     Attributes:
-        settings: settings of the attribution, e.g. the thresholds and quantiles of shares.
+        settings: settings of the attribution, e.g. the attributed scalar F.
         statistics: names of the statistics of each example at each FFN matrix, e.g. "gap" and "gini".
         half: 0 or 1 for each example: the random half of the examples to which it belongs.
         arrays: arrays by name. "intermediate/mean", "output/share" ... are sums over examples, [..., layer, neuron].
             "stats" has the dimensions [example, statistic, FFN matrix, layer]. "value" (F of the intact network),
-            "noise" (F varies within rounding errors) and "lost" (a value is not finite) have one entry per example.
+            "noise" (True if F varies only within rounding errors) and "lost" (True if a value is not finite) have one
+            entry per example.
     """
 
     settings: AttributionSettings
@@ -82,7 +83,7 @@ def begin(
 
 
 def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
-    """Return the same sums with more rows for single examples. The rows of the examples added so far come first.
+    """Return the same sums with empty rows for further examples, after the rows of the examples added so far.
 
     Args:
         half: 0 or 1 for each example, old and new: the random half to which it belongs.
@@ -220,7 +221,7 @@ def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> N
 
     Args:
         done: how many batches the sums contain.
-        row_tokens: how many tokens of the scaled network ran at once.
+        row_tokens: how many tokens ran through the network at once, at nodes of the integration path.
     """
     with checked_file(path) as file:
         np.savez(file, allow_pickle=False, done=done, row_tokens=row_tokens, **sums.arrays)

@@ -89,10 +89,11 @@ def attribute_neurons(
     Args:
         folder: folder in which the sums are saved. It is created if it does not exist. After an interruption, the same
             plan continues after its last saved batch and gives the same numbers, to the last bit. Plans with more
-            examples, or with a higher agreement, continue from the saved sums, too.
+            examples, or with a higher `settings.agreement`, continue from the saved sums, too.
         progress: called with (how many examples are done, how many there are at most).
-        stop_at: how many examples to attribute, whatever their agreement, or 0 to stop by agreement. Give the number of
-            examples of the model that this one is compared with, so that both have the same examples.
+        stop_at: how many examples to attribute, whatever their agreement, or 0 to stop by agreement. To compare this
+            model with one attributed earlier, give that model's number of examples, so that both have the same
+            examples.
 
     Raises:
         AnalysisError: if the memory does not suffice for a single example.
@@ -123,7 +124,7 @@ def _add_stage(
     start: tuple[int, int],
     report: Callable[[int], None],
 ) -> int:
-    """Add the batches of a stage that the saved sums lack, and return how many tokens run at once at its end.
+    """Add the stage's batches that the saved sums lack, and return how many tokens run at once after the last batch.
 
     Args:
         folder: folder in which the sums are saved. If it has the sums of the whole stage, nothing is computed.
@@ -175,8 +176,8 @@ def _fitting(
 ) -> tuple[Values, Float[Tensor, "example"], int]:
     """Attribute one batch, and return its values, bounds on the rounding errors of F, and how many tokens run at once.
 
-    If memory is short, either the batch is halved, which needs less memory for its recorded pass, or fewer rows of the
-    scaled network run at once.
+    If memory is short, the batch is halved, so that its recorded forward pass needs less memory, or fewer rows run at
+    once. A row is one text at one node of the integration path.
     """
     work = work_of(plan, batch, row_tokens)
     try:
@@ -254,7 +255,7 @@ def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
 
 
 def _precision_effect(plan: AttributionPlan) -> float:
-    """Return the mean relative difference between magnitudes in the set precision and in float32.
+    """Return the mean relative difference between attributions computed in `settings.precision` and in float32.
 
     It is measured on the middle batch of the plan, and is a mean over examples and FFN matrices.
     """

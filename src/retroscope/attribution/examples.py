@@ -46,7 +46,7 @@ class Example:
 
 
 def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
-    """Return one example for each distinct text, for the target `norm`. Its id is the first id of that text."""
+    """Return one example for each distinct text, for the target `norm`. Its id is the first id with this text."""
     first: dict[str, str] = {}
     for text_id, text in zip(ids, texts, strict=True):
         first.setdefault(text, text_id)

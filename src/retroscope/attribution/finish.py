@@ -26,7 +26,7 @@ def finished(
     """Compute the result of an attribution from its sums over all examples: means, quantiles, scores and warnings.
 
     Args:
-        row_tokens: how many tokens of the scaled network ran at once.
+        row_tokens: how many tokens ran through the network at once, at nodes of the integration path.
         reached: the values of "precision_effect" and "agreement_reached" that the result records.
     """
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
@@ -134,7 +134,7 @@ def _recipe(plan: AttributionPlan) -> r.AttributionRecipe:
 
 
 def _facts(sums: Aggregates) -> r.AttributionRecipe:
-    """Return the mean and standard deviation of F, and the completeness gaps, as entries of the recipe."""
+    """Return the mean and standard deviation of F, and the completeness gaps, as entries of `AttributionRecipe`."""
     value, stats = sums.arrays["value"][~sums.arrays["lost"]], sums.arrays["stats"]
     if not len(value):
         return {
@@ -166,10 +166,10 @@ def _facts(sums: Aggregates) -> r.AttributionRecipe:
 def _completeness(
     parts: Sequence[str], by_site: SiteGaps, nodes: Float[np.ndarray, "part layer"]
 ) -> dict[str, dict[str, list[float | None]]]:
-    """Return four quantities by layer for each FFN matrix.
+    """Return four quantities for each FFN matrix, each with one value per layer.
 
-    They are "gap" and "gap_worst" (median and 99 % quantile of the completeness gap), "share" (the layer's share of the
-    matrix's attribution), and "nodes" (mean number of path nodes).
+    They are "gap" and "gap_worst" (median and 99 % quantile of the completeness gap), "share" (the layer's share of
+    this matrix's attribution over all layers), and "nodes" (mean number of path nodes).
     """
     columns = {"gap": by_site.median, "gap_worst": by_site.worst, "share": by_site.weight, "nodes": nodes}
     return {
@@ -188,8 +188,9 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecip
         )
     if noise:
         warnings.append(
-            f"noise: in {noise} of {len(plan.examples)} examples, F changes by no more than rounding when any matrix "
-            "is scaled from 0 to 1; these examples are not normalised and are left out of all shares"
+            f"noise: in {noise} of {len(plan.examples)} examples, F changes by no more than rounding when an FFN "
+            "matrix is scaled from 0 to 1; these examples are left out wherever attributions are divided by the "
+            "example's largest attribution"
         )
     if plan.padding_pooled:
         warnings += published_doubts(plan.encoder)
@@ -201,8 +202,8 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecip
         )
     if facts["gap_judged"] is not None and facts["gap_judged"] > LARGE_GAP:
         warnings.append(
-            f"the integral is not complete at {facts['gap_site']}: for half of the examples, the gap to F(1) - F(0) "
-            f"there is more than {percent(facts['gap_judged'])} of the sum of the absolute attributions; use more "
-            f"nodes than {plan.settings.rule} allows, e.g. auto:0.01:{LAST_GAUSS}"
+            f"the path integral is inaccurate at {facts['gap_site']}: for half of the examples, the sum of the "
+            f"attributions differs from F(1) - F(0) by more than {percent(facts['gap_judged'])} of the sum of their "
+            f"absolute values; use more nodes than {plan.settings.rule} allows, e.g. auto:0.01:{LAST_GAUSS}"
         )
     return warnings

@@ -51,11 +51,11 @@ class Objective:
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Return the contribution of each row to F of its example.
+        """Return what each row (a text at one path node) contributes to F of its example.
 
         Args:
             pooled: the pooled last layer of each row.
-            texts: index in the batch of each row's text.
+            texts: for each row, the index of its text in the batch.
         """
         if self.other is None:
             length: Tensor = unnormalised(encoder, pooled).norm(dim=-1)
@@ -91,7 +91,7 @@ def norms(texts: Sequence[object], device: torch.device) -> Objective:
 
 
 def unnormalised(encoder: Encoder, pooled: Float[Tensor, "row dim"]) -> Float[Tensor, "row out"]:
-    """Return the final vectors before they are scaled to length 1, because then all norms would be equal.
+    """Return the final vectors before they are scaled to length 1. After scaling, all norms would be equal.
 
     Args:
         pooled: the pooled last layer of each row.

@@ -35,14 +35,15 @@ class AttributionPlan:
         sites: the FFN matrices whose neurons are attributed.
         batches: indices of the examples of each batch. A batch does not cross the end of a stage.
         tokens: the token ids of each example's texts.
-        row_tokens: how many padded tokens of the scaled network run at once.
-        bytes_per_token: bytes that the scaled network takes per padded token, measured on the longest text.
+        row_tokens: how many padded tokens run through the network at once, at nodes of the integration path.
+        bytes_per_token: memory per padded token while the network runs at path nodes, in bytes, measured on the longest
+            text.
         record_bytes: bytes of the largest batch's recorded forward pass, estimated from the longest text.
         padding_pooled: whether the pooling includes padding tokens, as in the published study.
         cosine: whether the retriever compares vectors by cosine.
         collection: name of the collection.
-        stages: after how many examples the attribution may stop (see `stability`), in rising order. The last number is
-            that of all examples.
+        stages: after how many examples the attribution may stop (see `stability`), in rising order. The last number
+            counts all examples.
     """
 
     encoder: Encoder
@@ -68,13 +69,13 @@ class AttributionPlan:
         return np.asarray((order % 2)[text])
 
     def until(self, examples: int) -> "AttributionPlan":
-        """Return the plan of the first `examples` examples, where that number is the end of a stage."""
+        """Return the plan of the first `examples` examples. This number must be one of `stages`."""
         batches = tuple(batch for batch in self.batches if max(batch) < examples)
         return replace(self, examples=self.examples[:examples], tokens=self.tokens[:examples], batches=batches)
 
     @property
     def bytes(self) -> int:
-        """Return the estimated bytes of the scaled network and of the recorded forward pass, without the weights."""
+        """Return the estimated bytes of a pass at path nodes and of the recorded forward pass, without the weights."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
@@ -118,7 +119,7 @@ def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Wor
 
     Args:
         batch: indices of the examples.
-        row_tokens: how many padded tokens of the scaled network may run at once.
+        row_tokens: how many padded tokens may run through the network at once, at nodes of the path.
     """
     examples = [plan.examples[i] for i in batch]
     padded = _padded(plan, batch)

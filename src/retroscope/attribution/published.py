@@ -75,7 +75,7 @@ def _by_user(recipe: Recipe, field: str) -> bool:
 
 
 def with_padding_read(encoder: Encoder, batch: Batch) -> Batch:
-    """Return the batch as the published code pools it: vectors depend on the padding, and so on the other texts.
+    """Return the batch as the published code pools it: padding, and so the other texts of the batch, affect it.
 
     Padding tokens are part of the mean. CLS is the first column of the batch, and positions are counted by column. If a
     tokenizer pads on the left, the first column is padding in all but the longest texts, and positions are shifted.

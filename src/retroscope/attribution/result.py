@@ -53,10 +53,10 @@ class AttributionCounts(TypedDict):
 class AttributionRecipe(TypedDict, total=False):
     """How an attribution was computed, as JSON-like values: model, texts, settings, and numerical error.
 
-    "row_tokens" is how many padded tokens ran at once. The keys "f_..." describe the attributed scalar F. The keys
-    "gap_..." and "completeness" describe the error of the path integral (None for a method without completeness). The
-    result of `attribute_neurons` has every key except "negative". A study adds that key. It tells how the negatives
-    that both models share were chosen.
+    "row_tokens" is how many padded tokens ran through the network at once. The keys "f_..." describe the attributed
+    scalar F. The keys "gap_..." and "completeness" describe the error of the path integral (None for a method without
+    completeness). The result of `attribute_neurons` has every key except "negative". A study adds "negative", which
+    tells how the negatives that both models share were chosen.
     """
 
     model: str
@@ -98,9 +98,10 @@ class NeuronAttribution:
     Attributes:
         scores: statistics of each example, with the dimensions (query, statistic, part, layer). `part` is the FFN
             matrix, and `layer` the layer of its block, 1..L. For the target `norm`, a `query` is a text. Gaps, shares
-            and concentration are NaN for examples that are noise. All statistics are NaN for examples with a value that
-            is not finite. The coordinates `positive` (`score`, `margin`) and `negative` (`margin`) are the ids of the
-            relevant passage and of the negative that define F of a query. `Scores.passages` has both.
+            and concentration are NaN for noise, i.e. examples whose F varies only within rounding errors. All
+            statistics are NaN for examples with a value that is not finite. The coordinates `positive` (`score`,
+            `margin`) and `negative` (`margin`) are the ids of the relevant passage and of the negative that define F of
+            a query. `Scores.passages` has both.
         neurons: FFN matrix -> data set with the dimensions (layer, neuron). Its variables are means over examples:
             `mean` (of magnitudes), `signed` (of signed values) and `share` (of shares: magnitude over the example's
             largest magnitude at any site). `count` is in how many examples the share is at least the `threshold`.

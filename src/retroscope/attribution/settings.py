@@ -44,16 +44,19 @@ class AttributionSettings:
         parts: FFN matrices whose output units are the neurons: "intermediate", "output", and "up" in a gated FFN.
         thresholds: a neuron is active in an example if its magnitude is at least this share of the largest magnitude in
             that example.
-        quantiles: which quantiles of a neuron's share over examples are reported.
+        quantiles: quantiles over examples that are reported for each neuron's share (magnitude over the example's
+            largest).
         negatives: how many hard negatives of a query are considered. `margin` uses the hardest of them.
-        limit: the largest number of examples, drawn with `seed`. 0 takes all.
+        limit: the largest number of examples. If there are more, they are drawn with `seed`. 0 takes all.
         agreement: the attribution stops once the top neurons of two halves of its examples agree this well (mean
             Jaccard index, see `attribution.top_neurons.stability`). None always attributes up to the limit.
-        seed: seed of the draw of examples, and of the halves whose overlap is measured.
+        seed: seed of the draw of examples, and of their two random halves, whose top neurons are compared.
         batch_size: number of texts in a batch. Texts are in the order of the examples and padded to the longest, as in
             the published study. If None, texts of similar length form a batch, with at most a tenth of padding tokens.
-        memory: bytes of memory that the passes of the scaled network may use. If None, a quarter of the free memory.
-        precision: numerical precision of the scaled network, a name in `encoders.precision.PRECISION_NAMES`.
+        memory: bytes of memory that passes at nodes of the integration path may use. If None, a quarter of the free
+            memory.
+        precision: numerical precision of passes at nodes of the integration path, a name in
+            `encoders.precision.PRECISION_NAMES`.
     """
 
     method: str = "weight_path"

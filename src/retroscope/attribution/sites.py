@@ -70,9 +70,9 @@ def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
     lacking = [part for part in parts if part not in roles]
     if lacking:
         raise EncoderError(
-            f"the family {anatomy.family!r} has no {lacking[0]!r} matrix, because its FFN is not gated",
+            f"the family {anatomy.family!r} has no FFN matrix {lacking[0]!r}, because its FFN is not gated",
             where=encoder.name,
-            fix=f"use only the parts {', '.join(roles)}",
+            fix=f"use only the FFN matrices {', '.join(roles)}",
         )
     return tuple(
         Site(block + 1, part, roles[part][0], anatomy.path(roles[part][0], block), roles[part][1])

@@ -1,4 +1,4 @@
-"""Estimate the work of an attribution in passes of the scaled network, before anything runs."""
+"""Estimate the work of an attribution in passes of the network at path nodes, before anything runs."""
 
 from dataclasses import dataclass
 
@@ -25,8 +25,8 @@ class AttributionSize:
     Attributes:
         examples: largest number of examples (queries, or texts if the target is `norm`).
         expected: expected number of examples, if the attribution may stop early.
-        texts: how many texts of an example are encoded by the scaled network: 2 for `margin` on the passage tower, else
-            1.
+        texts: how many texts of an example are encoded at every node of the integration path: 2 for `margin` on the
+            passage tower, else 1.
         passes: how many forward and backward passes of the whole network each text takes.
     """
 

@@ -155,8 +155,8 @@ def _similar(
 ) -> Iterator[dict[str, object]]:
     """Yield a table row for every similarity of the two models at one layer.
 
-    A row also has chance, the similarity of halves of one model, and that of the controls (random weights, other
-    trainings).
+    A row also has three reference values: the similarity by chance, that of two halves of one model's dimensions, and
+    those with the controls (random weights, other trainings).
     """
     every = np.arange(len(x))
     for name, (prepare, chance) in similarity_measures(
@@ -192,7 +192,7 @@ def _estimate(statistic: Callable[..., float], *arrays: Vectors, settings: Drift
 
 
 def _halves(prepare: Prepare, x: Vectors, seed: int) -> float:
-    """Return the similarity of a model's vectors to themselves: one random half of their dimensions with the other."""
+    """Return the similarity between two random halves of the dimensions of one model's vectors."""
     order = np.random.default_rng(seed).permutation(x.shape[1])
     middle = len(order) // 2
     return prepare(x[:, order[:middle]], x[:, order[middle:]])(np.arange(len(x)))

@@ -15,7 +15,8 @@ MOST_WHITENED = 2**28  # numbers of the passages' vectors, of which whitening ho
 def anisotropy(x: Vectors) -> float:
     """Return the mean cosine of two different texts (Ethayarajh 2019).
 
-    It is 0 if the directions of the vectors are even, and 1 if all vectors point one way. The mean is over all pairs.
+    It is 0 if the directions of the vectors are evenly distributed, and 1 if all vectors have one direction. The mean
+    is over all pairs.
     """
     n = len(x)
     total = np.square(unit(x).sum(axis=0)).sum()

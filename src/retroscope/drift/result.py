@@ -30,7 +30,7 @@ class WeightDrift:
             norm of the difference), `relative` (change / norm), `largest` (largest absolute difference of a number) and
             `equal` (share of its numbers that did not change). Changed matrices also have the fields of
             `drift.spectrum.Spectrum` and `drift.intruders.Intruders`.
-        notes: sentences that a reader needs to interpret the numbers, e.g. about adapters.
+        notes: sentences with which to interpret the numbers, e.g. about adapters.
         before: name of the backbone.
         after: name of the model fine-tuned from it.
         n_blocks: how many blocks each of the two models has.

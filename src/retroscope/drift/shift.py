@@ -177,7 +177,8 @@ def _level_row(name: str, level: Level, pair: TwoSamples, interval: WithLimits) 
 def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "word"]) -> float:
     """Return the Jensen-Shannon divergence of two distributions, in bits (Lin 1991, equation 4.1).
 
-    It is 0 for equal distributions, 1 for distributions without a common word, and NaN if all counts of one are 0.
+    It is 0 for equal distributions, 1 for distributions without a common word, and NaN if one of the two has only
+    counts of 0.
 
     Args:
         one, other: how often each word of a common vocabulary occurs.
@@ -190,7 +191,7 @@ def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "wor
 
 
 def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
-    """Return a function that computes the divergence of words between the same rows of two samples.
+    """Return a function from row indices to the divergence of words between these rows of two samples.
 
     It covers the words of both samples.
     """

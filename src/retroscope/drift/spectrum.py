@@ -41,7 +41,7 @@ class Spectrum:
         amplification: norm of the change over the norm of the original matrix, both in the first r directions.
         amplification_random: the amplification if the original matrix were as large in these directions as in others.
         alignment: `amplification_random` over `amplification`; 1 if change and original matrix are unrelated.
-        directions: how many first directions (r) `held`, both amplifications and `alignment` use.
+        directions: r, how many singular directions are used for `held`, both amplifications and `alignment`.
     """
 
     stable_rank: float

@@ -21,7 +21,7 @@ SHAPES: Mapping[str, OfOne] = {"anisotropy": anisotropy, "uniformity": uniformit
 
 
 def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Prepare, float]]:
-    """Return, for every similarity by name, the function that prepares it, and its chance value for these vectors.
+    """Map each similarity's name to the function that prepares it (see `Prepare`) and its value by chance.
 
     Args:
         neighbours: how many nearest neighbours of a text are compared.

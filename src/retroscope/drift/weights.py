@@ -166,7 +166,7 @@ def whole_tensor(weights: Weights, name: str) -> Tensor:
 
 
 def _base_of(name: str, before: Weights, after: Weights) -> Tensor | None:
-    """Return the tensor of `after` without its adapter, or None if both checkpoints read it from the same bytes."""
+    """Return the tensor of `after` without its adapter, or None if both read it from the same bytes of one file."""
     place = after.places.get(name)
     return None if place is not None and place == before.places.get(name) else after.read[name]()
 

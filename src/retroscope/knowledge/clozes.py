@@ -97,7 +97,7 @@ class RelationClozes:
 
     @cached_property
     def points(self) -> dict[tuple[tuple[int, ...], int], int]:
-        """Map (insert, index in it) to the index of the hidden state that predicts the object's token at this index.
+        """Map (token sequence from `inserts`, index in it) to the index of the state that predicts the token there.
 
         The states are numbered over all inputs of a fact, in the order of `places`.
         """

@@ -37,7 +37,7 @@ class HeadReadout:
 
 @dataclass(frozen=True, eq=False)
 class LinearReadout:
-    """Read-out with a fitted linear map for every layer. The letters are those of the module's docstring.
+    """Read-out with the logits U (A z + b) + c of a standardised state z, where A, b and c are fitted for every layer.
 
     Attributes:
         mean, scale: mean and standard deviation of each layer's states over the neutral text.

@@ -172,8 +172,8 @@ def _hit_and_rank(scores: np.ndarray, clozes: RelationClozes) -> tuple[np.ndarra
 def most_frequent(clozes: RelationClozes) -> Float[np.ndarray, "fact"]:
     """Return the P@1 of each fact if the answer is always the most frequent object of these facts.
 
-    It is a baseline. If k objects are equally frequent, each counts 1/k. It is 0 for a fact whose answer has the same
-    tokens as another object, because the model's P@1 is then 0, too.
+    It is a baseline. If k objects are equally frequent, the P@1 of a fact with one of them is 1/k. It is 0 for a fact
+    whose answer has the same tokens as another object, because the model's P@1 is then 0, too.
     """
     counts = np.bincount(clozes.answers, minlength=len(clozes.objects))
     top = counts == counts.max()

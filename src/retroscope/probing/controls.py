@@ -25,7 +25,7 @@ def own_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) 
 
 
 def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) -> Choices:
-    """Replace every query by a query with another text from the same part (a derangement of texts).
+    """Replace every query by one with another text, from the same part of the split (a derangement of texts).
 
     An accuracy above chance is then not due to the query. Queries with the same text are never exchanged for one
     another. If all queries of a part have the same text, they stay.
@@ -68,7 +68,7 @@ class Control:
 
     Attributes:
         queries: function that replaces the queries of probe examples.
-        labels: function that returns the index of the candidate that is labelled as correct, for every N.
+        labels: function that returns, for every number N of candidates, the index of the candidate labelled as correct.
         random_weights: whether to probe the vectors of a copy of the model with random weights.
     """
 
@@ -118,7 +118,7 @@ def controls_on(names: Sequence[str], *, random_weights: bool) -> list[str]:
 def views(
     parts: Mapping[str, Choices], seed: int, names: Sequence[str], sizes: tuple[int, ...], texts: TextNumbers
 ) -> list[View]:
-    """Group the controls by the function that replaces their queries, and return one view per group.
+    """Group the controls that use the same queries, and return the probe examples of each group as a `View`.
 
     Args:
         parts: part name -> probe examples with their own queries.

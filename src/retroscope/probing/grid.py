@@ -32,7 +32,7 @@ def probe(
     passage_texts: Mapping[str, int] | None = None,
     progress: ShownCount = None,
 ) -> ProbeResult:
-    """Measure how well relevance can be read at each layer: run all probes under all controls for every N and seed.
+    """Measure how well each layer's vectors predict relevance, by all probes under all controls for every N and seed.
 
     Args:
         representations: vectors of the queries and passages at every layer.
@@ -93,9 +93,9 @@ class Round:
     """One split of the probe examples, with the queries and labels that each control uses; the same for every layer.
 
     Attributes:
-        tests: one view for each group of controls, with training, validation and test parts.
+        tests: training, validation and test examples for each group of controls that use the same queries.
         message: all probe examples in the order in which the online code transmits them.
-        codes: one view of `message` for each group of controls; empty unless "mdl" is requested.
+        codes: `message` with the queries and labels of each group of controls; empty unless "mdl" is requested.
     """
 
     split: Split
@@ -181,7 +181,7 @@ def _steps(
 
 
 def _vectors(source: RetrieverRepresentations, task: Task, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return one layer's vectors of the task's queries and of its passages, in the order of their ids in the task."""
+    """Return one layer's vectors of queries and passages, in the order of `task.query_ids` and `task.passage_ids`."""
     queries = _rows(source.query, task.query_ids, layer, source.name)
     passages = _rows(source.passage, task.passage_ids, layer, source.name)
     if queries.shape[1] != passages.shape[1]:
@@ -208,7 +208,7 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
 def _measure(
     tally: ProbeTally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
 ) -> None:
-    """Run all probes under all controls on one split and layer, and add accuracies and code lengths to the tally."""
+    """Run all probes under all controls on one split and layer, and add accuracies and code lengths to `tally`."""
     options = tally.plan.settings.options
     for view in round_.tests:
         trial = ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts)

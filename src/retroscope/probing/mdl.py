@@ -3,8 +3,9 @@
 This is the online code of Voita & Titov 2020, section 3.2. The queries come in a random order, in blocks. The first
 block is coded uniformly, with log2 N bits for each probe example. Each later block is coded by the `elementwise` probe
 (its anchor included), fitted to all earlier blocks. A probe that needs many examples has a longer code, so the code
-length measures not only whether relevance can be read, but also how easily. Compression is log2 N, divided by the mean
-number of bits of a probe example. A compression of 1 means that nothing was read.
+length measures not only whether the probe can predict relevance, but also how easily it learns to. Compression is log2
+N, divided by the mean number of bits of a probe example. A compression of 1 means that the probe predicts no better
+than chance.
 
 The ridge cannot be chosen on the labels that are being transmitted. Instead, the code is a Bayesian mixture of one code
 for each ridge and the uniform code, weighted by the probability that each gave to the relevant passages of the earlier
@@ -35,7 +36,7 @@ ALL = "all"  # the one part of a view that is coded
 
 
 def coding_order(task: Task, seed: int) -> Choices:
-    """Return all probe examples of the task in a random order of query texts; those with the same text are adjacent."""
+    """Return all probe examples in a random order of query texts; those with the same query text are adjacent."""
     text = task.text
     rank = np.random.default_rng([seed, 3]).permutation(int(text.max(initial=-1)) + 1)
     order = np.lexsort((task.query, rank[text]))

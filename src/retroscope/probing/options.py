@@ -14,7 +14,7 @@ class ConcatTraining:
         learning_rate: learning rate of Adam.
         batch_size: number of probe examples in an optimiser step.
         epochs: number of passes over the training examples. The weights after the epoch with the best accuracy on the
-            selection part are reported.
+            validation examples are reported.
     """
 
     learning_rate: Positive = 1e-4
@@ -27,7 +27,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The fields of `ProbeSettings`, explained there, that the function of a probe uses."""
+    """Those fields of `ProbeSettings` that the function of a probe uses. `ProbeSettings` explains them."""
 
     ridge: tuple[float, ...]
     rank: int

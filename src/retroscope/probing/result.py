@@ -22,7 +22,7 @@ SHUFFLED = "shuffled_queries"
 
 
 class RandomWeightsRecipe(TypedDict):
-    """The random-weight copy of the model whose vectors were probed: its name, and how the vectors were made."""
+    """Name of the random-weight copy of the model, and how its probed vectors were computed."""
 
     name: str
     recipe: VectorsRecipe
@@ -124,7 +124,7 @@ class ProbeResult:
     def compression(self) -> xr.DataArray | None:
         """Return the length of the uniform code divided by the mean length of the online code; None without "mdl".
 
-        It is 1 where nothing is readable. The dimensions are (control, passages, layer).
+        It is 1 where the probe predicts no better than chance. The dimensions are (control, passages, layer).
         """
         if self.mdl is None:
             return None

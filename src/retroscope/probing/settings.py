@@ -23,12 +23,12 @@ class Protocol:
     """Defaults of one protocol of probing: split, probes, controls and seeds.
 
     Attributes:
-        split: function that divides the probe examples of a task by a seed.
+        split: function that splits all probe examples into training, validation and test, by a seed.
         probes: probes that run if the settings name none.
         controls: controls that run if the settings name none.
         first_seed: the first seed. The further seeds are the next whole numbers.
         first_index_wins: whether `concat` gives a tie to the slot with the lowest index, as published.
-        as_given: whether probe examples are the unchanged rows of the source. A negative may then be a relevant
+        as_given: whether probe examples are the unchanged rows of the published data. A negative may then be a relevant
             passage.
     """
 
@@ -71,12 +71,12 @@ class ProbeSettings:
         layers: the layers to probe; all by default.
         ridge: penalties to try. The validation queries select one. A penalty is the weight of |w|^2 / 2 relative to the
             mean loss of a probe example, for features with unit spread within a probe example. At the largest penalty
-            the weights vanish, and a probe that reads the query becomes the retriever's similarity itself.
-        rank: number of principal directions of queries, and of passages. `bilinear` reads the products of these
-            directions.
+            the weights vanish, and a probe that uses the query becomes the retriever's similarity itself.
+        rank: number of principal directions of queries, and of passages. `bilinear` uses products of the coordinates
+            along these directions.
         tolerance: a fit counts as converged if its loss is less than this above the minimum, in nats.
         max_iterations: number of iterations after which a fit is reported as not converged.
-        concat: training of the published probe.
+        concat: settings for training the published probe `concat`.
     """
 
     protocol: str = "default"

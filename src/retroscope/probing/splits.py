@@ -25,8 +25,8 @@ class Choices:
     """Probe examples, e.g. of the test part of a split: a query and its candidates for each.
 
     Attributes:
-        query: index of each probe example's query in the task.
-        passages: (probe example, candidate) indices of passages in the task, the relevant passage first.
+        query: index in `Task.query_ids` of each probe example's query.
+        passages: (probe example, candidate) indices in `Task.passage_ids`, the relevant passage first.
     """
 
     query: ChoiceRows
@@ -64,7 +64,7 @@ class Split:
 
 
 def disjoint_split(task: Task, seed: int) -> Split:
-    """Split the task's probe examples into parts that share no query texts and no passages.
+    """Split probe examples into training, validation and test, which share no query texts and no passages.
 
     Five consecutive seeds (0-4, 5-9 ...) test each query exactly once: they use the same shuffled folds of the queries,
     and each seed takes another fold for the test. If the passages must be divided instead (`Split.own_negatives`), each
@@ -100,8 +100,8 @@ def _with_own_negatives(task: Task, seed: int) -> Split:
     """Split the probe examples by their relevant passages instead of their query texts.
 
     A query whose relevant passages are in several parts is left out. Two queries with the same text may be in different
-    parts: if one question has many relevant passages, a split by text would keep none of them. `Split.repeats` counts
-    the test examples whose query text is also in training.
+    parts: if many queries with one text have different relevant passages, a split by text would keep none of these
+    queries. `Split.repeats` counts the test examples whose query text is also in training.
     """
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(len(task.passage_ids))
     pool = _rotated(shuffle, seed)
@@ -132,7 +132,7 @@ def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as ielab-2025 did: a random share of the probe examples trains, the rest both selects and tests.
+    """Split as ielab-2025 did: a random share of the probe examples is for training, the rest for validation and test.
 
     Queries and passages of the two parts overlap.
 
@@ -176,7 +176,7 @@ def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.nda
 
 
 def _uses(task: Task, rows: ChoiceRows, places: slice) -> Int[np.ndarray, "passage"]:
-    """Count how often each passage is a candidate of the selected probe examples.
+    """Count how often each passage is a candidate of some probe examples.
 
     Args:
         rows: mask of the probe examples.

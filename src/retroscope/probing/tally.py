@@ -82,7 +82,7 @@ class ProbeTally:
     def add_outcome(
         self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add the accuracies of one probe on one layer and split. `controls` labels the first axis of its arrays."""
+        """Add the accuracies of one probe on one layer and split. `controls` are the labels of the first axis."""
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
         means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)

@@ -28,8 +28,8 @@ class ProbeTrial:
     """Input of a probe: the vectors of one layer, and the probe examples of one split under some controls.
 
     Attributes:
-        queries: one vector for each query of the task.
-        passages: one vector for each distinct passage of the task.
+        queries: one vector for each distinct query.
+        passages: one vector for each distinct passage.
         view: the probe examples of each part, with the queries and labels of the controls.
         options: settings of the probe.
         similarity: how the retriever compares vectors, "dot" or "cosine".

@@ -35,7 +35,7 @@ def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, 
 
 
 def area_between(upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"]) -> np.ndarray:
-    """Return the mean height of `upper` above `lower` for each query and cell; NaN where a curve has a NaN.
+    """Return the mean height of `upper` above `lower` for each query and pair of curves; NaN where a curve has a NaN.
 
     The height is negative where `upper` lies below `lower`.
     """
@@ -52,6 +52,6 @@ def mean_area_between(
     """Return the area between two curves, averaged over queries, with its bootstrap interval over queries.
 
     The area is linear in the curves, so the mean area is the area between the mean curves. The bootstrap resamples
-    query texts. A text keeps both curves at all fractions, because these are not independent.
+    query texts. Both curves of a text stay together at all fractions, because they are not independent.
     """
     return bootstrap_mean(area_between(upper, lower, fractions), settings, clusters)

@@ -36,7 +36,7 @@ def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
     """Return a data set with the label dimensions of `scores` (all but the query), and one variable per column.
 
     Args:
-        columns: name -> one number per cell, in the order of `cell_values`.
+        columns: name -> one number per combination of labels, in the order of `cell_values`.
     """
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
     coords = {name: coord for name, coord in scores.values.coords.items() if QUERY not in coord.dims}
@@ -44,7 +44,7 @@ def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
 
 
 def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
-    """Return the labels of cells as text for messages, such as "layer=6, probe=cosine".
+    """Return the labels of some cells (combinations of labels) for messages, e.g. "layer=6, probe=cosine".
 
     Args:
         cells: column indices in `cell_values`.
@@ -58,7 +58,7 @@ def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
 
 
 def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:
-    """Return, for each cell, the index of the family of tests in which its p-value is corrected.
+    """Return, for each combination of labels (cell), the index of the family of tests in which its p is corrected.
 
     Cells are in one family if they have the same labels in all dimensions of `per`, e.g. one family per measure for
     ("measure",). If a `headline` (dimension, label) is given, each of these families is divided into two: the cells

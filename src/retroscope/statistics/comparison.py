@@ -75,7 +75,7 @@ def _paired(old: QueryValues, new: QueryValues) -> tuple[QueryValues, QueryValue
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
-    """Input of the tests: the texts and passages that queries share, and the index of each cell's family of tests."""
+    """Input of the tests: texts and passages that queries share, and the family of tests of each label combination."""
 
     clusters: Clusters
     family: Int[np.ndarray, "cell"]
@@ -100,9 +100,9 @@ def _effect(
     shared: _Shared,
     settings: ComparisonSettings,
 ) -> ResultColumns:
-    """Return the mean change of every cell with its interval, which includes 0 in every `undecided` cell.
+    """Return the mean change for every combination of labels (cell), with its interval.
 
-    A cell is undecided if McNemar's exact test is not significant.
+    In every `undecided` cell, the interval includes 0. A cell is undecided if McNemar's exact test is not significant.
     """
     change = outcome_change(old, new, paired_differences(old, new), settings.intervals, shared.clusters)
     effect = holding_zero(change, undecided)
@@ -124,7 +124,7 @@ def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compa
 
 
 def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
-    """Return the name of the test of every cell; "auto" takes McNemar's test if all its values are 0 or 1.
+    """Return the test's name for every combination of labels (cell). "auto": McNemar's test if all values are 0 or 1.
 
     A cell with fewer than two pairs gets `UNTESTED`.
     """
@@ -142,8 +142,8 @@ def _within(
     """Correct p-values within each family of tests.
 
     Args:
-        evidence: changes by query and cell, and the effect of shared passages on standard errors; only `max_t` uses
-            them. That effect depends on the confidence level, which is taken from the settings.
+        evidence: changes by query and combination of labels, and the effect of shared passages on standard errors; only
+            `max_t` uses them. That effect depends on the confidence level, which is taken from the settings.
     """
     change, by_passages = evidence
     sums = shared.clusters.sums(change)
@@ -220,7 +220,7 @@ def _method(
 
 
 def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"]) -> Int[np.ndarray, "family"]:
-    """Count the cells with a p-value in each family of tests."""
+    """Count the tests with a p-value (not NaN) in each family."""
     return np.bincount(family, weights=np.isfinite(p)).astype(np.int64) if len(family) else np.zeros(0, np.int64)
 
 

@@ -25,10 +25,10 @@ class Flip:
 
 
 class ComparisonMethod(TypedDict, total=False):
-    """Settings of a comparison and what followed from them, as JSON-like values, so that it can be repeated.
+    """Settings of a comparison, with the tests that it used and the sizes of their families, as JSON-like values.
 
-    "family_labels" counts the labels of each dimension, "family_sizes" the tested cells of each family, and
-    "tests_used" the cells of each test. The result of `compare_scores` has every key.
+    "family_labels" is how many labels each dimension has, "family_sizes" how many tests each family has, and
+    "tests_used" how often each test was used. The result of `compare_scores` has every key.
     """
 
     test: str
@@ -76,12 +76,12 @@ class Difference:
     warnings: tuple[str, ...] = ()
 
     def flips(self, limit: int | None = None, **labels: object) -> list[Flip]:
-        """Return the queries whose score changed in one cell, such as `layer=6`, largest change first.
+        """Return the queries whose score changed for one combination of labels, largest change first.
 
         For example, `flips(10, layer=6)` returns the ten largest changes at layer 6.
 
         Raises:
-            AnalysisError: if the labels name no cell, or more than one.
+            AnalysisError: if no combination of labels fits, or more than one.
         """
         return flips(self.before, self.after, limit, **labels)
 
@@ -96,22 +96,22 @@ class Difference:
         return html_table(f"Difference in {self.name}", rows, columns)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table of effects as a data frame: one row per cell, first its labels, then the numbers."""
+        """Return the table of effects as a data frame, a row per combination of labels: first labels, then numbers."""
         rows = self.table if self.table.dims else self.table.expand_dims("cell")
         frame = rows.to_dataframe().reset_index()
         return frame if self.table.dims else frame.drop(columns="cell")
 
 
 def flips(before: Scores, after: Scores, limit: int | None = None, **labels: object) -> list[Flip]:
-    """Return the queries whose score differs in one cell, largest change first; equal changes are ordered by query id.
+    """Return the queries whose score differs for one combination of labels, largest change first; ties by query id.
 
     Args:
         before, after: the scores, paired by query id.
         limit: largest number of queries to return.
-        labels: labels of the cell, e.g. measure="RR@10".
+        labels: labels that leave one combination, e.g. measure="RR@10".
 
     Raises:
-        AnalysisError: if the labels name no cell, or more than one.
+        AnalysisError: if no combination of labels fits, or more than one.
     """
     for dim in labels:
         if dim not in before.values.dims[1:]:

@@ -64,7 +64,7 @@ def ratio_of_means(
 
 
 def _critical(values: Float[np.ndarray, "query cell"], level: float, clusters: Clusters) -> Float[np.ndarray, "cell"]:
-    """Return, for every cell, the squared t value above which a t test rejects that the mean is 0."""
+    """Return, for every column, the squared t value above which a t test rejects that the mean is 0."""
     t = student.ppf((1 + level) / 2, clusters.n_texts - 1)
     shared = sharing(values, clusters)
     return np.asarray((t * (1.0 if shared is None else shared.widening(level))) ** 2 * np.ones(values.shape[1]))

@@ -27,10 +27,10 @@ class ComparisonSettings:
         margin: the smallest difference that matters. If None, equivalence is not tested.
         seed: seed of the resamples and sign flips.
         family: the claim, in words, for which the tests are corrected together; stored with the result.
-        family_per: dimensions whose labels form separate families, e.g. ("measure",). If empty, all cells are one
+        family_per: dimensions whose labels form separate families, e.g. ("measure",). If empty, all tests are one
             family.
-        headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): the cells with this
-            label are one family, and the cells with all other labels are another family.
+        headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): the tests with this
+            label are one family, and the tests with all other labels are another family.
     """
 
     test: str = AUTO

@@ -23,11 +23,11 @@ def subsets(players: Sequence[str]) -> list[Subset]:
 
 
 def shapley_values(players: Sequence[str], values: SubsetValues) -> dict[str, Float[np.ndarray, "*cell"]]:
-    """Return the Shapley value of every player (e.g. a group of blocks) for each cell.
+    """Return the Shapley value of every player (e.g. a group of blocks) for each entry of the arrays in `values`.
 
     Args:
         players: names of the players.
-        values: the value of every subset of the players, for each cell.
+        values: subset of the players -> array of its values, e.g. one for each query.
     """
     n = len(players)
     shapley = {}

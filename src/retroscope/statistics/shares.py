@@ -50,9 +50,9 @@ def variance_shares(means: xr.DataArray) -> dict[str, Share]:
     """
     if bool(means.isnull().any()):
         raise AnalysisError(
-            f"{int(means.isnull().sum())} cells of the grid have no value",
+            f"{int(means.isnull().sum())} combinations of factor levels have no value",
             where="variance_shares",
-            fix="measure every cell of the grid",
+            fix="measure every combination of the factors",
         )
     factors = [str(dim) for dim in means.dims if means.sizes[dim] > 1]
     parts = {subset: _squares(means, subset) for size in range(1, len(factors) + 1)

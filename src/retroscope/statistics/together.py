@@ -12,13 +12,13 @@ from retroscope.statistics.testing.correction import correct
 
 
 def correct_together(differences: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:
-    """Return the same differences with p-values corrected over all cells of all differences together.
+    """Return the same differences, with the p-values of all their tables corrected together as one family.
 
     The p-values of the equivalence tests stay as they are.
 
     Args:
         correction: a name in `CORRECTIONS`.
-        family: description of the cells in words, which is stored with the results.
+        family: description of this family of tests in words, which is stored with the results.
 
     Raises:
         SettingsError: for "max_t", which needs the same queries in every cell.

@@ -215,7 +215,7 @@ def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | Non
 
 
 def _power(whitened: Whitened, draw: Float[Tensor, "component rank"], removed: float) -> float:
-    """Return the power for `_leaning` with which the random directions remove the share `removed` of the variance.
+    """Return the argument `power` of `_leaning` for random directions with the share `removed` of the variance.
 
     It is found by bisection.
     """

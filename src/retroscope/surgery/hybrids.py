@@ -149,7 +149,7 @@ class _Pair:
         return normed
 
     def _begin(self, path: Path) -> tuple[int, Tensor]:
-        """Return the lowest layer that a hybrid with this path must run, and the input states of this layer."""
+        """Return the lowest layer that a hybrid with these owners (`path`) must run, and the layer's input states."""
         if self._states:
             shared_path, states = self._states[-1]
             return len(shared_path), states

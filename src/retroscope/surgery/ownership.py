@@ -47,14 +47,14 @@ class Hybrid:
         return self.path(anatomy), tuple(self._label(anatomy.n_blocks, part) for part in above)
 
     def path(self, anatomy: Anatomy) -> Path:
-        """Return the owners of the embeddings, then those of every block's parts, from block 1 up."""
+        """Return the owners (models of origin) of the embeddings, then those of each block's parts, from block 1 up."""
         blocks = range(1, anatomy.n_blocks + 1)
         return (self._label(0, "embedding"),), *(
             tuple(self._label(layer, part) for part in parts_of(anatomy)) for layer in blocks
         )
 
     def owners(self, layer: int, anatomy: Anatomy) -> set[int]:
-        """Return the distinct owners of the parts of one block, e.g. {0, 1} if both models have a part of it."""
+        """Return the distinct owners (models of origin) of one block's parts, e.g. {0, 1} if it mixes both models."""
         return {self.owner(layer, part) for part in parts_of(anatomy)}
 
     def is_whole(self, anatomy: Anatomy) -> bool:

@@ -39,7 +39,7 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
     ]
     if differ:
         raise EncoderError(
-            f"{receiver.name} and {donor.name} differ in how they compute: {', '.join(differ)}",
+            f"{receiver.name} and {donor.name} differ in settings that change the vectors: {', '.join(differ)}",
             fix="load both models with the same options, because a hybrid has only one recipe",
         )
 

@@ -18,7 +18,7 @@ BLOCKS = ("top", "bottom")
 WORDS = ("all", *(f"{end}:K" for end in BLOCKS), *PARTS)
 
 PartFilter = Callable[[int | None, str], bool]
-"""Takes a parameter's block (0.., None outside the blocks) and part; returns whether it is re-initialised."""
+"""Function from a parameter's block (0.., None outside the blocks) and its part to whether it is re-initialised."""
 
 
 def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:

@@ -1,9 +1,9 @@
 """Random weight changes with the norm of the real change, tensor by tensor: the control for transplants.
 
-A transplant changes every tensor of a block by D, the difference between the two models. The control changes it in a
-Gaussian direction with the same Frobenius norm, which does not depend on fine-tuning. Embeddings are changed row by
-row. Most of their rows belong to tokens that occur in no text, so a random change of the whole matrix would put most of
-its norm into rows without effect.
+A transplant changes every tensor of a block by D, the difference between the two models. The control changes it by a
+Gaussian random tensor of the same Frobenius norm, whose direction does not depend on fine-tuning. Embeddings are
+changed row by row. Most of their rows belong to tokens that occur in no text, so a random change of the whole matrix
+would put most of its norm into rows without effect.
 """
 
 import hashlib

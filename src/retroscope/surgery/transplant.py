@@ -1,4 +1,4 @@
-"""Names of transplants: which weights of a hybrid come from the donor.
+"""Names of transplants. A transplant puts some weights of one model (donor) into another (receiver): a hybrid.
 
 `pairs` checks that two models can exchange weights, and `hybrids` encodes texts with hybrids. Putting the upper blocks
 of one model on the lower blocks of the other is called an identity stitch (Lenc and Vedaldi 2015; Bansal et al. 2021,
@@ -117,7 +117,7 @@ def _blocks(name: str, word: str, number: str, n_blocks: int) -> tuple[int, int]
     Args:
         name: whole name of the transplant, for errors.
         word: kind of transplant: "block", "top" or "bottom". Only "block" may have a range "J-K".
-        number: the text to parse.
+        number: the string to parse, e.g. "3-4".
     """
     first, dash, last = number.partition("-")
     ends = [int(n) if _is_number(n) else 0 for n in (first, last if dash else first)]
@@ -165,7 +165,7 @@ def steps(n_blocks: int, groups: int = 0) -> tuple[tuple[int, int], ...]:
 
 
 def block_name(step: tuple[int, int]) -> str:
-    """Return the name of the transplant of the blocks from the first to the last in `step`, e.g. "block:3-4"."""
+    """Return the transplant's name for the blocks in `step` (first block, last block), e.g. "block:3-4"."""
     first, last = step
     return f"block:{last}" if first == last else f"block:{first}-{last}"
 

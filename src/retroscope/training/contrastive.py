@@ -71,7 +71,8 @@ def train(
     Args:
         model: result of `build_model`.
         pairs: the training pairs.
-        dev: held-out queries that decide which checkpoint is kept, and when training stops; None: the last step.
+        dev: held-out queries that decide which checkpoint is kept, and when training stops. If None, the last step's
+            weights are kept.
         progress: receives ("training", steps done, steps in all).
 
     Raises:

@@ -1,4 +1,4 @@
-"""Write the folder of a trained model, complete or not at all, with a model card, and check its vectors."""
+"""Write the folder of a trained model (all files or none) with a model card, and check the saved model's vectors."""
 
 import json
 import os

@@ -123,7 +123,7 @@ class MaskedSimilarity:
         self._mask, self._next = self.relevance.mask(rows), 0
 
     def __call__(self, queries: Tensor, passages: Tensor) -> Float[Tensor, "query passage"]:
-        """Return the masked scores of the next queries of the batch with all its passages."""
+        """Return the scores of the batch's next queries with all its passages; minus infinity for masked passages."""
         mask = self._mask[self._next : self._next + len(queries)].to(queries.device)
         self._next += len(queries)
         return self.similarity(queries, passages).masked_fill(mask, -torch.inf)

@@ -98,7 +98,7 @@ def _check(backbone: Retriever) -> None:
     """Refuse a retriever whose recipe a sentence-transformers folder cannot store.
 
     Raises:
-        TrainingError: with the fields of the recipe.
+        TrainingError: if there is such a recipe. The message names its fields.
     """
     query, passage = backbone.query, backbone.passage
     recipe = passage.recipe

@@ -129,7 +129,7 @@ def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
 
 
 def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
-    """Refuse to select a checkpoint with test queries, which would bias the test score upwards.
+    """Refuse to select a checkpoint by test queries, because this would bias the test score upwards.
 
     Raises:
         TrainingError: with the ids and texts of these queries.
@@ -140,13 +140,13 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
 
 
 def _refuse_shared(seen: Set[str], collection: Collection, kind: str, others: str) -> None:
-    """Raise an error that names the queries of a collection whose text is among those already used.
+    """Refuse a collection if texts of its queries are already used for training or selection.
 
     Args:
         seen: texts of the queries that are used for training or selection.
         collection: the held-out or test collection.
         kind: "held-out" or "test", for the message.
-        others: what the texts in `seen` are used for, for the message.
+        others: what the texts in `seen` are used for, as the message says it.
     """
     leaking = [
         f"{query} ({collection.queries[query].text!r})"

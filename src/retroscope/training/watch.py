@@ -52,7 +52,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 
 def listed_files(checkpoint: Path) -> str:
-    """Return a line "SIZE NAME" for every file of a checkpoint, as one text."""
+    """Return a line "SIZE NAME" for every file of a checkpoint, as one string."""
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != WHOLE)
     return "".join(f"{path.stat().st_size} {path.relative_to(checkpoint).as_posix()}\n" for path in files)
 

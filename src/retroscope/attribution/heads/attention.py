@@ -29,10 +29,11 @@ EAGER = "eager"
 
 @dataclass(frozen=True, eq=False)
 class AttentionByKind:
-    """How much of a head's attention goes to each kind of token in `TOKEN_KINDS`, averaged over attending tokens.
+    """How much of a head's attention goes to each kind of token in `TOKEN_KINDS`, averaged over tokens.
 
     Attributes:
-        shares: attention of every head to each kind of token, in every text. The kinds sum to 1.
+        shares: share of every head's attention that goes to each kind of token, in every text. The shares of all kinds
+            sum to 1.
         uniform: the same shares for a head that attends equally to all tokens that it can see.
         gap: largest relative distance between a text's vectors by the eager and by the usual implementation.
         limit: largest value of `gap` that is allowed.

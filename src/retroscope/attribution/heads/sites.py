@@ -48,7 +48,7 @@ class HeadSites:
         return self.paths[head.layer - 1]
 
     def part(self, head: int) -> slice:
-        """Return the slice of the attention output matrix's input that is the output of head `head` (0..)."""
+        """Return, as a slice, where the output of a head (0..) lies in the input of the attention output matrix."""
         return slice(head * self.width, (head + 1) * self.width)
 
     def apart(self, states: Tensor) -> Float[Tensor, "*batch head width"]:

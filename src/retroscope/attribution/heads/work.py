@@ -7,7 +7,7 @@ ATTENTION_PASSES = 2  # in the plain implementation, and in the usual one
 
 
 def estimated_passes() -> float:
-    """Return how many forward passes of a text take as long as the first-order estimates of all heads."""
+    """Return the cost of the first-order estimates of all heads for one text, in forward passes."""
     return FIRST_ORDER_PASSES / GRADIENT_RATE
 
 

@@ -18,8 +18,8 @@ def activation_x_gradient(work: Work) -> Values:
     """Attribute to first order: multiply the activation of every neuron by its gradient.
 
     magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The signed values need not sum to any change of F. The nodes of
-    the quadrature rule are not used. There is no path, so `start` is NaN. `spread` is the sum of the site's magnitudes,
-    which is the most that F can lose to first order.
+    the quadrature rule are not used. There is no path, so `start` is NaN. `spread` is the sum of the magnitudes over
+    the neurons of one FFN matrix, the most that F can lose to first order.
 
     Raises:
         SettingsError: if the quadrature is `auto:TOL`, because there is no completeness gap to reduce.

@@ -37,8 +37,8 @@ def conductance(work: Work) -> Values:
     """Compute the conductance of every neuron.
 
     signed_i is the conductance, and magnitude_i the sum of its absolute values over tokens. `start` and `end` are F at
-    alpha = 0 and alpha = 1. The signed values of one site do not sum to F(1) - F(0), because part of the change passes
-    the FFN by the residual connection.
+    alpha = 0 and alpha = 1. The signed values of one FFN matrix do not sum to F(1) - F(0), because part of the change
+    passes the FFN by the residual connection.
 
     Raises:
         SettingsError: if the quadrature is `auto:TOL`, because there is no completeness gap to reduce.
@@ -68,7 +68,7 @@ def partition(rule: Rule) -> Float[np.ndarray, "node"]:
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    """Conductance of some texts at one site, summed up to a node, with the slope and the outputs at that node."""
+    """Conductance of some texts at one FFN matrix, summed from alpha = 0 to a node, with slopes and outputs there."""
 
     total: Float[Tensor, "text token neuron"]
     slope: Float[Tensor, "1 text token neuron"]
@@ -76,7 +76,7 @@ class _Flow:
 
 
 def _further(flow: _Flow | None, seen: Seen, from_zero: bool) -> _Flow:
-    """Return the running sum with the steps of one more pass added.
+    """Return the sum of the conductance over the steps so far, with the steps of one more pass added.
 
     Args:
         flow: the sum up to the last node of the previous pass, or None before the first pass.

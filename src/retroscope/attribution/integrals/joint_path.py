@@ -1,6 +1,6 @@
 """Joint-path integrated gradients: all FFN matrices are scaled from 0 to 1 together.
 
-For z = W x + b of a site, where x depends on alpha, too, and g = dF / d(alpha z):
+For z = W x + b of an FFN matrix (site), where x depends on alpha, too, and g = dF / d(alpha z):
     dF/dalpha = sum over sites, tokens t and neurons i of g_ti(alpha) z_ti(alpha).
 So the signed values of all sites together sum to F(1) - F(0), but those of a single site do not. The joint path needs
 one integral for the whole network, whereas `weight_path` needs one integral for every site.
@@ -24,7 +24,7 @@ def joint_path(work: Work) -> Values:
     """Attribute along the joint path, which scales the outputs of all FFN matrices together.
 
     magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|, and signed_i = integral of sum_t g_ti z_ti. `start`, `end`
-    and `spread` describe F along the joint path, so they are the same at every site.
+    and `spread` describe F along the joint path, so they are the same for every FFN matrix.
     """
 
     def by_rule(rule: Rule, examples: list[int]) -> Values:
@@ -35,7 +35,7 @@ def joint_path(work: Work) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Gradients, inputs and outputs of one example at one site, at some nodes of the path. Rows: (node, text, token).
+    """Gradients, inputs and outputs of one example at one FFN matrix and some path nodes. Rows: (node, text, token).
 
     Attributes:
         gradient: gradient g at the node, times the node's quadrature weight.
@@ -69,7 +69,7 @@ class _Sums:
     slopes: dict[tuple[Site, int], Float[Tensor, "neuron input"]] = field(default_factory=dict)
 
     def add(self, site: Site, example: int, piece: _Piece, size: Float[Tensor, "neuron input"] | None) -> None:
-        """Add some nodes of an example to its integrals. `size` is |W| with the example's last nodes, before that None.
+        """Add some path nodes of an example to its integrals. `size` is |W| if these are its last nodes, else None.
 
         With the last nodes, the magnitude is computed and dF/dW is deleted.
         """

@@ -1,4 +1,4 @@
-"""Attribution methods by name, and whether their signed values sum to F(1) - F(0) at each site or over all sites."""
+"""Attribution methods by name. Signed values sum to F(1) - F(0) at each FFN matrix, over all of them, or not at all."""
 
 from collections.abc import Callable
 
@@ -30,9 +30,9 @@ COMPLETE_OVER: dict[str, str | None] = {
 
 
 def gaps(method: str, values: Values) -> dict[Site, Float[Tensor, "example"]]:
-    """Return the relative completeness gap of every example at every site, or NaN if the method is not complete.
+    """Return every example's relative completeness gap by FFN matrix (site), or NaN if the method is not complete.
 
-    If the values sum to F(1) - F(0) only over all sites together, every site has the gap of this total sum.
+    If the values sum to F(1) - F(0) only over all FFN matrices together, every matrix gets the gap of this total sum.
     """
     over, total_gap = COMPLETE_OVER[method], relative_gap(together(values))
     if over == EACH:

@@ -1,7 +1,7 @@
-"""Run the whole network at nodes of a path, and record inputs, outputs and gradients of F at every site.
+"""Run the whole network at nodes of a path, and record inputs, outputs and gradients of F at every FFN matrix.
 
 A row of a pass is one text at one node. `weight_path` does not use this module, because it runs only the network above
-one site. The other methods also change the network below.
+one FFN matrix. The other methods also change the network below.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class Stretch:
 
     @property
     def index(self) -> Int[Tensor, "row"]:
-        """Return the index in the batch of every row's text."""
+        """Return, for every row, the index of its text in the batch."""
         return pairs(self.texts, len(self.nodes))
 
     def scale(self, states: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class Stretch:
 
 @dataclass(frozen=True, eq=False)
 class _Tap:
-    """Records the output of every site (`raw`), and the scaled output that replaces it in the network (`used`)."""
+    """Records the output of every FFN matrix (`raw`), and the scaled output that replaces it (`used`)."""
 
     work: Work
     along: Stretch
@@ -83,7 +83,7 @@ class _Tap:
     used: dict[Site, Tensor] = field(default_factory=dict)
 
     def edit(self, path: str, output: Tensor) -> Tensor:
-        """Record and scale the output of the module at `path`, or those halves of it that are sites."""
+        """Record and scale the output of the module at `path`, or the half of it that is an attributed FFN matrix."""
         sites = {site.half: site for site in self.work.sites if site.path == path}
         halves = [output] if None in sites else list(output.chunk(2, dim=-1))
         for half, site in sites.items():
@@ -99,7 +99,7 @@ class _Tap:
 
 
 def with_slopes(work: Work, along: Stretch) -> Pass:
-    """Run forward and backward. Return each text's contribution to F at every node, and gradients at every site."""
+    """Run forward and backward. Return each text's contribution to F at every node, and gradients by FFN matrix."""
     tap = _Tap(work, along)
     modules = _modules(work)
     with torch.enable_grad(), capture_calls(modules) as calls, rewrite_outputs(modules, tap.edit):

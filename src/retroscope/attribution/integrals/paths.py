@@ -24,10 +24,10 @@ class Work:
 
     Attributes:
         sites: the FFN matrices whose neurons are attributed.
-        rows: how many rows run at once. A row is one text at one node of the path. The number changes memory and speed,
-            not the result.
-        precision: numerical precision of the scaled network, a name in `encoders.precision`. Gradients are always
-            summed in float32.
+        rows: how many rows (one text at one node of the path) run at once. This number changes memory and speed, not
+            the result.
+        precision: numerical precision of the network at path nodes, a name in `encoders.precision`. Gradients are
+            always summed in float32.
     """
 
     encoder: Encoder
@@ -86,7 +86,7 @@ def _resolution(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "exampl
 
 
 def together(values: Values) -> SiteValues:
-    """Concatenate the neurons of all sites as if they were one site. A joint path is complete over this site."""
+    """Concatenate the neurons of all FFN matrices. On a joint path, their signed values together sum to F(1) - F(0)."""
     sites = list(values.values())
     magnitude, signed = (torch.cat([getattr(v, name) for v in sites], 1) for name in ("magnitude", "signed"))
     return replace(sites[0], magnitude=magnitude, signed=signed)
@@ -97,7 +97,7 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
 
     Args:
         by_rule: function that computes the attribution of some examples by one quadrature rule.
-        whole: function that returns the values whose sum should be F(1) - F(0): those of one site, or of all sites.
+        whole: function that returns the values whose sum should be F(1) - F(0): those of one FFN matrix, or of all.
     """
     site_values = by_rule(work.quadrature.rules[0], list(range(work.objective.n_examples)))
     for rule in work.quadrature.rules[1:]:

@@ -1,4 +1,4 @@
-"""Rules for integrals from 0 to 1: the nodes at which the scaled network is run, and their weights."""
+"""Rules for integrals from 0 to 1: the nodes (scale factors) at which the network is run, and their weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def quadrature(name: str) -> Quadrature:
 
 
 def only_rule(quadrature: Quadrature, method: str) -> Rule:
-    """Return the rule of a quadrature with a single rule, as methods without a completeness gap need it.
+    """Return the rule of a quadrature that has only one, as methods without a completeness gap require.
 
     Raises:
         SettingsError: if the quadrature is `auto`, which chooses among several rules by the completeness gap.

@@ -63,11 +63,11 @@ def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -
 def run_from(
     record: Trace, site: Site, values: Float[Tensor, "row token neuron"], texts: Int[Tensor, "row"]
 ) -> Float[Tensor, "row dim"]:
-    """Return the pooled last layer if the outputs of `site` are `values`. Only the network above the site runs.
+    """Return the pooled last layer if an FFN matrix (`site`) has the outputs `values`. Only the network above it runs.
 
     Args:
-        values: outputs of the site for each row.
-        texts: index in the recorded batch of each row's text.
+        values: outputs of the FFN matrix for each row.
+        texts: for each row, the index of its text in the recorded batch.
     """
     encoder, rows = record.encoder, Rows(texts, *record.pooled.shape)
     with _ffn_replaced(record, site, values, rows):
@@ -122,10 +122,10 @@ def _block(record: Trace, layer: int, hidden: Tensor, rows: Rows) -> Tensor:
 
 @contextmanager
 def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iterator[None]:
-    """While the context is open, let the block of `site` compute only what depends on the site's outputs.
+    """While the context is open, let an FFN matrix's block compute only what depends on the matrix's outputs.
 
-    The site returns `values`. The block's attention, and FFN matrices whose input does not depend on the site, return
-    their recorded outputs.
+    The matrix (`site`) returns `values`. The block's attention returns its recorded output. So do FFN matrices whose
+    input does not depend on this matrix.
     """
     encoder, calls = record.encoder, record.calls
     attention = f"{site.layer} attention"
@@ -160,9 +160,9 @@ def _stand_in_for(record: Trace, path: str, site: Site, values: Tensor, rows: Ro
 
 
 def _as_module(record: Trace, site: Site, values: Tensor, rows: Rows) -> Tensor:
-    """Return the output of the module of a site, with `values` as the site's outputs.
+    """Return the output of the module of an FFN matrix (`site`), if the matrix has the outputs `values`.
 
-    If the module holds two matrices, the other half of its output is the recorded one.
+    If the module holds two matrices, the half of the output that belongs to the other matrix is the recorded one.
     """
     if site.half is None:
         return values
@@ -177,5 +177,5 @@ def _chosen(recorded: Tensor, record: Trace, rows: Rows) -> Tensor:
 
 
 def _tail(recorded: Tensor) -> tuple[int, ...]:
-    """Return the shape after the first dimension: [token, hidden], or [hidden] if texts and tokens share it."""
+    """Return the shape after the first dimension: [token, hidden], or [hidden] if texts and tokens share the first."""
     return tuple(recorded.shape[1:])

@@ -29,10 +29,10 @@ from retroscope.attribution.sites import Site
 
 @dataclass(frozen=True, eq=False)
 class Integral:
-    """Path integral of the gradients of some texts at one site.
+    """Path integral of the gradients of some texts at one FFN matrix (site).
 
     Attributes:
-        gradient: integral of dF/dz', where z' are the scaled outputs of the site.
+        gradient: integral of dF/dz', where z' are the scaled outputs of the matrix.
         shares: each text's contribution to F at every node.
     """
 
@@ -74,7 +74,7 @@ def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, examples: list[i
 
 
 def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Tensor, "text"]) -> Integral:
-    """Return the path integral of the gradients at one site: their sum over nodes, weighted by the quadrature rule."""
+    """Return the path integral of one FFN matrix's gradients: their sum over nodes, weighted by the quadrature rule."""
     outputs = record.outputs(site)
     total = torch.zeros(len(texts), *outputs.shape[1:], device=outputs.device)
     shares = torch.zeros(len(rule.nodes), len(texts), device=outputs.device)
@@ -90,7 +90,7 @@ def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Ten
 def _gradient(
     work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"], alphas: Float[Tensor, "node"]
 ) -> tuple[Float[Tensor, "node text"], Float[Tensor, "node text token neuron"]]:
-    """Return each text's contribution to F with the site's outputs scaled, and its gradient by the scaled outputs."""
+    """Return each text's contribution to F if the outputs of `site` are scaled, and its gradient for these outputs."""
     outputs = record.outputs(site)[texts]
     shape = (len(alphas), *outputs.shape)
     scaled = (alphas.view(-1, 1, 1, 1) * outputs).flatten(0, 1).to(outputs.dtype).requires_grad_()

@@ -1,8 +1,9 @@
 """Names of donors: the model and the text from which a patched activation is taken.
 
-"own" is the receiver's activation on the clean query, "other" the other model's. "other-corrupted" is the other model's
-activation on the corrupted query. The random donors are controls: the donor model's activation on the corrupted query,
-moved in a random direction by its distance to the activation on the clean query.
+"own" is the activation of the receiver (the model that is patched) on the clean query, and "other" is the other model's
+activation on it. "other-corrupted" is the other model's activation on the corrupted query. The random donors are
+controls: the donor model's activation on the corrupted query, moved in a random direction by its distance to the
+activation on the clean query.
 
 This module does not import torch.
 """

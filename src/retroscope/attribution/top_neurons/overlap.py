@@ -38,10 +38,10 @@ class Overlap:
 
     Attributes:
         table: a row for every FFN matrix (`part`, "all" for all together), layer (0 for all together) and measure
-            ("jaccard", "spearman"). Columns: `part`, `layer`, `measure`, `neurons`, `between` (half of one retriever
-            with the other half of the other), `before_halves` and `after_halves` (the ceilings), `whole` (means over
-            all examples), and `chance` (the expected overlap of random sets). An overlap is NaN if all values are
-            equal, or if the last neuron of a top set ties with the next one.
+            ("jaccard", "spearman"). Columns: `part`, `layer`, `measure`, `neurons`, `between` (one retriever on one
+            half of the examples, the other on the other half), `before_halves` and `after_halves` (the ceilings),
+            `whole` (means over all examples), and `chance` (the expected overlap of random sets). An overlap is NaN if
+            all values are equal, or if the last neuron of a top set ties with the next one.
         by: values by which neurons are ranked, "signed" or "share".
         top: how many neurons are top neurons, as a share of all.
     """
@@ -52,7 +52,7 @@ class Overlap:
 
 
 def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "share", top: float = TOP) -> Overlap:
-    """Compare two attributions: Jaccard index of the top neurons and rank correlation of all, by site and overall.
+    """Compare two attributions: Jaccard index of top neurons, rank correlation of all neurons, by layer and overall.
 
     Args:
         by: values by which neurons are ranked: "signed" (mean signed value) or "share" (mean of the magnitude over the

@@ -44,7 +44,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class NeuronSet:
-    """A set of neurons: FFN matrix ("intermediate") -> layer (1..L) -> indices of neurons, in rising order."""
+    """A set of neurons: FFN matrix (e.g. "output") -> layer (1..L) -> indices of neurons, in rising order."""
 
     neurons: Mapping[str, Mapping[int, tuple[int, ...]]]
 
@@ -104,7 +104,10 @@ def ranked_part(parts: Sequence[str]) -> str:
 def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> None:
     wrong = sum(int((~np.isfinite(site_values)).sum()) for site_values in values)
     if not values:
-        raise AnalysisError("no part was given, so there are no neurons to rank", fix="name a part, e.g. 'output'")
+        raise AnalysisError(
+            "no FFN matrix was named (`parts` is empty), so there are no neurons to rank",
+            fix="name an FFN matrix, e.g. parts=('output',)",
+        )
     if wrong:
         raise AnalysisError(
             f"{wrong} neurons have no finite value of {by!r}",

@@ -2,7 +2,8 @@
 
 Examples are attributed in a random order, stage by stage. Every other distinct text belongs to the second half. After
 each stage, the top neurons of the two halves are compared. The attribution stops if their agreement reaches the setting
-`agreement`. The stop depends only on data and settings. A longer attribution begins with the examples of a shorter one.
+`agreement`. After which stage it stops depends only on data and settings. A longer attribution begins with the examples
+of a shorter one.
 """
 
 from collections.abc import Sequence

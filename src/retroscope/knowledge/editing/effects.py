@@ -1,4 +1,4 @@
-"""Effects of an edit: reliability, generality, locality, and the loss on neutral text, each with its interval.
+"""Effects of an edit: reliability, generality, locality, and the loss on neutral text (with none of the facts).
 
 The terms are those of Meng et al. (2022, section 3.3). They are measured by P@1: whether the correct object ranks first
 among the objects of its relation.
@@ -72,7 +72,7 @@ def read_facts(
     kept: Sequence[Fact],
     neutral: tuple[Sequence[ReadInput], Int[Tensor, "row"]],
 ) -> EditReading:
-    """Measure what a model answers to the edited facts in all wordings and to the facts to keep, and its loss on text.
+    """Measure a model's answers to edited facts (in all wordings) and to facts to keep, and its loss on neutral text.
 
     The candidates for answers are the objects of a relation in both sets of facts.
 

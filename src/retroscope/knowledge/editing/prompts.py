@@ -36,11 +36,13 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Request:
-    """All facts about one subject, which are edited together because they have the same key.
+    """All facts about one subject. They are edited together, because they have one key.
+
+    The key is the input of the edited matrix at the subject's last token.
 
     Attributes:
         subject: the subject.
-        facts: the prompts of each fact: the first without a context, the others after a context each.
+        facts: the prompts of each fact: the first prompt has no context, each other one a context before it.
     """
 
     subject: str

@@ -8,10 +8,10 @@ from retroscope.ranges import AnyNumber, Fraction, OneOrMore, OpenFraction, Posi
 
 NEURONS = "knowledge-neurons"
 EDITORS = {
-    "rank-one": "one update of rank one a subject, one after another (ROME, Meng et al. 2022)",
+    "rank-one": "one update of rank one for each subject, one after another (ROME, Meng et al. 2022)",
     "many": "one update for all subjects together (MEMIT, Meng et al. 2023, in one layer)",
-    "fine-tuning": "gradient steps on the same matrix, each weight within a bound (Zhu et al. 2020): the baseline",
-    NEURONS: "the FFN neurons that a fact needs, of all layers, set to zero (Dai et al. 2022): removes only",
+    "fine-tuning": "the baseline: gradient steps on the same matrix, with a bound on each change (Zhu et al. 2020)",
+    NEURONS: "can only remove facts: sets the FFN neurons that a fact needs, in all layers, to zero (Dai et al. 2022)",
 }
 
 
@@ -25,13 +25,16 @@ class EditSettings:
             for the editor "knowledge-neurons". A change in the last layer cannot reach the other tokens.
         contexts: number of contexts (beginnings of neutral texts) that are put before a cloze. The edit is computed
             from the prompts with all contexts and the prompt without a context.
-        steps: the largest number of optimiser steps, for the value of a subject or for the fine-tuning.
+        steps: the largest number of optimiser steps, for the value of a subject (the matrix's output at its last token)
+            or for the fine-tuning.
         learning_rate: learning rate of these steps. For a value, it is relative to the length of the layer's state at
             the subject's last token; for the fine-tuning, it is relative to `bound`.
-        longest: largest length of the change of a value, relative to the length of that state.
-        unlikely: a removal stops when the probability of the object is at most this.
+        longest: largest length of a value's change, relative to the length of the layer's state at the subject's last
+            token.
+        unlikely: the removal of a fact stops when the probability of its object is at most this.
         shrinkage: number that is added to the diagonal of the covariance, relative to the mean of the diagonal.
-        ridge: weight of the covariance of neutral text, relative to one edited subject (editor "many").
+        ridge: weight of the covariance of the matrix's inputs over neutral text, relative to one edited subject (editor
+            "many").
         bound: largest change of a weight by fine-tuning, relative to the standard deviation of the matrix.
         threshold: smallest attribution of a knowledge neuron, relative to the prompt's largest (editor
             "knowledge-neurons").

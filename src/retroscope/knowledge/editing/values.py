@@ -24,7 +24,7 @@ CHUNK = 512  # prompts in one forward pass, at most
 def target_changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Return, for every request, the change of the matrix's output at the subject's last token that edits the facts."""
+    """Return the change of the matrix's output at the last token of every subject (request) that edits its facts."""
     parts = []
     size = max(1, CHUNK // max(len(request.prompts) for request in requests))
     for start in range(0, len(requests), size):
@@ -35,7 +35,7 @@ def target_changes(
 def _changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Return the changes for some requests, found by gradient steps in one batch.
+    """Return the changes for some requests (one subject each), found by gradient steps in one batch.
 
     Requests do not influence one another, because Adam treats every number separately.
     """
@@ -69,7 +69,7 @@ def loss_of(log_p: Float[Tensor, "prompt"], *, add: bool) -> Float[Tensor, "prom
 
 
 def _state_lengths(model: Editable, batch: PromptBatch, owner: Tensor) -> Float[Tensor, "request 1"]:
-    """Return, for each request, the length of the layer's state at the subject's last token, averaged over prompts."""
+    """Return the length of the layer's state at each subject's (request's) last token, averaged over prompts."""
     block = model.encoder.anatomy.blocks(model.encoder.backbone)[model.layer - 1]
     with torch.no_grad(), capture_calls({SITE: block}) as calls:
         model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)

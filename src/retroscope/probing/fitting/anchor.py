@@ -33,11 +33,11 @@ LEAST_SCALE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """The scale that the retriever's similarity has in the score of a learned probe, for each column of the fit.
+    """The scale of the retriever's similarity in a learned probe's score, for each column (control, N and ridge).
 
     Attributes:
-        unit: root mean square of the similarity within a training example, by which it is divided; infinite if the
-            candidates of every training example have equal similarities.
+        unit: root mean square of the similarity within a training example, by which the similarity is divided; infinite
+            if the candidates of every training example have equal similarities.
         scale: `a`, for the similarity divided by `unit`; at least `LEAST_SCALE`.
         converged: whether the fit of `a` converged.
     """

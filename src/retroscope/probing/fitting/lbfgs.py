@@ -49,7 +49,7 @@ class FitState:
     newton: ColumnWeights
 
     def keep(self, which: Bool[Tensor, "column"]) -> "FitState":
-        """Return the state of the columns selected by `which`."""
+        """Return the state of the columns (models) selected by `which`."""
         return replace(self, **{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
 
@@ -70,7 +70,7 @@ class RememberedStep:
     inverse: Float[Tensor, "column 1"]
 
     def keep(self, which: Bool[Tensor, "column"]) -> "RememberedStep":
-        """Return this step for the columns selected by `which`."""
+        """Return this step for the columns (models) selected by `which`."""
         return RememberedStep(self.step[which], self.change[which], self.newton[which], self.inverse[which])
 
 

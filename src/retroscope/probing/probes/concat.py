@@ -62,7 +62,7 @@ class Layer:
 
 
 def concat(trial: ProbeTrial) -> ProbeOutcome:
-    """Train the published probe, and return its test accuracy after the epoch that is best on the selection part."""
+    """Train the published probe, and return its test accuracy after the epoch that is best on validation examples."""
     credits, learned, epochs = _run(trial)
     shape = len(trial.view.controls), len(trial.view.sizes)
     none = np.full(shape, np.nan)
@@ -80,8 +80,8 @@ def concat(trial: ProbeTrial) -> ProbeOutcome:
 def slots(trial: ProbeTrial, part: str) -> Slots:
     """Return a part's probe examples with their candidates shuffled into slots, for every control and N.
 
-    Equal parts are shuffled in the same way, e.g. the selection part and the test part of ielab-2025: the published
-    code selects the epoch by the accuracy that it reports.
+    Equal parts are shuffled in the same way, e.g. the validation and the test part of ielab-2025: the published code
+    selects the epoch by the accuracy that it reports.
 
     Args:
         part: "train", "validation" or "test".

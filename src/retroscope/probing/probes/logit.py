@@ -74,11 +74,11 @@ class Inputs:
     anchor: Anchor | None
 
     def features(self, part: str) -> Features:
-        """Return the centred features of a part's probe examples, scaled by the units of the training examples."""
+        """Return the centred features of one part's probe examples (e.g. "test"), each divided by its `unit`."""
         return self.train if part == "train" else centred(self.featurise(self.trial.view.parts[part])) / self.unit
 
     def offset(self, part: str) -> CandidateScores | None:
-        """Return the scaled similarities that are added to the scores of a part, or None without an anchor."""
+        """Return the scaled similarities to add to the scores of one part (e.g. "test"); None without an anchor."""
         return None if self.anchor is None else self.anchor.offset(self.trial.similarities[part])
 
 
@@ -155,7 +155,7 @@ def choose_column(
 def judged(
     scores: Float[Tensor, "choice candidate column"], view: View, part: str, dim: int
 ) -> Float[np.ndarray, "control size choice"]:
-    """Return the accuracy of each probe example of a part, from the scores of one column for each control and N.
+    """Return the accuracy of each probe example of one part (e.g. "test"), from one score column per control and N.
 
     Args:
         dim: number of features, which determines the rounding error within which scores tie.

@@ -42,12 +42,12 @@ class Clusters:
         return self.n_texts < len(self.text)
 
     def sums(self, values: Table) -> Float[np.ndarray, "text cell"]:
-        """Sum the values of the queries with the same text, for each text and cell. NaN counts as 0."""
+        """Sum the values of the queries with the same text, for each text and column. NaN counts as 0."""
         filled = np.nan_to_num(values, nan=0.0)
         return np.asarray(self._to_texts @ filled) if self.repeats else filled
 
     def sizes(self, values: Table) -> Int[np.ndarray, "text cell"]:
-        """Count, for each text and cell, the queries with a value (not NaN)."""
+        """Count, for each text and column, the queries with a value (not NaN)."""
         measured = np.isfinite(values)
         return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
 

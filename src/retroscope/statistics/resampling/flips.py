@@ -1,4 +1,4 @@
-"""Sign flips: the randomisation distribution of the mean differences of all cells of a table.
+"""Sign flips: the joint randomisation distribution of the mean differences of all cells (combinations of labels).
 
 If "before" and "after" are exchangeable within a query, both signs of the query's difference are equally likely. A
 random sign for each query, the same in all cells, gives the joint null distribution of the means of all cells, and
@@ -39,9 +39,9 @@ class SignFlips:
 
 
 def standardised(differences: Differences) -> Differences:
-    """Scale each cell's differences so that their sum under random signs has variance 1.
+    """Scale the differences of each column (cell) so that their sum under random signs has variance 1.
 
-    A missing difference (NaN) becomes 0, which no flip changes. Queries whose difference is 0 in all cells are left
+    A missing difference (NaN) becomes 0, which no flip changes. Queries whose difference is 0 in all columns are left
     out.
     """
     filled = np.nan_to_num(differences, nan=0.0)
@@ -51,7 +51,7 @@ def standardised(differences: Differences) -> Differences:
 
 
 def observed_statistics(unit: Differences) -> PValues:
-    """Return the absolute sum of each cell's standardised differences, minus the largest possible rounding error.
+    """Return the absolute sum of each column of standardised differences, minus the largest possible rounding error.
 
     A sum of n terms errs by at most n eps sum|x|, and sum|x| <= sqrt(n) where sum x^2 = 1. Without this tolerance,
     rounding would hide flips that tie with the observed signs, and p would be too small.
@@ -61,7 +61,7 @@ def observed_statistics(unit: Differences) -> PValues:
 
 
 def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np.ndarray, "flip cell"]]:
-    """Yield the absolute sums of every cell's standardised differences under random signs, in blocks of flips.
+    """Yield the absolute sum of each column of standardised differences under random signs, in blocks of flips.
 
     Args:
         unit: the result of `standardised`.
@@ -75,8 +75,8 @@ def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np
 def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignFlips) -> PValues:
     """Return the p-value: the share of sign patterns whose statistic is at least as large as the observed one.
 
-    The observed pattern counts as one of them, so p is never 0. It is among all 2^n patterns. With m drawn patterns, p
-    = (counts + 1) / (m + 1) (Phipson and Smyth 2010).
+    The observed pattern counts as one of them, so p is never 0. If all 2^n patterns are used, it is among them. If m
+    patterns are drawn, it is added: p = (counts + 1) / (m + 1) (Phipson and Smyth 2010).
 
     Args:
         counts: how many of the used patterns reach the observed statistic.
@@ -93,7 +93,7 @@ def exhaustive(queries: int, flips: SignFlips) -> bool:
 
 
 def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
-    """Return, for every cell, the two-sided sign-flip p-value of the null hypothesis that the mean difference is 0."""
+    """Return, for each column, the two-sided sign-flip p-value of the null hypothesis that its mean is 0."""
     unit = standardised(differences)
     observed = observed_statistics(unit)
     counts = np.zeros(unit.shape[1], dtype=np.int64)
@@ -103,16 +103,16 @@ def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
 
 
 def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return the sign-flip p-values of all cells, corrected as one family by the step-down maximum statistic.
+    """Return each column's sign-flip p-value, all corrected as one family by the step-down maximum statistic.
 
     Source: Westfall and Young 1993, algorithm 4.1.
 
-    The cell with the largest statistic is compared with the maximum over all cells under each flip, the next cell with
-    the maximum over the remaining cells, and so on. P-values never fall along that order.
+    The column with the largest statistic is compared with the maximum over all columns under each flip, the next column
+    with the maximum over the remaining columns, and so on. P-values never fall along that order.
 
     Args:
-        ratio: factor by which shared passages enlarge the standard error of each cell. The cell's statistic is divided
-            by it. If None, it is 1.
+        ratio: factor by which shared passages enlarge the standard error of each column's mean. The column's statistic
+            is divided by it. If None, it is 1.
     """
     unit = standardised(differences)
     observed = observed_statistics(unit) / (1.0 if ratio is None else ratio)

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of means over queries, for thousands of cells at once.
+"""Bootstrap intervals of means over queries, for thousands of cells (combinations of labels) at once.
 
 All cells use the same resamples, so that cells stay comparable and one matrix product computes all resampled means. The
 interval is the expanded percentile interval (Hesterberg 2015). The plain percentile interval is too short by the factor
@@ -45,7 +45,7 @@ class IntervalSettings:
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """The means over queries of all cells, with their intervals.
+    """The mean over queries for each combination of labels (cell), with its interval.
 
     Attributes:
         mean: mean over the measured queries, or NaN without any.
@@ -67,11 +67,11 @@ DEFAULT = IntervalSettings()
 def bootstrap_mean(
     values: Float[np.ndarray, "query *cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
 ) -> Interval:
-    """Return the mean over queries of every cell, with its bootstrap interval. NaN marks a query that was not measured.
+    """Return the mean over queries in every cell, with its bootstrap interval. NaN marks a query that was not measured.
 
-    The bootstrap resamples query texts, each with all its queries. If texts share passages, the distance of both ends
-    from the mean is multiplied by the widening factor of `resampling.shared_passages`. Each query must have one number:
-    average over its passages first.
+    A cell is one combination of labels, e.g. layer 6 of one probe. The bootstrap resamples query texts, each with all
+    its queries. If texts share passages, the distance of both ends from the mean is multiplied by the widening factor
+    of `resampling.shared_passages`. Each query must have one number: average over its passages first.
 
     Args:
         clusters: texts and passages that the queries share, in the order of the rows. If None, they share nothing.
@@ -145,7 +145,7 @@ def _ends(
 def _resampled_means(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> Float[np.ndarray, "resample cell"]:
-    """Return the mean of each cell in every resample; NaN where a resample has no measured text of the cell."""
+    """Return each cell's mean over queries in every resample; NaN if a resample has no measured text of the cell."""
     single = bool((counted == 1).all())
     means = []
     for weights in _weights(len(sums), settings):
@@ -165,7 +165,7 @@ def _weights(texts: int, settings: IntervalSettings) -> Iterator[Float[np.ndarra
 
 
 def _quantile(means: Float[np.ndarray, "resample cell"], share: Float[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """Return, for each cell, the quantile of its resampled means at the level `share`, interpolated linearly."""
+    """Return the quantile of each column of resampled means at the column's level in `share`, interpolated linearly."""
     ordered = np.sort(means, axis=0)  # NaN last
     last = np.maximum(np.isfinite(ordered).sum(axis=0) - 1, 0)
     position = share * last

@@ -25,7 +25,7 @@ ROUNDING = 1e-9  # by which a share may miss 0 or 1, and the mean of a text's ou
 
 
 def outcome_mean(values: Table, settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None) -> Interval:
-    """Return the mean over queries of every cell with its interval, by the method that fits the scores of the cell.
+    """Return the mean over queries in every cell (combination of labels), with an interval that fits its scores.
 
     A cell whose scores are all 0 or 1 gets Wilson's score interval (1927). If, in such a cell, all texts have the same
     mean, the interval is the exact binomial interval around this mean. The other cells get the interval of
@@ -46,7 +46,7 @@ def outcome_change(
     settings: IntervalSettings = DEFAULT,
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Return the mean change over queries of every cell with its interval, by the method that fits the cell's scores.
+    """Return the mean change over queries in every cell (combination of labels), with an interval that fits its scores.
 
     A cell whose scores before and after are all 0 or 1 gets Tango's score interval (1998, eq. 9) for paired outcomes.
     If, in such a cell, the mean change of all texts is the same, the interval is the exact binomial interval around
@@ -76,11 +76,11 @@ def holding_zero(interval: Interval, cells: Bool[np.ndarray, "cell"]) -> Interva
 
 
 def outcome_cells(*tables: Table) -> Bool[np.ndarray, "cell"]:
-    """Return a mask of the cells in which all values of all tables are 0 or 1. NaN marks a query that was not measured.
+    """Return, for each column, whether its values in all tables are 0 or 1. NaN marks a query that was not measured.
 
-    The mask is False everywhere if a value of any cell lies outside 0 to 1, because the scores are then not outcomes of
-    0 or 1. For example, the effect of a head on the margin may be any number, but is 0 for all queries if the head has
-    no weights.
+    The result is False for all columns if any value lies outside 0 to 1, because the scores are then not outcomes of 0
+    or 1. For example, the effect of a head on the margin may be any number, but is 0 for all queries if the head has no
+    weights.
     """
     bounded = all(bool(((table >= -ROUNDING) & (table <= 1 + ROUNDING) | np.isnan(table)).all()) for table in tables)
     zero_or_one = [((table == 0) | (table == 1) | np.isnan(table)).all(axis=0) for table in tables]
@@ -99,7 +99,7 @@ def unseen(n: Int[np.ndarray, "cell"] | int, level: float) -> Float[np.ndarray, 
 def _bootstrap_elsewhere(
     values: Table, outcomes: Bool[np.ndarray, "cell"], settings: IntervalSettings, clusters: Clusters
 ) -> Interval:
-    """Return the means of all cells, with bootstrap intervals for the cells outside the mask `outcomes`.
+    """Return the means of all columns (cells), with bootstrap intervals for those outside the mask `outcomes`.
 
     The ends of the other intervals are NaN.
     """
@@ -121,7 +121,7 @@ def _with_ends(interval: Interval, cells: Bool[np.ndarray, "cell"], ends: tuple[
 
 
 def _size_and_quantile(values: Table, level: float, clusters: Clusters) -> tuple[Cells, Cells]:
-    """Return the effective number of independent outcomes of each cell, and the quantile for its interval.
+    """Return each column's effective number of independent outcomes, and the quantile for its interval.
 
     The effective number is n divided by the design effect, and never above n. It is NaN for fewer than two texts. If
     texts repeat, the quantile is Student's with (number of texts - 1) degrees of freedom, because the design effect is

@@ -38,7 +38,7 @@ NO_TRACES = (0.0, 0.0, 0.0, 0.0)  # of a matrix of zeros
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
-    """The effect of shared passages on the standard error of each cell's mean over queries.
+    """The effect of shared passages on the standard error of each column's mean over queries.
 
     Attributes:
         ratio: standard error of the mean with shared passages, divided by the standard error without shared passages.
@@ -52,7 +52,7 @@ class Sharing:
     df_texts: Cells
 
     def widening(self, level: float) -> Cells:
-        """Return, for each cell, the factor by which shared passages widen an interval over texts at this level."""
+        """Return, for each column, the factor by which shared passages widen an interval over texts at this level."""
         share = (1 + level) / 2
         grown = self.ratio * stats.t.ppf(share, self.df) / stats.t.ppf(share, self.df_texts)
         return np.where(self.ratio > 1, grown, 1.0)
@@ -69,12 +69,12 @@ class Sharing:
 
 
 def standard_error(values: Table, clusters: Clusters) -> Cells:
-    """Return the standard error of the mean of every cell. Queries with one text are one observation.
+    """Return the standard error of each column's mean. Queries with one text are one observation.
 
     If each text has one query, it is sd / sqrt(n). It is infinite for a single text, which has no standard deviation.
 
     Args:
-        values: value of every query in every cell, without NaN.
+        values: a row for each query, without NaN.
         clusters: which queries have the same text. Shared passages are ignored.
     """
     n, g = len(values), clusters.n_texts
@@ -85,7 +85,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """Estimate the effect of shared passages on each cell's standard error; None if no two texts share a passage."""
+    """Estimate the effect of shared passages on each column's standard error; None if no two texts share a passage."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)
@@ -196,7 +196,7 @@ def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, f
 
 
 def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
-    """Return, for cells that measure the same queries, the fields `ratio` and `df` of `Sharing`."""
+    """Return `ratio` and `df` of `Sharing` for columns that have values for the same queries."""
     n, g = len(values), len(design.sizes)
     sums = Clusters(numbered(text)).sums(values - values.mean(axis=0))
     squares = (sums**2).sum(axis=0)
@@ -246,7 +246,7 @@ def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cel
 
 
 def _patterns(measured: np.ndarray) -> Iterator[tuple[Int[np.ndarray, "cell"], Int[np.ndarray, "row"]]]:
-    """Yield, for each set of cells with values for the same queries, the indices of the cells and of these queries."""
+    """Group the columns that have values for the same queries. Yield the indices of these columns and queries."""
     patterns, pattern_of_cell = np.unique(measured, axis=1, return_inverse=True)
     for k in range(patterns.shape[1]):
         yield np.flatnonzero(pattern_of_cell.ravel() == k), np.flatnonzero(patterns[:, k])

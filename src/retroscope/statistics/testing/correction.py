@@ -1,9 +1,9 @@
 """Corrections of p-values for multiple tests over a declared family.
 
-Each correction takes the p-values of a family, the differences (text, cell) that they were computed from, and the
-factor by which shared passages enlarge each cell's standard error. It returns p-values to compare with the uncorrected
-error rate, e.g. .05. Holm and max-T bound the probability of any false finding. BH bounds the expected share of false
-findings among all findings.
+Each correction takes the p-values of a family, the differences (one row per text, one column per test) that they were
+computed from, and the factor by which shared passages enlarge each test's standard error. It returns p-values to
+compare with the uncorrected error rate, e.g. .05. Holm and max-T bound the probability of any false finding. BH bounds
+the expected share of false findings among all findings.
 """
 
 import gc
@@ -19,7 +19,7 @@ Correction = Callable[[PValues, Differences, SignFlips, PValues | None], PValues
 
 
 def none(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return the p-values unchanged, for cells that are separate claims."""
+    """Return the p-values unchanged, for tests of separate claims."""
     return np.array(p)
 
 
@@ -39,11 +39,11 @@ def bh(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | 
 
 
 def max_t(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct by the step-down maximum statistic (max-T), with the same random sign flips of the queries in all cells.
+    """Correct by the step-down maximum statistic (max-T), with the same random sign flips in all columns.
 
-    It bounds the family-wise error like Holm's correction, but is less strict for cells that change together, such as
-    neighbouring layers (Boytsov et al. 2013). The corrected p is never below the uncorrected p of the cell, which may
-    come from a test other than sign flips.
+    It bounds the family-wise error like Holm's correction, but is less strict for values that change together, such as
+    those of neighbouring layers (Boytsov et al. 2013). The corrected p is never below the uncorrected p of the same
+    column. (That may come from a test other than sign flips.)
     """
     return np.asarray(np.maximum(p, max_statistic_p(differences, flips, ratio)))
 
@@ -58,14 +58,14 @@ CORRECTIONS: dict[str, Correction] = {
 
 
 def correct(name: str, p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct p-values as one family by the correction named `name`. Cells whose p is NaN stay NaN and do not count.
+    """Correct p-values as one family by the correction named `name`. A p that is NaN stays NaN and does not count.
 
     Args:
         name: a name in `CORRECTIONS`.
         p: uncorrected p-values.
         differences: after minus before, summed by text; only "max_t" uses them.
         flips: settings of the sign flips of "max_t".
-        ratio: factor by which shared passages enlarge each cell's standard error; None: 1.
+        ratio: factor by which shared passages enlarge each column's standard error. None counts as 1.
     """
     if name not in CORRECTIONS:
         raise unknown_name("correction", name, CORRECTIONS)

@@ -16,24 +16,30 @@ def inherited(before: Scores, after: Scores) -> tuple[str, ...]:
 
 
 def too_few(scores: Scores, n: Int[np.ndarray, "cell"]) -> str:
-    """Return a warning that names the cells with fewer than two paired queries, or "" if there are none."""
+    """Return a warning that names the label combinations with fewer than two paired queries; "" if there are none."""
     cells = np.flatnonzero(n < 2).tolist()
     names = cell_names(scores, cells)
-    return f"{len(names)} cells have fewer than 2 paired queries and were not tested:{listed(names)}" if names else ""
+    if not names:
+        return ""
+    return f"scores with fewer than 2 queries measured before and after were not tested:{listed(names)}"
 
 
 def one_sided(before: Scores, after: Scores) -> str:
-    """Return a warning that counts the queries with only one of the two values in some cell; "" if there are none."""
+    """Return a warning that counts queries with a score in only one of the two models; "" if there are none."""
     one_missing = np.isnan(cell_values(before)) != np.isnan(cell_values(after))
     rows = int(one_missing.any(axis=1).sum())
-    return f"{rows} queries are measured on one side only in some cell and are left out there" if rows else ""
+    if not rows:
+        return ""
+    return (
+        f"{rows} queries lack some of their scores before or after, and are left out of the comparisons of these scores"
+    )
 
 
 def too_coarse(flipped_cells: int, family: int, settings: ComparisonSettings) -> str:
     """Return a warning if so few sign flips were drawn that no corrected p-value can be significant; "" otherwise.
 
     Args:
-        flipped_cells: number of cells that are tested by sign flips.
+        flipped_cells: number of tests by sign flips.
         family: number of tests in the largest family.
     """
     if not flipped_cells or settings.correction not in ("holm", "bonferroni"):
@@ -42,6 +48,6 @@ def too_coarse(flipped_cells: int, family: int, settings: ComparisonSettings) ->
     if smallest <= 1 - settings.level:
         return ""
     return (
-        f"{settings.permutations} sign flips cannot give a corrected p below {smallest:.2g} in a family of {family}: "
-        f"set permutations to {int(np.ceil(family / (1 - settings.level)))} or more, or correct with 'max_t'"
+        f"{settings.permutations} sign flips cannot give a corrected p below {smallest:.2g} in a family of {family} "
+        f"tests: set permutations to {int(np.ceil(family / (1 - settings.level)))} or more, or correct with 'max_t'"
     )

@@ -1,4 +1,4 @@
-"""Equivalence tests by two one-sided tests (TOST), because a difference that is not significant may still be large."""
+"""Equivalence tests by two one-sided tests (TOST). A difference that is not significant may still be large."""
 
 import numpy as np
 
@@ -19,17 +19,17 @@ from retroscope.statistics.testing.paired import (
 
 
 def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:
-    """Return, for every cell, the p-value of the null hypothesis that the mean difference is `margin` or more in size.
+    """Return each column's p-value of the null hypothesis that the mean difference is `margin` or more in size.
 
     The p-value is the larger p of two one-sided t tests (Schuirmann 1987). A small p-value indicates that the mean lies
-    within (-margin, margin). n is the number of texts. If all texts changed by the same amount, t is undefined, and one
-    of these values replaces it:
+    within (-margin, margin). n is the number of texts. If all texts changed by the same amount, t is undefined, and the
+    p-value is one of these:
 
     - In general, it is the exact one-sided sign-flip p-value: 1 / 2^n inside the margin, 1 outside.
     - If no outcome of 0 or 1 changed, it is (1 - margin)^n: the probability that none of n texts changes although a
       share `margin` of all texts does.
-    - If the outcomes of 0 or 1 of every text changed by the same mean m, it is (1 - share)^n: this share of texts would
-      have to change by 1 to bring the mean from m to the margin.
+    - If the outcomes of 0 or 1 of every text changed by the same mean m, it is (1 - s)^n, where s is the share of texts
+      that would have to change by 1 to bring the mean from m to the margin.
 
     Args:
         clusters: texts and passages that the queries share. Shared passages enlarge the standard error.

@@ -31,7 +31,7 @@ def paired_differences(before: QueryValues, after: QueryValues) -> Differences:
 
 
 def n_pairs(change: Differences) -> Int[np.ndarray, "cell"]:
-    """Count the queries that are measured both before and after, for each cell."""
+    """Count the queries that are measured both before and after, for each column."""
     return np.asarray(np.isfinite(change).sum(axis=0))
 
 
@@ -41,8 +41,8 @@ def paired_t(
     """Test the mean difference by Student's paired t test, in which queries with the same text are one observation.
 
     If texts repeat, the variance is that of the sums over the queries of each text, with (number of texts - 1) degrees
-    of freedom. If all texts changed by the same amount, the variance is 0 and t is undefined. The cell then gets the
-    exact sign-flip p-value 2 / 2^n (n texts), or 1 if the changes of each text sum to 0.
+    of freedom. If all texts changed by the same amount, the variance is 0 and t is undefined. The p-value is then the
+    exact one of sign flips, 2 / 2^n (n texts), or 1 if the changes of each text sum to 0.
 
     Args:
         flips: not used; all tests have the same arguments.
@@ -164,14 +164,14 @@ PAIRED_TESTS: dict[str, PairedTest] = {
 
 
 def binary(before: QueryValues, after: QueryValues) -> Bool[np.ndarray, "cell"]:
-    """Return, for each cell, whether all paired values are 0 or 1."""
+    """Return, for each column, whether all paired values are 0 or 1."""
     missing = np.isnan(before) | np.isnan(after)
     zero_or_one = ((before == 0) | (before == 1)) & ((after == 0) | (after == 1))
     return np.asarray((zero_or_one | missing).all(axis=0))
 
 
 def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
-    """Return, for each cell, whether all values are the same for all measured queries, up to rounding."""
+    """Return, for each column, whether all measured queries have the same change, up to rounding."""
     measured = np.isfinite(change)
     top = np.where(measured, change, -np.inf).max(axis=0, initial=-np.inf)
     bottom = np.where(measured, change, np.inf).min(axis=0, initial=np.inf)
@@ -180,7 +180,7 @@ def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
 
 
 def alike(change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
-    """Return, for each cell, whether all texts have the same mean change, up to rounding, so that t is undefined."""
+    """Return, for each column, whether all texts have the same mean change, up to rounding, so that t is undefined."""
     if not clusters.repeats:
         return constant(change)
     mean = np.nan_to_num(change).sum(axis=0) / np.maximum(n_pairs(change), 1)
@@ -188,19 +188,19 @@ def alike(change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
 
 
 def cancelled(change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
-    """Return, for each cell, whether the changes of every text sum to 0, up to rounding."""
+    """Return, for each column, whether the changes of every text sum to 0, up to rounding."""
     return _negligible(change, change, clusters)
 
 
 def _negligible(values: Differences, change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
-    """Return, for each cell, whether the values of every text sum to 0, up to the rounding error of the changes."""
+    """Return, for each column, whether the values of every text sum to 0, up to the rounding error of the changes."""
     largest = np.nan_to_num(np.abs(change)).max(axis=0, initial=0.0)
     slack = ROUNDING * (16 + len(change)) * largest  # a sum of n changes errs by n eps times the largest at most
     return np.asarray((np.abs(clusters.sums(values)) <= slack * clusters.sizes(change)).all(axis=0))
 
 
 def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clusters) -> PValues:
-    """Return, for every cell, the p-value of a t test that the mean change is `centre`; NaN where t is undefined.
+    """Return, for every column, the p-value of a t test that the mean change is `centre`; NaN where t is undefined.
 
     Queries with the same text are one observation.
 
@@ -225,7 +225,7 @@ def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clu
 
 
 def n_texts(change: Differences, clusters: Clusters) -> Int[np.ndarray, "cell"]:
-    """Count the distinct texts that are measured both before and after, for each cell."""
+    """Count the distinct query texts that are measured both before and after, for each column."""
     return np.asarray((clusters.sizes(change) > 0).sum(axis=0))
 
 

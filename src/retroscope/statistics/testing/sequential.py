@@ -29,7 +29,7 @@ class InterimLook:
 def looks(draws: int) -> tuple[InterimLook, ...]:
     """Return the looks of a test with at most `draws` draws: one after half of them and one after all.
 
-    There is only the look after all draws if half of them are fewer than `FEWEST`.
+    If half of the draws are fewer than `FEWEST`, there is only the look after all draws.
     """
     half = draws // 2
     if half < FEWEST:

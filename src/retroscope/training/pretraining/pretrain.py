@@ -55,7 +55,7 @@ def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 
 @dataclass(frozen=True)
 class Draws:
-    """Training set with one item for each text of each batch: the examples in a new random order in every epoch.
+    """Training set in the order of the batches: the examples, in a new random order in every epoch.
 
     An item depends only on its index and the seed, so a resumed training has the same batches as an uninterrupted one.
 

@@ -10,8 +10,8 @@ from retroscope.training.settings import PRECISIONS, Decay, Dropout
 OBJECTIVES = {
     "mlm": "masked words (Devlin et al. 2019); spans for T5 (Raffel et al. 2020)",
     "clm": "the next word (decoders)",
-    "retromae": "masked words, and the text again from its CLS vector alone (Xiao et al. 2022); BERT shapes",
-    "crops": "two random crops of a text are near (Izacard et al. 2022, Contriever)",
+    "retromae": "masked words, and the whole text rebuilt from its CLS vector (Xiao et al. 2022); BERT only",
+    "crops": "contrastive: two random crops of one text are a positive pair (Izacard et al. 2022, Contriever)",
 }
 
 

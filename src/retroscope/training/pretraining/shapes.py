@@ -92,7 +92,8 @@ def shape_of(name: str) -> Shape:
     architecture has heads of size 32 and an FFN four times as wide as the hidden states.
 
     Raises:
-        SettingsError: for an unknown name, with the known ones, or a width that is not a multiple of 32.
+        SettingsError: for an unknown name (the message lists the known ones), or for a width that is not a multiple of
+            32.
     """
     family, _, size = name.partition("-")
     free = FREE.fullmatch(size)
