@@ -514,7 +514,8 @@ def test_the_backbone_takes_the_similarity_of_the_retriever(
     dotted = replace(retriever, similarity="dot")
     study = compare(backbone, dotted, collection, LEAST, cache=cache)
     assert study.facts["models"]["before"]["similarity"] == "dot"
-    assert any("before: compared by dot" in c and "not by its own cosine" in c for c in study.facts["caveats"])
+    words = "before: vectors are compared by dot (as retriever is), not by the model's own similarity, cosine"
+    assert words in study.facts["caveats"]
 
 
 def test_a_similarity_that_the_user_gave_stays(backbone: Retriever, retriever: Retriever) -> None:
