@@ -58,7 +58,7 @@ class EditJob:
     """An edit that is ready to run: model, facts, and the texts to measure on.
 
     Attributes:
-        whole: the complete model, as it is saved.
+        whole: the complete model, which is saved after the edit.
         keep: facts on which locality is measured. They are not edited.
         not_measured: how many facts are to be kept but cannot measure locality, because their object is unknown to the
             tokenizer or has no competitor.
@@ -92,8 +92,8 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
 
     Raises:
         EncoderError: for a checkpoint that has no language-model head, or is a GGUF file.
-        SettingsError: if a fact is both edited and kept, if its object has no competitor, if no text is neutral, or if
-            the layer cannot be edited.
+        SettingsError: if a fact is both edited and kept, if no other object competes with the object of a fact, if no
+            text is neutral (states none of the facts), or if the layer cannot be edited.
         AnalysisError: if the tokenizer or the model cannot process a fact.
     """
     facts = load_facts(settings.facts).facts
@@ -234,7 +234,7 @@ def edit(job: EditJob) -> EditResult:
 
 
 def _write_into(job: EditJob) -> None:
-    """Copy the edited FFN output matrices into the complete model, which is saved."""
+    """Copy the edited FFN output matrices into the complete model that will be saved."""
     for block in range(job.encoder.anatomy.n_blocks):
         path = job.encoder.anatomy.path(SITE, block)
         weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")

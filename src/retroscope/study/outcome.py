@@ -1,4 +1,4 @@
-"""Plan and outcome of a study, as commands print, run and write them."""
+"""The plan of a study, which a command prints and runs, and its outcome, which the command prints and writes."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ class StudyOutcome:
     Attributes:
         written: measurements that this run has already written. All outcomes of a run share this set.
         everything: whether `text` returns the whole report instead of the answer alone.
-        was_stored: whether the study was read from the folder that it is written to, so that only its report is new.
+        was_stored: whether the study was read from its output folder, so that only its report is written again.
     """
 
     plan: StudyPlan

@@ -72,7 +72,7 @@ def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
 
 
 def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
-    """Return the facts of the collection with this index; for index 0, with hard negatives if an analysis uses them."""
+    """Return the facts of the collection `number`; those of the first include hard negatives if they are used."""
     reads = number == 0 and plan.reads_negatives
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
 

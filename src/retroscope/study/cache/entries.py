@@ -65,7 +65,7 @@ SHARED_KINDS: Sequence[EntryKind] = (
 
 
 def entry_kinds() -> list[EntryKind]:
-    """Return all kinds of cache entries: kinds that analyses share, and the kinds of each analysis."""
+    """Return all kinds of cache entries: kinds that all analyses share (e.g. vectors), and kinds of one analysis."""
     instruments = [analysis.instrument() for analysis in analyses().values() if analysis.instrument is not None]
     return [*SHARED_KINDS, *(kind for instrument in instruments for kind in instrument.keeps)]
 

@@ -71,8 +71,8 @@ def _effects(models: Sequence[str]) -> Any:
 def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) -> Figure | None:
     """Draw the curves by layer of all models together, one panel per quantity, or return None without curves.
 
-    Curves that were measured with other settings than in the first study have a panel of their own. Studies whose first
-    collection is another one are left out.
+    Curves that were measured with settings other than those of the first study have their own panel. Studies with
+    another first collection are left out.
     """
     here = [study for study in one.members if study.study.subject.collection.name == one.collection]
     parts = [part for study in here for part in _curves(study, here[0], labels)]

@@ -237,7 +237,7 @@ def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
 
 
 def _random_weights(steps: Sequence[Step], context: Context) -> list[str]:
-    """Return the roles ("before", "after") of the models whose random-weight copies the collection's steps need."""
+    """Return the roles ("before", "after") of the models whose random-weight control these steps need."""
     planned = [step.planned for step in steps if step.planned and step.reads(context)]
     return list(dict.fromkeys(side for plan in planned for side in plan.random_weights))
 

@@ -37,7 +37,7 @@ def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Cert
 
 
 def _certainty(difference: Difference, measure: str) -> Certainty | None:
-    """Return the widest interval among the cells of a difference, or None if there is no interval."""
+    """Return the precision of a difference from its widest interval, or None if it has no interval."""
     table = difference.table
     if MEASURE in table.dims:
         if measure not in table[MEASURE].values:

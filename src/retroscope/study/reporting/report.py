@@ -55,7 +55,7 @@ class Report:
 
     @property
     def _marked(self) -> dict[str, Section]:
-        """Return the sections with every card marked as doubtful that rests on a model with a failed self-test."""
+        """Return the sections. Cards that rest on a model with a failed self-test are marked as doubtful."""
         return {name: replace(section, cards=tuple(marked(card, self.subject) for card in section.cards))
                 for name, section in self.sections.items()}  # fmt: skip
 
@@ -111,7 +111,7 @@ class Report:
         return frame.assign(ci_low=[low for low, _ in ends], ci_high=[high for _, high in ends])
 
     def document(self) -> dict[str, Any]:
-        """Return the content of `summary.json`. Under "analyses", each analysis has its results by its name."""
+        """Return the content of `summary.json`. "analyses" maps the name of each analysis to its results."""
         subject = self.subject
         head = {
             "schema": SCHEMA,

@@ -24,7 +24,7 @@ class Verdict:
     """The statements of a study: failed controls, the headline statement, and all others.
 
     Attributes:
-        headline: statement on the headline measure of retrieval, or None if one model was measured.
+        headline: statement on the headline measure of retrieval, or None if only one model was measured.
         alarms: statements about failed controls, self-tests and checks.
         statements: all other statements, first those behind the cards of the answer.
         unconfirmed: statements that a control puts in doubt.

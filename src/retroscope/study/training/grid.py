@@ -157,7 +157,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Map each cell to its scores on every test collection, by name. Train and test cells that `folder` lacks.
+    """Map each cell (combination of levels) to its scores by test collection. Cells that `folder` lacks are trained.
 
     Raises:
         TrainingError: if the folder holds a cell of the same name from another training ablation.
@@ -289,7 +289,8 @@ def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:
 def describe_grid(grid: Grid, folder: Path | None) -> str:
     """Return a few lines that describe the training ablation: its cells, the levels of each factor, and its tests."""
     plan = plan_of_grid(grid, folder)
-    lines = [f"{plan['cells']} cells, {plan['done']} of them done; {plan['training_queries']:,} training queries"]
+    trained = f"{plan['cells']} models to train (cells), {plan['done']} of them finished"
+    lines = [f"{trained}; {plan['training_queries']:,} training queries"]
     lines += [f"  {axis}: {', '.join(map(str, values))}" for axis, values in plan["axes"].items()]
     lines += [f"  measured on {name}: {queries:,} queries" for name, queries in plan["tests"].items()]
     return "\n".join(lines)

@@ -70,7 +70,7 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
         text = (
             f"{_where(row)} with {row.labels:,} labels: re-initialising {_parts(row.reinitialise)} before fine-tuning "
             f"{changes} {f.headline} on {row.test}: {signed(row.change)} {ends}, "
-            f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over the grid's effects.{note}"
+            f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over all effects on {f.headline}.{note}"
         )
         number = Estimate(f"{f.headline} on {row.test}", row.change, row.ci_low, row.ci_high, row.p_corrected, row.n)
         yield Statement("effect", state, text, (), code="effect", estimate=number)
@@ -118,7 +118,7 @@ def _labels(end: float, row: Any) -> str:
 
 
 def _share_words(f: GridFindings) -> Iterator[Statement]:
-    """Yield a statement for each test on the share of the variance that each factor explains (the four largest)."""
+    """Yield a statement for each test collection: the four factors that explain the most variance."""
     if f.shares.empty:
         return
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
@@ -173,7 +173,7 @@ def label_figure(f: GridFindings) -> Figure:
     return Figure(
         "labels",
         f"{f.headline} by training labels",
-        f"Mean over {f.seeds} seeds and the queries of a test; bands are {exact_percent(f.level)} intervals over both.",
+        f"Mean over {f.seeds} seeds and all test queries; bands are {exact_percent(f.level)} intervals over both.",
         f"{f.headline} of every combination of settings against the number of training queries",
         chart,
     )

@@ -39,7 +39,7 @@ def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str
         first = by_cell[grid.cells[0]][test]
         if first.recipe["collection"] != grid.tests[test].fingerprint:
             raise AnalysisError(
-                f"the stored scores of the test {test!r} are of another collection",
+                f"the stored scores on the test collection {test!r} are of another collection",
                 fix="run the training ablation in another output folder",
             )
         cell_values = first.values
@@ -158,7 +158,7 @@ def _cells(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
 
 
 def _effects(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield a row for each re-initialised part: the score with it minus the intact one, paired by query and seed."""
+    """Yield a row for each re-initialised part: score minus that of the intact backbone, by query and seed."""
     values, clusters = scores.values, clusters_by_row(scores)
     if INTACT not in values.indexes["reinitialise"]:
         return
@@ -209,7 +209,7 @@ def write_grid_report(findings: GridFindings, folder: Path) -> Path:
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
-    """Write all scores to `grid.zarr`, one group for each test, and return its path. An earlier file is replaced."""
+    """Write all scores to `grid.zarr` (one group for each test collection), replacing it, and return its path."""
     store = folder / "grid.zarr"
     remove_whole(store)
     for test, scores in gathered.items():
