@@ -1,4 +1,4 @@
-"""The workers of a run on Ray: start actors, send shards to them, wait for their answers, replace lost ones."""
+"""The workers of a run on Ray: start them, send shards (pieces of work) to them, and replace lost workers."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -59,7 +59,7 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
     tally.retried = {name: errors[-1] for name, errors in queue.failures.items() if name not in queue.missing}
     if queue.missing:
         raise EngineError(
-            f"{len(queue.missing)} shards failed in every attempt; all other shards are done:"
+            f"{len(queue.missing)} shards (pieces of the work) failed in every attempt; all other shards are done:"
             + listed([f"{name}: {reason}" for name, reason in sorted(queue.missing.items())]),
             where=str(job.ledger.storage.place),
             fix="remove the cause and repeat the command, which computes only the missing shards",

@@ -277,8 +277,9 @@ def _card(job: EditJob, result: EditResult) -> str:
     return (
         f"---\nlibrary_name: transformers\n---\n\n# An edited backbone\n\n"
         f"{len(job.facts)} facts were {verb} `{Path(job.settings.backbone).name}` by `retroscope edit`, editor "
-        f"`{job.settings.edit.editor}`; all settings are in `{ABOUT}`.{_silenced(result)} P@1 is among the objects of "
-        f"a relation; intervals are 95 %, over subjects or texts.{_not_measured(job)}\n\n{table}\n"
+        f"`{job.settings.edit.editor}`; all settings are in `{ABOUT}`.{_silenced(result)} P@1 ranks an object "
+        f"among the objects of its relation; intervals are 95 %, over subjects or texts.{_not_measured(job)}\n\n"
+        f"{table}\n"
     )
 
 

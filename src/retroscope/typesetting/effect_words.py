@@ -67,7 +67,7 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
 
 
 def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
-    """State about how many queries would narrow the interval to the equivalence margin, or else how few there are."""
+    """Say roughly how many queries would narrow the interval to the equivalence margin, or that there are too few."""
     half, stated = (row["ci_high"] - row["ci_low"]) / 2, margin(difference)
     if half > stated:
         needed = math.ceil(row["n"] * (half / stated) ** 2)

@@ -1,7 +1,8 @@
 """Build HTML pages of one file each, with all scripts, styles and figures, which load nothing from elsewhere.
 
-Texts of queries, passages and models are not trusted: the template escapes them, data for scripts is packed, and the
-page's policy runs only the scripts of this package and the figure library, by their hashes.
+Texts of queries, passages and models are not trusted: the template escapes them, and data for scripts is embedded as
+compressed text. The page's content security policy allows only the scripts of this package and of the figure library,
+by their hashes.
 """
 
 import base64

@@ -51,7 +51,7 @@ def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path
 
 
 def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
-    """Remove damaged entries. The next run that needs an entry makes it again, with the same bytes."""
+    """Remove damaged entries. The next run that needs an entry computes it again, with the same bytes."""
     return _remove(verify_cache(cache, progress))
 
 

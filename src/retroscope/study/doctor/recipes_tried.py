@@ -80,7 +80,7 @@ def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 
     own_scores, best_scores = scores["as given"][compared_on], scores[best][compared_on]
     low, high = paired_interval(best_scores - own_scores)
     change = f"{best_scores.mean() - own_scores.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-    numbers = f"RR@{DEPTH} {own_scores.mean():.3f} as given"
+    numbers = f"RR@{DEPTH} {own_scores.mean():.3f} with the given recipe"
     size = (
         f"{len(sample.queries)} queries of {name} over {len(sample.passages):,} passages; {len(scores)} recipes tried"
     )

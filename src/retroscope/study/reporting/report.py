@@ -203,4 +203,4 @@ def of_one_training(analysis: Analysis, subject: Subject) -> str:
     """Return the label of a section that describes only one of several trainings, or "" for other sections."""
     if analysis.over_trainings or subject.trainings == 1:
         return ""
-    return f"Of {subject.trainings} trainings, this section is about {subject.after.name} alone."
+    return f"Of {subject.trainings} training runs, this section is about {subject.after.name} alone."

@@ -197,14 +197,16 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
     cells = rows[keep].assign(**{f.headline: [
         f"{score(r.mean)} {interval(r.ci_low, r.ci_high)}" for r in rows.itertuples()
     ]})  # fmt: skip
-    caption = f"{f.headline}, mean over {f.seeds} seeds and queries, {exact_percent(f.level)} interval over both"
+    caption = (
+        f"{f.headline}, mean over {f.seeds} seeds and all test queries, {exact_percent(f.level)} interval over both"
+    )
     tables = {"cells": PaperTable(cells, caption, numeric=("labels",))}
     if not f.worth.empty:
         worth = f.worth[["test", "backbone", "strategy", "reinitialise", "labels"]].assign(
             worth=[_labels(r.value, r) for r in f.worth.itertuples()],
             interval=[f"{_labels(r.low, r)} to {_labels(r.high, r)}" for r in f.worth.itertuples()],
         )
-        tables["worth"] = PaperTable(worth, "What pre-training was worth, in labels", numeric=("labels",))
+        tables["worth"] = PaperTable(worth, "Worth of the pre-trained weights, in labels", numeric=("labels",))
     return tables
 
 

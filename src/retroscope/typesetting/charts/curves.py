@@ -37,7 +37,7 @@ def layer_axis(names: Sequence[str] = ()) -> Any:
 
 
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
-    """Draw one panel: a band (`low` to `high`), a line and points for each series. Controls are thin, behind the rest.
+    """Draw one panel: a band (`low` to `high`), a line and points for each series. Controls are thin.
 
     `frame` has the columns series, value, low, high, `at` (the column of `x`), and `line`, which separates the lines of
     one series.
