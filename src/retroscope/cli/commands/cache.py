@@ -47,7 +47,7 @@ class CareOptions:
 
 @flat()
 def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> None:
-    """List the entries of the cache, or verify, repair, clean or shrink it.
+    """List, verify, repair, clean or shrink the cache.
 
     The cache holds vectors and intermediate results. Each entry is listed with its size, the time of its last use, and
     its models, collection or analysis. The next run that needs a removed entry computes it again. The exit status
