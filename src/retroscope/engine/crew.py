@@ -21,7 +21,7 @@ class Member:
     Attributes:
         name: name of the worker, e.g. "worker 3".
         actor: handle of the Ray actor.
-        attempt: how often Retroscope has tried to start this worker, including this attempt; 0 once it is ready.
+        attempt: how often Retroscope has tried to start this worker, including the current try; 0 once it is ready.
         host: host name, empty until the worker is ready.
         ready: whether the worker has loaded what it needs.
         calls: unanswered calls: Ray's reference -> (shard, or None for the start of the worker; time of the call).

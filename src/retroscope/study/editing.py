@@ -62,7 +62,7 @@ class EditJob:
         keep: facts on which locality is measured. They are not edited.
         not_measured: how many facts are to be kept but cannot measure locality, because their object is unknown to the
             tokenizer or has no competitor.
-        seen: neutral text from which the covariance is estimated.
+        seen: neutral text from which the covariance of the keys (inputs of the edited matrix) is estimated.
         held_out: neutral text on which the loss is measured, and the true token at each predicted position.
     """
 

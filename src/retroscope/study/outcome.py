@@ -23,7 +23,7 @@ class StudyOutcome:
     """A running or finished study, with methods that write its report and return its results as text or JSON.
 
     Attributes:
-        written: measurements that this run has already written. All outcomes of a run share this set.
+        written: measurements that this run has already written; all outcomes of the run share this set.
         everything: whether `text` returns the whole report instead of the answer alone.
         was_stored: whether the study was read from its output folder, so that only its report is written again.
     """

@@ -62,7 +62,7 @@ def _measures_trainings(plan: StudyPlan) -> bool:
 def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
     """Map each role ("before", "after" or "model") to its model, with the recipe with which it is measured.
 
-    In a study of a single analysis, this analysis may measure with another recipe than that of the loaded model.
+    In a study of a single analysis, the analysis may use a recipe that differs from that of the loaded model.
     """
     instruments = {step.analysis.name: step.instrument for step in plan.steps if step.planned}
     as_measured = [instrument.as_measured for instrument in instruments.values()]

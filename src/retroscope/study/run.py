@@ -140,8 +140,8 @@ def _study(
 
     Args:
         pending: the steps that are still to be run.
-        reported: analysis -> its result and section from an earlier study of this run, to be reused. New ones are
-            added.
+        reported: analysis -> its result and section from an earlier study of this run, which are reused. New results
+            are added.
     """
     waiting: list[PendingFacts] = [
         {"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending
@@ -224,7 +224,7 @@ def _stored(place: Path) -> Measurement | None:
 
 
 def _key(step: Step) -> str:
-    """Hash everything that determines the measurement of a step: models, collection, settings, software."""
+    """Return a hash of everything that determines the measurement of a step: models, collection, settings, software."""
     context = step.context
     shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
     everyone = [*context.models.values(), *context.trainings]

@@ -76,7 +76,7 @@ def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
 
 
 def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Print an effect with its uncorrected interval and p-value, then its corrected p unless it is tested alone."""
+    """Print an effect with its uncorrected interval and p. Add the corrected p unless its family has a single test."""
     alone = f"{signed(row['effect'])} {effect_limits(row)}, {tied_p(row['p'])}"
     headline = difference.method.get("headline")
     if headline and list(difference.table.dims) == [headline[0]] and row[headline[0]] == headline[1]:

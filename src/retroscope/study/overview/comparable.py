@@ -34,8 +34,8 @@ class Comparable:
 
     Attributes:
         collection: name of the collection.
-        rules: property that all studies of the group share, e.g. "protocol" -> its value. Another group on this
-            collection differs in at least one of them.
+        rules: name of a property that all studies of the group share, e.g. "protocol" -> its value. Other groups on
+            this collection have another value of at least one property.
         members: the studies of the group.
         effects: rows with the columns `COLUMNS`: every retriever against its own backbone, as its study tests it, and
             against every other retriever, with p corrected over all pairs of retrievers.

@@ -57,7 +57,7 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
 
 
 def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ()) -> tuple[NamedStudy, ...]:
-    """Give every study a distinct name: from `names`, or else the name of its retriever.
+    """Give every study a distinct name: the name in `names` or, if this is empty, that of its retriever.
 
     Raises:
         AnalysisError: if a study does not compare two models.

@@ -33,7 +33,7 @@ REPORTED, RESAMPLED = 1.0, 5e-3
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step of a study: one analysis on one collection, planned or refused.
+    """One step of a study: one analysis on one collection, which is either planned or refused.
 
     Attributes:
         number: index of the collection (0: the first).
@@ -250,7 +250,7 @@ def measured_analyses(settings: StudySettings) -> list[Analysis]:
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield the steps, but refuse an analysis on all collections if it is refused on the first."""
+    """Yield the steps. An analysis that is refused on the first collection is refused on all others."""
     refused = {step.analysis.name: step.refused for step in steps if step.number == 0}
     for step in steps:
         reason = refused[step.analysis.name]

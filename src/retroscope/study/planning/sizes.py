@@ -25,7 +25,7 @@ DEAR = 10  # an error names the stages that take at least 1/DEAR of the time
 
 @dataclass(frozen=True)
 class Bought:
-    """One sample size of an analysis, with its estimated time.
+    """One sample size of an analysis, with the time that the analysis is estimated to take.
 
     Attributes:
         seconds: estimated seconds of the analysis with this size.

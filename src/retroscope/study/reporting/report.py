@@ -85,7 +85,7 @@ class Report:
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
-        """Map the label of each table of differences (or other numbers) to its method, e.g. test and correction."""
+        """Map the label of each table of numbers, e.g. of differences, to its method, e.g. test and correction."""
         methods: dict[str, Mapping[str, Any]] = {}
         for section in self.sections.values():
             methods |= {label: {**d.method, "alpha": alpha(d)} for label, d in section.differences.items()}
@@ -94,7 +94,7 @@ class Report:
 
     @cached_property
     def certainties(self) -> dict[str, Certainty]:
-        """Map each analysis that pairs both models by query to the half-width of its main interval."""
+        """Map each analysis that compares both models by query to the half-width of its main interval."""
         return certainties(self.sections, self.subject.measures[0]) if self.subject.measures else {}
 
     def frames(self) -> dict[str, pd.DataFrame]:

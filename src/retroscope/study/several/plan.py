@@ -178,7 +178,7 @@ def sized_settings(
 def _fitted(
     settings: Sequence[StudySettings], make: MakePlan, progress: Progress, seconds: float, given: Collection[str]
 ) -> tuple[list[StudySettings], list[str]]:
-    """Return settings with sample sizes with which all studies fit into a time, and lines that describe these sizes.
+    """Return settings whose sample sizes let all studies fit into a time, and lines that describe these sizes.
 
     The time of all stages without a choice of size is subtracted. Every study gets an equal part of the remaining time,
     and the sizes are those with which the slowest study fits into its part.

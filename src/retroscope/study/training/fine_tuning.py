@@ -112,7 +112,7 @@ def _temperature_from(training: TrainingSettings, job: TrainJob) -> str:
 
 
 def _masked(pairs: Pairs) -> list[str]:
-    """Describe for how many pairs some in-batch negatives are masked, because they are judged relevant."""
+    """State for how many pairs some in-batch negatives are masked, because they are judged relevant."""
     if pairs.relevance is None:
         return []
     rows = pairs.relevance.rows_with_false_negatives

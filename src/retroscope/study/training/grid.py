@@ -1,4 +1,4 @@
-"""Run a training ablation: train and test every combination of levels (cell), except finished ones."""
+"""Run a training ablation: train and test every combination of levels (a cell) that is not finished yet."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ class Grid:
 
     @cached_property
     def overlaps(self) -> list[TrainingOverlap]:
-        """Return the overlap of each test collection with all training pairs, of which a cell may use only some."""
+        """Return the overlap of each test collection with all training pairs, though a cell may use only some."""
         pairs = training_pairs(self.collection)
         return [overlap_with(pairs, test) for test in self.tests.values()]
 
@@ -149,7 +149,7 @@ def _check_levels(grid: Grid) -> None:
 
 
 def steps_of(grid: Grid) -> dict[int, int]:
-    """Map each training-set size, in queries, to how many training steps its cells take."""
+    """Map each training-set size, in queries, to how many steps a training with this set takes."""
     every = len(grid.collection.judged_queries)
     pairs, training = len(training_pairs(grid.collection)), grid.settings.training
     return {n: training.steps or math.ceil(pairs * n / every / training.batch_size * training.epochs)
@@ -228,7 +228,7 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
 def _backbone(
     grid: Grid, cell: Cell, folder: Path, trained: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
-    """Return the checkpoint of a cell's backbone. For a pre-training objective, train the checkpoint once per seed."""
+    """Return the backbone's checkpoint of a cell. For a pre-training objective, pre-train it once per seed."""
     settings, study, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
     if cell.backbone in settings.backbones or study is None:
         return settings.backbones[cell.backbone]

@@ -77,7 +77,7 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def _outcome(row: Any, f: GridFindings) -> tuple[State, str, str]:
-    """Return the state, verb and note of an effect. With one seed none is claimed, because p is over queries alone."""
+    """Return the state, verb and note of an effect. With one seed no effect is claimed: p is over queries alone."""
     if f.seeds == 1:
         return State.MEASURED, "may change", " There is a single seed, so the difference may be chance."
     if row.p_corrected < 1 - f.level:
@@ -99,7 +99,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """Describe a row of `worth`. A worth is claimed only if it and the difference of the scores are significant."""
+    """Describe a row of `worth`. A worth is claimed only if both the worth and the score difference are significant."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if np.isnan(row.gap_low):

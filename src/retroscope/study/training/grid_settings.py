@@ -120,7 +120,7 @@ class Cell:
 
 
 def level_parts(level: str) -> tuple[str, ...]:
-    """Return the parts that a level re-initialises: "top:2+norms" gives ("top:2", "norms"), and "none" gives ()."""
+    """Return the parts that a level names, to be re-initialised: "top:2+norms" gives ("top:2", "norms"), "none" ()."""
     return () if level == INTACT else tuple(level.split("+"))
 
 

@@ -77,7 +77,7 @@ def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
 
 
 def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
-    """Add `p_corrected` (Holm) to the effects: effects on the headline measure are one family, all others another."""
+    """Add `p_corrected` (Holm): all effects on the headline measure are one family, all other effects another."""
     if effects.empty:
         return effects
     corrected = effects.assign(p_corrected=np.nan)
@@ -172,7 +172,7 @@ def _effects(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
 
 
 def _shares(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield rows with the share of the variance of the cells' means that each factor explains; none for one cell."""
+    """Yield the share of the variance of the cells' means that each factor explains; nothing if there is one cell."""
     values = scores.values
     for at in _combinations(values, "measure"):
         means = values.sel(at).mean("query")
