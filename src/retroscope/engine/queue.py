@@ -57,7 +57,7 @@ class Queue:
         self._done.add(name)
 
     def failed(self, name: str, error: str) -> None:
-        """Record a failed attempt. The shard waits for another one, or is given up with all shards that need it."""
+        """Record a failed attempt. The shard is tried again, or is given up with all shards that need it."""
         shard, _ = self._assigned.pop(name)
         errors = self.failures.setdefault(name, [])
         errors.append(error)

@@ -86,7 +86,7 @@ def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Co
 
 
 def _give_out(crew: Crew, queue: Queue) -> None:
-    """Send shards to workers until no shard is available, or all workers have enough.
+    """Send shards (pieces of work) to workers until no shard is available, or all workers have enough.
 
     In each round, every worker gets at most one shard.
     """

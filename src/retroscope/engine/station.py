@@ -1,4 +1,4 @@
-"""The Ray actor of one worker: it loads the models in its own process, and computes the shards that it receives."""
+"""The Ray actor of one worker: it loads the models in its process, and computes the shards (pieces of work) it gets."""
 
 import socket
 import threading
@@ -31,7 +31,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """Answer of a worker that has finished a shard, or failed.
+    """Answer of a worker that has computed a shard (piece of work), or failed to.
 
     Attributes:
         standing: state of the shard in storage before the worker computed it.

@@ -56,7 +56,7 @@ class SectionPage:
             a section that has no content yet.
         values: name in its templates -> value.
         statements: all statements of the section. The first is its answer.
-        label: a sentence that names the only training (of several) that the section is about, or "".
+        label: a sentence that names the only training run (of several) that the section is about, or "".
     """
 
     name: str

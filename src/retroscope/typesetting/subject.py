@@ -192,7 +192,7 @@ class Subject:
     Attributes:
         title: title of the report.
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
-        collections: the collection on which everything is measured, then the others.
+        collections: the collection on which everything is measured, then the further collections.
         protocol: "default" or "ielab-2025".
         measures: retrieval measures. The first is the headline.
         statistics: how differences are tested.

@@ -60,7 +60,7 @@ def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
     if not still:
         yield Finding(PASSED, "weights", tally)
     elif len(still) == 2 and not alone:
-        fix = "give two models; perhaps an adapter was not loaded, or fine-tuning never changed the backbone"
+        fix = "give two different models; perhaps an adapter was not loaded, or fine-tuning never changed the backbone"
         yield Finding(ERROR, "weights", f"{tally}: both are the same model", fix)
     else:
         yield Finding(NOTE, "weights", f"no common tensor differs in the {' and '.join(still)} tower")

@@ -36,8 +36,8 @@ def effects_figure(one: Comparable, name: str) -> Figure:
     )
     caption = (
         f"Change on {one.collection}, after minus before, over the same queries; bars are confidence intervals over "
-        "queries. Against its own backbone: tested as in each study. Against another retriever: p is corrected over "
-        "all pairs of retrievers."
+        "queries. The effect against its own backbone is tested as in each study. For the effect against another "
+        "retriever, p is corrected over all pairs of retrievers."
     )
     paper = facets(panel, own, MEASURE, one.measures).properties(title=f"Effects on {one.heading}")
     return Figure(name, f"Effects on {one.heading}", caption, words, chart, paper)

@@ -66,7 +66,7 @@ class StudyPlan:
 
     Attributes:
         context: the models, the first collection, the settings and the cache.
-        collections: the first collection, on which everything is measured, then the others.
+        collections: the first collection, on which everything is measured, then the further collections.
         settings: the settings, with those of every analysis written out.
         steps: the steps, in the order in which they are measured.
         towers: planned encoding of every tower of every model.

@@ -1,4 +1,4 @@
-"""Store the scores of one trained model (cell) of a training ablation, and check whether they are complete."""
+"""Store the scores of one trained model (a cell) of a training ablation, and check that they are complete."""
 
 from collections.abc import Mapping
 from pathlib import Path
