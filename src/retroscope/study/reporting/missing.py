@@ -13,7 +13,7 @@ from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import Subject
 
 AGAIN = "repeat the command"
-OF_TRAININGS = "the remaining analyses, for the other training runs"
+OF_TRAININGS = "remaining analyses of the other training runs"
 
 
 @dataclass(frozen=True)
