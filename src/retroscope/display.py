@@ -52,7 +52,7 @@ def shown_count(progress: ShownCount, what: str) -> Iterator[Count | None]:
     """Convert the argument `progress` of a function with a single stage to a callback of (done, total), or None.
 
     Args:
-        progress: as for `shown`, but a callback gets (done, total).
+        progress: a callback of (done, total), True, False or None.
         what: name of the stage, which is shown.
     """
     if callable(progress):

@@ -40,7 +40,7 @@ def silence(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def heard_by(callback: Progress) -> Iterator[None]:
-    """Set the callback that `listener` and `listens` return to all functions called inside the context."""
+    """Set the callback that `listener` and `listens` return while the context is open."""
     token = _listener.set(callback)
     try:
         yield

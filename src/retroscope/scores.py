@@ -88,9 +88,9 @@ class Scores:
 
     @property
     def texts(self) -> np.ndarray | None:
-        """Return an integer for each query, equal for queries with equal texts, or None if this is unknown.
+        """Return an integer for each query, equal for queries with equal texts, or None if the texts are unknown.
 
-        If it is unknown, all texts count as distinct.
+        Unknown texts count as distinct.
         """
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 

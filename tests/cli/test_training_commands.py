@@ -62,7 +62,7 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     words = ["ablate", backbone, "--data", f"beir:{world}", "--test", "lexical", "--out", tmp_path / "g"]
     line = "--reinitialise none,all --labels 10,20 --seeds 0,1 --steps 2 --batch-size 4 --pooling mean --max-length 32"
     planned = ok(cli(*words, line=f"{line} --dry-run"))
-    assert "8 cells, 0 of them done" in planned.out
+    assert "8 models to train (cells), 0 of them finished" in planned.out
     without_folder = ok(cli(*words[:-2], line=f"{line} --dry-run"))
     assert without_folder.out == planned.out
     plan = json.loads(ok(cli(*words[:-2], line=f"{line} --dry-run --json")).out)
@@ -73,7 +73,7 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     assert len(document["cells"]) == 2 * 2
     assert document == read_document(tmp_path / "g" / "grid.json")
     again = ok(cli(*words, line=f"{line} --measures RR@10"))
-    assert "8 cells, 8 of them done" in again.err
+    assert "8 models to train (cells), 8 of them finished" in again.err
     said = [statement["text"] for statement in document["statements"]]
     printed = " ".join(again.out.split())
     assert all(text in printed for text in said)

@@ -161,7 +161,7 @@ def test_what_fails_is_named_the_rest_is_done_and_the_next_run_mends_it(
     nodes()
     with pytest.raises(EngineError) as caught:
         Engine("ray").run(copying(tmp_path, 10, broken=(2,), needs={7: 2}))
-    assert "2 shards failed in every attempt; all other shards are done" in str(caught.value)
+    assert "2 shards (pieces of the work) failed in every attempt; all other shards are done" in str(caught.value)
     assert "- 2: 3 attempts, the last: OSError: no space left for 2" in str(caught.value)
     assert "- 7: needs shard 2, which is missing" in str(caught.value)
     assert sorted(written(tmp_path)) == [str(i) for i in range(10) if i not in (2, 7)]

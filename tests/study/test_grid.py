@@ -175,7 +175,7 @@ def test_a_cell_of_another_grid_is_left_alone(settings: GridSettings, whole: tup
 def test_more_seeds_are_added_to_a_grid_without_repeating_it(settings: GridSettings, whole: tuple[Grid, Path]) -> None:
     more = prepare_grid(replace(settings, seeds=(0, 1, 2)))
     assert finished_cells(more, whole[1]) == len(whole[0].cells)
-    assert "12 cells, 8 of them done" in describe_grid(more, whole[1])
+    assert "12 models to train (cells), 8 of them finished" in describe_grid(more, whole[1])
 
 
 def test_fewer_labels_are_among_more(world: Path) -> None:

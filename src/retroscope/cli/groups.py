@@ -20,8 +20,8 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
     """Return a decorator for commands with groups of options: typer sees each option, the command gets whole groups.
 
     Args:
-        generated: name of a parameter -> the class of its group, if this class is made at run time and the annotation
-            names only its base class.
+        generated: name of a parameter -> class of its group of options. It is needed if this class is made at run time
+            and the annotation names only its base class.
 
     Raises:
         TypeError: if two options of the command share a name, or an option has a default factory.

@@ -36,7 +36,7 @@ def resolved(
     """Merge the settings file, the options (which override it) and `--set` (which overrides both), without checks.
 
     Args:
-        given: dotted name of a setting -> value of its option, or None if the option was not given.
+        given: dotted name of a setting, e.g. "probes.rank" -> value of its option, or None if the option was not given.
         settings_file: YAML file, or None.
         assignments: assignments of `--set`.
         unless_given: dotted name of a setting -> the command's own default, which file and options override. The value

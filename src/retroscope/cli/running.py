@@ -22,7 +22,7 @@ class Outcome(Protocol):
         """Return whether the run is finished."""
 
     def news(self) -> str:
-        """Return one sentence about what was measured since the last outcome, or "" if there is none."""
+        """Return one sentence about what was measured since the previous outcome, or "" if there is none."""
 
     def write(self, folder: Path) -> Path | None:
         """Write everything into a folder, and return the path of the report, if there is one."""
@@ -58,8 +58,8 @@ class Destination:
         out: folder of the results. If None, they are only printed.
         cache: cache folder for encoded vectors, or None if none are stored.
         replaced: folders below `out` that are replaced as a whole.
-        owner: name of the file by which a report of the same command in `out` is recognised. If empty, `out` is not
-            checked for another report.
+        owner: name of the file in `out` that shows that an earlier run of the same command wrote a report there. If
+            empty, `out` is not checked for another report.
         parts: names of the folders below `out` for the studies of a set.
     """
 

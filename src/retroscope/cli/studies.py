@@ -53,7 +53,7 @@ def carry_out_study(
         left_out: an analysis, or a part of one, that is not measured -> the option that leaves it out, or "".
         asked: analyses that the command is for. It is an error if one of them cannot be measured.
         size: options of the sample sizes. If None, their defaults.
-        gates: conditions on the result. One that names something that is not measured is refused before the run.
+        gates: conditions on the result. A condition on something that is not measured is refused before the run.
 
     Raises:
         SettingsError: for a setting of an analysis that is left out, or a gate on something that is not measured.

@@ -1,4 +1,4 @@
-"""Choose where shards are computed: engine `local` (this process), or `ray` with the address of a cluster."""
+"""Choose where shards (pieces of work) are computed: engine `local` (this process), or `ray` (a cluster)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Engine:
             )
 
     def run(self, job: Job, progress: Count | None = None) -> RunTally:
-        """Compute all shards of a job that are not done yet. Return how many items were computed, where, and how fast.
+        """Compute all shards of a job that are not done yet, and return the counts and times of the run.
 
         A job that only this process can compute runs in this process, whichever engine is set.
 

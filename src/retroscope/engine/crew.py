@@ -1,4 +1,4 @@
-"""The workers of a run on Ray: start actors, send shards to them, wait for their answers, replace lost ones."""
+"""The workers of a run on Ray: start them, send shards (pieces of work) to them, and replace lost workers."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ class Member:
     Attributes:
         name: name of the worker, e.g. "worker 3".
         actor: handle of the Ray actor.
-        attempt: how often Retroscope has tried to start this worker, including this attempt; 0 once it is ready.
+        attempt: how often Retroscope has tried to start this worker, including the current try; 0 once it is ready.
         host: host name, empty until the worker is ready.
         ready: whether the worker has loaded what it needs.
         calls: unanswered calls: Ray's reference -> (shard, or None for the start of the worker; time of the call).

@@ -1,4 +1,4 @@
-"""The completion records of a job's shards: one file per shard, with the checksums of the shard's files."""
+"""The completion records of a job's shards (pieces of work): one file per shard, with its files' checksums."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ RECORDS = ".shards"  # folder of the records; removed when the whole is finished
 
 
 class Standing(Enum):
-    """State of a shard in storage, from an earlier run. A shard is computed unless its state is `DONE`."""
+    """State of a shard (piece of work) in storage, from an earlier run. Unless it is `DONE`, the shard is computed."""
 
     DONE = "done"
     ABSENT = "not done yet"
@@ -37,7 +37,8 @@ class Ledger:
     def standing(self, name: str, key: str) -> Standing:
         """Return the state of a shard in storage.
 
-        It is done if its record has this key and this equipment, and all files match their checksums in the record.
+        It is done if its record has this key and the ledger's equipment, and all files match their checksums in the
+        record.
         """
         content = self.storage.read(_record(name))
         if content is None:

@@ -1,4 +1,4 @@
-"""The engine of one process, which computes shards in order and writes one while it computes the next."""
+"""The engine of one process: it computes shards (pieces of work) in order, and writes one during the next."""
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The queue of shards: decides which shard a worker computes next, and which shards are retried or given up.
+"""The queue of shards (pieces of work): which one a worker computes next, and which are retried or given up.
 
 The queue computes nothing itself.
 """
@@ -42,7 +42,7 @@ class Queue:
         return self._exhausted and not self._waiting and not self._assigned
 
     def take(self, worker: str) -> Shard | None:
-        """Assign to a worker the first shard that needs no unfinished shard, and return it, or None without one."""
+        """Assign the first shard that needs no unfinished shard to a worker and return it, or return None."""
         shard = next((shard for shard in self._waiting.values() if self._is_ready(shard)), None)
         while shard is None and not self._exhausted and len(self._waiting) < self._lookahead:
             shard = self._read()
@@ -57,7 +57,7 @@ class Queue:
         self._done.add(name)
 
     def failed(self, name: str, error: str) -> None:
-        """Record a failed attempt. The shard waits for another one, or is given up with all shards that need it."""
+        """Record a failed attempt. The shard is tried again, or is given up with all shards that need it."""
         shard, _ = self._assigned.pop(name)
         errors = self.failures.setdefault(name, [])
         errors.append(error)
@@ -72,9 +72,9 @@ class Queue:
             self.failed(name, error)
 
     def _read(self) -> Shard | None:
-        """Read the next shard of the job. Return it if no unfinished shard is needed, else None.
+        """Read the next shard of the job, and return it if it needs no unfinished shard.
 
-        In the second case, the shard waits, or is missing if a shard that it needs is missing.
+        Otherwise return None: the shard waits, or is marked as missing if a shard that it needs is missing.
         """
         shard = next(self._stream, None)
         if shard is None:

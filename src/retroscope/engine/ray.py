@@ -59,7 +59,7 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
     tally.retried = {name: errors[-1] for name, errors in queue.failures.items() if name not in queue.missing}
     if queue.missing:
         raise EngineError(
-            f"{len(queue.missing)} shards failed in every attempt; all other shards are done:"
+            f"{len(queue.missing)} shards (pieces of the work) failed in every attempt; all other shards are done:"
             + listed([f"{name}: {reason}" for name, reason in sorted(queue.missing.items())]),
             where=str(job.ledger.storage.place),
             fix="remove the cause and repeat the command, which computes only the missing shards",
@@ -86,7 +86,7 @@ def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Co
 
 
 def _give_out(crew: Crew, queue: Queue) -> None:
-    """Send shards to workers until no shard is available, or all workers have enough.
+    """Send shards (pieces of work) to workers until no shard is available, or all workers have enough.
 
     In each round, every worker gets at most one shard.
     """

@@ -1,4 +1,4 @@
-"""The types of sharded work: a shard, a worker, a job, and the tally of a run. They do not depend on any engine."""
+"""The types of divided work: a shard (one piece of work), a worker, a job, and the counts and times of a run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,13 +37,14 @@ class Worker(Protocol):
 
 
 class Recruit(Protocol):
-    """Interface of a factory that is sent to another process, and makes a worker there. It holds names, no model."""
+    """Interface of a factory that is sent to another process and makes a worker there. It holds no loaded model."""
 
     def hire(self) -> Worker:
         """Load the models and data of a worker in this process, and return the worker.
 
         Raises:
-            RetroscopeError: if they differ from those of the job, so that the worker would compute other bytes.
+            RetroscopeError: if the models or data differ from those of the job, so that the worker would compute other
+                bytes.
         """
 
     def equipment(self) -> Mapping[str, str]:
@@ -52,7 +53,7 @@ class Recruit(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A list of shards with the worker, or the factory of workers, that computes them.
+    """A list of shards (pieces of work) with the worker, or the factory of workers, that computes them.
 
     Attributes:
         ledger: the completion records of the shards.
@@ -77,7 +78,7 @@ class Job:
 
 @dataclass
 class RunTally:
-    """Tally of a run: how many items were computed, how long it took, and what failed.
+    """Counts and times of a run: how many items were computed, how long it took, and what failed.
 
     Attributes:
         done: how many items (e.g. texts) this run computed.
@@ -86,7 +87,7 @@ class RunTally:
         arrived: seconds until the first worker was ready.
         computing, writing: seconds that all workers together spent computing and writing.
         by_worker: how many items each worker computed, by the worker's name.
-        again: how many shards of an earlier run were computed again, by the state in which they were found.
+        again: how many shards of an earlier run were computed again, by their state in storage, e.g. damaged.
         lost: name of each lost worker, with the reason.
         retried: last error of each shard that failed at first and was computed later, by the shard's name.
     """
@@ -103,7 +104,7 @@ class RunTally:
     retried: dict[str, str] = field(default_factory=dict)
 
     def count(self, shard: Shard, standing: Standing, worker: str) -> None:
-        """Count a finished shard. `standing` is its state before this run computed it, `DONE` if it was not needed."""
+        """Count a finished shard. `standing` is its state in storage before this run, `DONE` if it was complete."""
         if standing is Standing.DONE:
             self.kept += shard.size
             return

@@ -1,4 +1,4 @@
-"""The Ray actor of one worker: it loads the models in its own process, and computes the shards that it receives."""
+"""The Ray actor of one worker: it loads the models in its process, and computes the shards (pieces of work) it gets."""
 
 import socket
 import threading
@@ -31,7 +31,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """Answer of a worker that has finished a shard, or failed.
+    """Answer of a worker that has computed a shard (piece of work), or failed to.
 
     Attributes:
         standing: state of the shard in storage before the worker computed it.
@@ -49,14 +49,14 @@ class Station:
     """The class of a worker's Ray actor. Its methods return errors instead of raising them."""
 
     def __init__(self, recruit: Recruit, ledger: Ledger) -> None:
-        """Store the arguments, from which `prepare` loads the worker."""
+        """Store the factory of the worker and the records. `prepare` loads the worker."""
         self._recruit, self._ledger = recruit, ledger
         self._worker: Worker | None = None
         self._computing = threading.Lock()
         self._writer = ThreadPoolExecutor(1, "shards")  # one: what a shard needs of the one before is written first
 
     def prepare(self) -> Arrival:
-        """Load the models and data of the worker, and return whether that succeeded."""
+        """Load the models and data of the worker. The answer says whether that succeeded."""
         try:
             equipment = self._recruit.equipment()
             self._ledger = replace(self._ledger, equipment=equipment)

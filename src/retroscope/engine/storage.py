@@ -58,7 +58,7 @@ def _bucket(url: str) -> "Bucket":
 
 @contextmanager
 def failures_named(place: Location) -> Iterator[None]:
-    """Convert errors of an object store (no bucket, permission or connection) to `EngineError`, but not of a folder."""
+    """Convert errors of an object store (e.g. no permission) to `EngineError`. Errors of a folder stay as they are."""
     if not is_url(place):
         yield
         return

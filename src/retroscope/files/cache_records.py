@@ -1,7 +1,7 @@
 """Record, for each entry of the cache, which models and collection it belongs to, and when it was last used.
 
 The record of the entry NAME is the file `NAME.about.json` in the same folder. The time of the last use is the file's
-modification time. An entry is valid without its record. The record serves to list the cache, and to choose what to
+modification time. An entry is valid without its record, which is used only to list the cache and to choose what to
 remove.
 """
 

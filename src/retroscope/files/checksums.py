@@ -76,7 +76,7 @@ def damaged(path: Path | str, fix: str) -> DamageError:
 
 
 def note_remade(damage: RetroscopeError) -> None:
-    """Tell the user that damaged or unusable data will be computed again."""
+    """Tell the user that data are computed again, because the stored data are damaged or unusable."""
     log.warning("note: %s: %s; it is computed again", damage.where, damage.what)
 
 

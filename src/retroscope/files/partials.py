@@ -28,7 +28,7 @@ def in_use(file: BinaryIO) -> Iterator[None]:
 
 @contextmanager
 def new_beside(path: Path) -> Iterator[Path]:
-    """Make a temporary folder in the folder of `path`, and yield it. It is removed when the context closes."""
+    """Make a temporary folder in the parent folder of `path`, and yield it. It is removed when the context closes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
     try:

@@ -173,7 +173,7 @@ class _Reported(io.FileIO):
 
 
 class _Unpacked(io.RawIOBase):
-    """The unpacked content of a gzip file. Reading fails if it is far larger than the file, as with no real text."""
+    """The unpacked content of a gzip file. Reading fails if it is far larger than the file, as real text never is."""
 
     def __init__(self, file: gzip.GzipFile, path: Path, kind: ErrorClass) -> None:
         self._file, self._path, self._kind = file, path, kind

@@ -36,7 +36,7 @@ def tower_tests(encoder: Encoder) -> list[SelfTest]:
 
 
 def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
-    """Return a warning for each failed self-test. Every score that is computed with the tower keeps these warnings."""
+    """Return a warning for each failed self-test of a tower. All scores computed with the tower keep its warnings."""
     return tuple(
         f"{tower} tower fails its self-test {test.name!r}: {test.detail}: a vector changes by {test.value:.2g} "
         f"of its length (rounding explains at most {test.tolerance:.2g})"

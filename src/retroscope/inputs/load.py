@@ -36,7 +36,7 @@ def pair_of(
 
 
 def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
-    """Return the shortest endings of two paths that differ, or None if the paths are equal."""
+    """Return the shortest endings by which two paths differ, or None if the paths are equal."""
     parts = PurePath(one).parts, PurePath(two).parts
     for length in range(1, max(map(len, parts)) + 1):
         first, second = ("/".join(path[-length:]) for path in parts)
@@ -65,7 +65,7 @@ def collection_of(settings: DataSettings | None) -> Collection:
 
 
 def refuse_same_texts(first: Collection, other: Collection) -> None:
-    """Refuse a further collection that has the same passages as another one.
+    """Refuse a second collection that has the same passages as the first.
 
     Raises:
         CollectionError: if both collections have the same passages, in the same order.

@@ -69,7 +69,7 @@ def same_weights(one: Encoder, two: Encoder) -> bool:
 
 
 def same_recipe(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders have equal recipes, apart from fields that only add tokens (prompt, suffix, EOS)."""
+    """Return whether two recipes are equal, apart from the fields that only add tokens (prompt, suffix, EOS)."""
     mine, theirs = (e.recipe.identity() for e in (one, two))
     return all(mine[field] == theirs[field] for field in mine if field not in TOKENS_ONLY)
 

@@ -25,7 +25,7 @@ LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-tran
 
 
 class TextCounts(TypedDict):
-    """How many texts a tower encodes: all, distinct ones, and those that reach the maximum length; and its recipe."""
+    """Counts of the texts of a tower (all, distinct, and of maximum length), and its recipe, as JSON-like values."""
 
     texts: int
     distinct: int
@@ -43,7 +43,7 @@ def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> 
 
 
 def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> TowerFacts:
-    """Record the recipe, loading proof, layers and self-tests of one tower."""
+    """Return the recipe, layers and self-tests of one tower, and the evidence that its weights were loaded."""
     return {
         "role": role,
         "recipe": encoder.recipe.as_dict(),
@@ -146,7 +146,7 @@ def command_line() -> str:
 
 
 def tower_counts(towers: Iterable[TowerPlan]) -> dict[str, TextCounts]:
-    """Return, for each tower, its recipe and how many texts it has: all, distinct ones, and those of maximum length."""
+    """Map each tower to its recipe and the counts of its texts: all, distinct, and of maximum length."""
     return {
         tower.tower: {
             "texts": len(tower.ids),

@@ -134,9 +134,9 @@ class _Sample:
             self.passages.add(passage)
 
     def _next(self) -> str | None:
-        """Return the next passage by rank that is not yet in the sample.
+        """Return the best-ranked passage that is not yet in the sample.
 
-        Without one, return a random passage of the others, or None.
+        If the rankings have no such passage, return a random passage, or None if no passage is left.
         """
         while self._turns:
             rank, place, number, query = heapq.heappop(self._turns)

@@ -82,7 +82,7 @@ class StudySettings:
     """All settings of a study: models, collections, shared settings, and those of each analysis.
 
     Attributes:
-        before: the backbone, or None if a loaded retriever is passed instead.
+        before: the backbone, or None if a loaded model is passed instead.
         after: the retriever fine-tuned from it, or the only model, or None if a loaded retriever is passed instead.
         trainings: other training runs of the retriever (other seeds).
         data: the collection that everything is measured on, or None if a loaded collection is passed instead.

@@ -25,7 +25,7 @@ class WholeSearch:
         rankings: the best `DEPTH` passages of each query, by every model and by BM25.
         runs: model -> query id -> (passage id, score), best first, to the requested depth.
         qrels: query id -> judged passage -> grade.
-        depth: number of passages that `runs` hold for each query.
+        depth: number of passages that each run has for each query.
     """
 
     rankings: tuple[Ranked, ...]

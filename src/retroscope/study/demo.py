@@ -130,12 +130,12 @@ def halve(single: Path, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class StratumScore:
-    """Mean score of one retriever on the test questions of one stratum, with its interval.
+    """Mean score of one retriever, with its interval, on one group (stratum) of test questions.
 
     Attributes:
         retriever: "pre-trained" or "from scratch".
-        stratum: questions by what the retriever has seen, e.g. "unknown-held-out": of people who occur neither in the
-            pre-training text nor in the training questions.
+        stratum: name of the group. Questions are grouped by what the retriever has seen, e.g. "unknown-held-out": about
+            people who occur neither in the pre-training text nor in the training questions.
         mean, ci_low, ci_high: mean score over queries, and the ends of its interval.
         n: how many queries were asked.
     """
@@ -150,7 +150,7 @@ class StratumScore:
 
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[StratumScore]:
-    """Measure both retrievers on each stratum of test questions, e.g. of people who occur in the pre-training text."""
+    """Measure both retrievers on each group of questions, e.g. about people who occur in the pre-training text."""
     rows = []
     for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
         retriever = load_retriever(place)
@@ -184,7 +184,7 @@ def demo_caveats(rows: Sequence[StratumScore]) -> list[str]:
 
 
 def exposures_table(rows: Sequence[StratumScore]) -> str:
-    """Return the scores by stratum as a plain-text table."""
+    """Return the scores for each group of test questions as a plain-text table."""
     lines = [f"{MEASURE} by exposure in training ({WORLD.people} passages, chance {10 / WORLD.people:.3f}):"]
     lines += [
         f"  {row.retriever:<13}{row.stratum:<18}{score(row.mean)} {interval(row.ci_low, row.ci_high)}" for row in rows

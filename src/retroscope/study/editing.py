@@ -58,11 +58,11 @@ class EditJob:
     """An edit that is ready to run: model, facts, and the texts to measure on.
 
     Attributes:
-        whole: the complete model, as it is saved.
+        whole: the complete model, which is saved after the edit.
         keep: facts on which locality is measured. They are not edited.
         not_measured: how many facts are to be kept but cannot measure locality, because their object is unknown to the
             tokenizer or has no competitor.
-        seen: neutral text from which the covariance is estimated.
+        seen: neutral text from which the covariance of the keys (inputs of the edited matrix) is estimated.
         held_out: neutral text on which the loss is measured, and the true token at each predicted position.
     """
 
@@ -92,8 +92,8 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
 
     Raises:
         EncoderError: for a checkpoint that has no language-model head, or is a GGUF file.
-        SettingsError: if a fact is both edited and kept, if its object has no competitor, if no text is neutral, or if
-            the layer cannot be edited.
+        SettingsError: if a fact is both edited and kept, if no other object competes with the object of a fact, if no
+            text is neutral (states none of the facts), or if the layer cannot be edited.
         AnalysisError: if the tokenizer or the model cannot process a fact.
     """
     facts = load_facts(settings.facts).facts
@@ -234,7 +234,7 @@ def edit(job: EditJob) -> EditResult:
 
 
 def _write_into(job: EditJob) -> None:
-    """Copy the edited FFN output matrices into the complete model, which is saved."""
+    """Copy the edited FFN output matrices into the complete model that will be saved."""
     for block in range(job.encoder.anatomy.n_blocks):
         path = job.encoder.anatomy.path(SITE, block)
         weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
@@ -277,8 +277,9 @@ def _card(job: EditJob, result: EditResult) -> str:
     return (
         f"---\nlibrary_name: transformers\n---\n\n# An edited backbone\n\n"
         f"{len(job.facts)} facts were {verb} `{Path(job.settings.backbone).name}` by `retroscope edit`, editor "
-        f"`{job.settings.edit.editor}`; all settings are in `{ABOUT}`.{_silenced(result)} P@1 is among the objects of "
-        f"a relation; intervals are 95 %, over subjects or texts.{_not_measured(job)}\n\n{table}\n"
+        f"`{job.settings.edit.editor}`; all settings are in `{ABOUT}`.{_silenced(result)} P@1 ranks an object "
+        f"among the objects of its relation; intervals are 95 %, over subjects or texts.{_not_measured(job)}\n\n"
+        f"{table}\n"
     )
 
 

@@ -78,7 +78,7 @@ def as_new_folder(out: Path) -> Path:
 
 
 def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:
-    """Load the model and plan the encoding of the texts. The final norm is applied to the last layer alone."""
+    """Load the model and plan the encoding of the texts. Only the last layer passes through the final norm."""
     if tower not in TOWERS:
         raise unknown_name("tower", tower, TOWERS)
     encoder = retriever_of(settings.after).tower(tower)

@@ -1,4 +1,4 @@
-"""Plan and outcome of a study, as commands print, run and write them."""
+"""The plan of a study, which a command prints and runs, and its outcome, which the command prints and writes."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,9 +23,9 @@ class StudyOutcome:
     """A running or finished study, with methods that write its report and return its results as text or JSON.
 
     Attributes:
-        written: measurements that this run has already written. All outcomes of a run share this set.
+        written: measurements that this run has already written; all outcomes of the run share this set.
         everything: whether `text` returns the whole report instead of the answer alone.
-        was_stored: whether the study was read from the folder that it is written to, so that only its report is new.
+        was_stored: whether the study was read from its output folder, so that only its report is written again.
     """
 
     plan: StudyPlan

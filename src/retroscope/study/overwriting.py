@@ -31,7 +31,7 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
         folder: folder that a study is to be written to.
         settings: settings of the study to be written, JSON-like.
         facts: facts of the study to be written.
-        fix: advice of the error.
+        fix: what the error tells the user to do.
 
     Raises:
         SettingsError: if `folder` holds a study of other models, collections or settings.

@@ -34,14 +34,14 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 
 
 def study_settings(values: NestedSettings | None = None, /, *, where: str = "settings", **named: Any) -> StudySettings:
-    """Return the settings of a study, with the protocol's defaults for everything that is not given.
+    """Return the settings of a study. Settings that are not given get the protocol's defaults.
 
     `StudySettings(protocol="ielab-2025")` sets only this one field; this function sets all fields that the protocol
     sets.
 
     Args:
         values: nested JSON-like values, as `settings.yaml` holds them.
-        where: source of the values, for an error.
+        where: source of the values, e.g. a file name, which an error names.
         named: the same values as keywords: `study_settings(protocol="ielab-2025", neurons=None)`.
 
     Raises:

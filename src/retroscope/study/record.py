@@ -62,7 +62,7 @@ def _measures_trainings(plan: StudyPlan) -> bool:
 def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
     """Map each role ("before", "after" or "model") to its model, with the recipe with which it is measured.
 
-    In a study of a single analysis, this analysis may measure with another recipe than that of the loaded model.
+    In a study of a single analysis, the analysis may use a recipe that differs from that of the loaded model.
     """
     instruments = {step.analysis.name: step.instrument for step in plan.steps if step.planned}
     as_measured = [instrument.as_measured for instrument in instruments.values()]
@@ -72,7 +72,7 @@ def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
 
 
 def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
-    """Return the facts of the collection with this index; for index 0, with hard negatives if an analysis uses them."""
+    """Return the facts of the collection `number`; those of the first include hard negatives if they are used."""
     reads = number == 0 and plan.reads_negatives
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
 

@@ -13,9 +13,9 @@ Fingerprints = list[list[str]]
 
 
 def reason_to_repeat(plan: StudyPlan, folder: Path) -> str:
-    """Return why the finished study in a folder must be measured again, although it has the settings of the plan.
+    """Return the reason why a finished study with the settings of the plan must be measured again.
 
-    Return "" if the folder holds no finished study with these settings.
+    Return "" if `folder` holds no such study.
     """
     if not (folder / FACTS).exists():
         return ""

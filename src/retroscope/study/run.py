@@ -64,7 +64,7 @@ def compare(
         progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:
-        EncoderError: if the two have different numbers of layers, so that no layer can be paired.
+        EncoderError: if the two models have different numbers of layers, so that their layers cannot be paired.
     """
     models = {BEFORE: before, AFTER: after}
     with shown(progress) as report:
@@ -75,10 +75,10 @@ def compare(
 
 
 def run_study(plan: StudyPlan, progress: Shown = None, *, out: PathLike | None = None) -> Study:
-    """Measure every analysis of a plan and return the study. Measurements of a stopped run of the plan are read.
+    """Measure every analysis of a plan, except those that a stopped run has stored, and return the study.
 
     Args:
-        progress: as for `compare`.
+        progress: called with (what, done, total), or True, False, None: see `display.shown`.
         out: folder to write the report to. It is checked before anything is measured. If None, nothing is written.
 
     Raises:
@@ -109,7 +109,7 @@ def measure_study(plan: StudyPlan, progress: Shown = None) -> Iterator[Study]:
     """Measure a plan, and yield a study with all measurements so far after every analysis. The last is complete.
 
     Args:
-        progress: as for `compare`.
+        progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:
         AnalysisError, CollectionError: if the plan needs hard negatives that cannot be made or loaded. This is checked
@@ -140,8 +140,8 @@ def _study(
 
     Args:
         pending: the steps that are still to be run.
-        reported: analysis -> its result and section from an earlier study of this run, to be reused. New ones are
-            added.
+        reported: analysis -> its result and section from an earlier study of this run, which are reused. New results
+            are added.
     """
     waiting: list[PendingFacts] = [
         {"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending
@@ -224,7 +224,7 @@ def _stored(place: Path) -> Measurement | None:
 
 
 def _key(step: Step) -> str:
-    """Hash everything that determines the measurement of a step: models, collection, settings, software."""
+    """Return a hash of everything that determines the measurement of a step: models, collection, settings, software."""
     context = step.context
     shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
     everyone = [*context.models.values(), *context.trainings]

@@ -78,7 +78,7 @@ def refuse_missing_layers(settings: StudySettings, measured: Iterable[Analysis])
 
 
 def complete(settings: StudySettings) -> StudySettings:
-    """Return the settings with the defaults of each analysis filled in for which none are given."""
+    """Return the settings, with defaults added for every analysis whose settings are not given."""
     check(settings)
     return replace(settings, analyses={name: settings_of(settings, analysis) for name, analysis in analyses().items()})
 

@@ -1,7 +1,8 @@
 """Write the folder of a study analysis by analysis, so that a stopped run leaves a valid study.
 
 `study.json` names the measurements that belong to the study and is replaced last, as a whole. A measurement is written
-under a temporary name and then renamed. So a stopped run leaves the study as it was after an earlier analysis.
+under a temporary name and then renamed. So a stopped run leaves a valid study of the analyses that were finished
+before.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -30,7 +31,7 @@ def write_measured(
     write_run: WriteRun,
     written: set[MeasurementPlace],
 ) -> None:
-    """Write the settings and measurements of a study. Remove another study in the folder, or continue the same one.
+    """Write the settings and measurements of a study. A different study in the folder is removed first.
 
     Args:
         written: measurements that this process has already written to the folder. They are not written again, and new
@@ -86,7 +87,7 @@ def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings:
 def _continued(
     folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]
 ) -> Set[MeasurementPlace] | None:
-    """Return which measurements the folder holds of the same study (equal settings and keys), or None without one.
+    """Return the measurements in the folder if it holds the same study (equal settings and keys), else None.
 
     A damaged study gives None, too: it is not continued, but replaced.
     """

@@ -39,7 +39,7 @@ def explained(difference: Difference, over: str = "") -> str:
     """Return the note below a table of `printed_effects`: what its intervals, p-values and marks mean.
 
     Args:
-        over: the sampled units of the intervals, in words, e.g. "12 clusters of queries". By default, the queries.
+        over: what the intervals are over, in words, e.g. "12 clusters of queries". By default, the queries.
     """
     a = alpha(difference)
     level = exact_percent(1 - a)

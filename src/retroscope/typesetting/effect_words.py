@@ -67,7 +67,7 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
 
 
 def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
-    """State about how many queries would narrow the interval to the equivalence margin, or else how few there are."""
+    """Say roughly how many queries would narrow the interval to the equivalence margin, or that there are too few."""
     half, stated = (row["ci_high"] - row["ci_low"]) / 2, margin(difference)
     if half > stated:
         needed = math.ceil(row["n"] * (half / stated) ** 2)
@@ -76,7 +76,7 @@ def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
 
 
 def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Print an effect with its uncorrected interval and p-value, then its corrected p unless it is tested alone."""
+    """Print an effect with its uncorrected interval and p. Add the corrected p unless its family has a single test."""
     alone = f"{signed(row['effect'])} {effect_limits(row)}, {tied_p(row['p'])}"
     headline = difference.method.get("headline")
     if headline and list(difference.table.dims) == [headline[0]] and row[headline[0]] == headline[1]:

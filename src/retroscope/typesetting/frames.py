@@ -28,7 +28,7 @@ def rows(difference: Difference, **labels: object) -> pd.DataFrame:
 
 
 def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
-    """Return each row twice, for the model before and the one after: columns `labels`, side, value, low, high."""
+    """Return each row twice, for the models before and after: columns `labels`, side, value, low, high."""
     parts = [
         frame[labels].assign(side=side, value=frame[side], low=frame[f"{side}_low"], high=frame[f"{side}_high"])
         for side in (BEFORE, AFTER)

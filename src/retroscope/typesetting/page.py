@@ -1,7 +1,8 @@
 """Build HTML pages of one file each, with all scripts, styles and figures, which load nothing from elsewhere.
 
-Texts of queries, passages and models are not trusted: the template escapes them, data for scripts is packed, and the
-page's policy runs only the scripts of this package and the figure library, by their hashes.
+Texts of queries, passages and models are not trusted: the template escapes them, and data for scripts is embedded as
+compressed text. The page's content security policy allows only the scripts of this package and of the figure library,
+by their hashes.
 """
 
 import base64
@@ -55,7 +56,7 @@ class SectionPage:
             a section that has no content yet.
         values: name in its templates -> value.
         statements: all statements of the section. The first is its answer.
-        label: a sentence that names the only training (of several) that the section is about, or "".
+        label: a sentence that names the only training run (of several) that the section is about, or "".
     """
 
     name: str

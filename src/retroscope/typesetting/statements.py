@@ -101,9 +101,9 @@ class Statement:
         code: name of the statement within its section, e.g. "headline"; the same in every study.
         estimate: its main number.
         control: name of the control whose outcome it reports, e.g. "shuffled queries", or "" for any other statement.
-        caution: whether it limits what may be concluded.
+        caution: whether the statement limits what may be concluded.
         doubts: reasons not to trust it, e.g. a failed self-test of a model whose numbers it uses.
-        title: for a failed control: the name by which other statements refer to it. Its text begins with this name.
+        title: for a failed control, the name by which other statements refer to it; its text begins with this name.
         instruments: the measurements that it relies on, e.g. "probes". If a control of one fails, the statement is
             doubted.
         headline: whether a report opens with it.

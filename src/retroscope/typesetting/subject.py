@@ -90,7 +90,7 @@ class CollectionRecord(TypedDict):
 class StudyFacts(TypedDict):
     """The facts of a study other than its measurements, as JSON-like values (the content of `study.json`).
 
-    "trainings" is the number of trainings of the retriever, and "timings" has the seconds of every stage of the work.
+    "trainings" is the number of training runs of the retriever, "timings" has the seconds of every stage of the work.
     """
 
     schema: int
@@ -154,7 +154,7 @@ class CollectionFacts:
     Attributes:
         name: name in tables.
         source: where it was read from.
-        counts: how many passages, queries, judged queries, judgments ... it has.
+        counts: how many passages, queries, judged queries and judgments the collection has.
         mapping: name of a field in Retroscope -> its name in the source.
         negatives: how the hard negatives of the probes were found.
         fingerprint: SHA-256 over ids, texts and judgments.
@@ -192,11 +192,11 @@ class Subject:
     Attributes:
         title: title of the report.
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
-        collections: the collection on which everything is measured, then the others.
+        collections: the collection on which everything is measured, then the further collections.
         protocol: "default" or "ielab-2025".
         measures: retrieval measures. The first is the headline.
         statistics: how differences are tested.
-        trainings: number of trainings of the retriever in the study, including the retriever itself.
+        trainings: number of training runs of the retriever in the study, including the retriever itself.
         settings: all settings of the study, JSON-like.
         caveats: what a reader must know before reading a number.
         command: the command line that repeats the study.

@@ -25,7 +25,8 @@ class CareOptions:
     repair: Annotated[
         bool,
         option(
-            "--repair", help="Remove damaged entries of the cache; the next run that needs such an entry makes it again"
+            "--repair",
+            help="Remove damaged entries of the cache; the next run that needs such an entry computes it again",
         ),
     ] = False
     clean: Annotated[
@@ -46,10 +47,10 @@ class CareOptions:
 
 @flat()
 def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> None:
-    """List the entries of the cache; verify, repair or shrink it.
+    """List, verify, repair, clean or shrink the cache.
 
     The cache holds vectors and intermediate results. Each entry is listed with its size, the time of its last use, and
-    its models, collection or analysis. The next run that needs a removed entry makes the entry again. The exit status
+    its models, collection or analysis. The next run that needs a removed entry computes it again. The exit status
     of --verify is 1 if a file is damaged.
     """
     size = in_bytes(care.max_size, "--max-size")

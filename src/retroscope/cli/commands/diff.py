@@ -16,7 +16,7 @@ DIRECTIONS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class DiffOptions:
-    """Options of the comparison: the base of an adapter, and the statistics of changes to compute."""
+    """Options of the comparison: the backbone of an adapter, and which statistics of the changes are computed."""
 
     base: Annotated[
         str | None,

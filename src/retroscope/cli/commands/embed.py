@@ -17,7 +17,7 @@ EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """Options of loading a model for encoding. There is no similarity, because no vectors are compared."""
+    """Options of loading a model that encodes texts. They lack the similarity, because no vectors are compared."""
 
     HEADING: ClassVar[str] = "Models"
 

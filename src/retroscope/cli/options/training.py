@@ -18,7 +18,7 @@ def default(field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class PassOptions:
-    """Options of a training: batch size, length and learning rate."""
+    """Options of a training: batch size, number of epochs or steps, and learning rate."""
 
     HEADING: ClassVar[str] = "Training"
 

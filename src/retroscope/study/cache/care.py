@@ -33,7 +33,7 @@ class Removed:
     busy: tuple[Path, ...] = ()
 
     def __add__(self, other: "Removed") -> "Removed":
-        """Return both removals as one: all paths, and the sum of the freed bytes."""
+        """Return the paths of both removals together, with the sum of the freed bytes."""
         return Removed(self.paths + other.paths, self.size + other.size, self.busy + other.busy)
 
 
@@ -51,7 +51,7 @@ def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path
 
 
 def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
-    """Remove damaged entries. The next run that needs an entry makes it again, with the same bytes."""
+    """Remove damaged entries. The next run that needs an entry computes it again, with the same bytes."""
     return _remove(verify_cache(cache, progress))
 
 
@@ -80,12 +80,12 @@ def _entry_of(record: Path) -> Path:
 
 
 def _is_lost(record: Path) -> bool:
-    """Return whether a record describes a cache entry that does not exist, and that no run can still be making."""
+    """Return whether a record describes a cache entry that does not exist and is not being written by a run."""
     return not _entry_of(record).exists() and time.time() - record.stat().st_mtime > MAKING
 
 
 def _abandoned(cache: Path) -> Removed:
-    """Remove partial files and folders whose writers no longer run."""
+    """Remove partial files and folders of runs that have ended."""
     folders = (cache, *cache.glob("*/"), *cache.glob("*/*/"))
     sizes = {path: _size(path) for folder in folders for path in folder.glob(f".*{PARTIAL}")}
     gone = remove_abandoned(*folders)
@@ -99,7 +99,7 @@ def _leftovers(cache: Path) -> Iterable[Path]:
 
 
 def _is_elsewhere(path: Path, cache: Path) -> bool:
-    """Return whether another function removes a file: a record, or a partial file directly in the cache folder."""
+    """Return whether a file is a record, or a partial file directly in the cache: other functions remove these."""
     return path.name.endswith(RECORD) or (path.name.endswith(PARTIAL) and path.parent == cache)
 
 
@@ -124,7 +124,7 @@ def _size(path: Path) -> int:
 
 
 def _removed(path: Path) -> bool:
-    """Remove a file or folder and its record, and return False if a run holds its lock."""
+    """Remove a file or folder and its record. If a run holds its lock, return False and remove nothing."""
     with ExitStack() as held:
         try:
             for lock in _locks(path):

@@ -35,13 +35,13 @@ class CacheEntry:
 
     @property
     def is_outdated(self) -> bool:
-        """Return whether no run can use the entry: its format is older, or it was made with other libraries."""
+        """Return whether no run of this version can use the entry: its format is older, or other libraries made it."""
         if self.origin is None:
             return self.kind.recorded
         return self.origin.form != self.kind.form or any(installed(n) != v for n, v in self.origin.software)
 
     def damages(self) -> list[Path]:
-        """Return the damaged files of the entry, or its folder if the files cannot be made again one by one."""
+        """Return the damaged files of the entry, or its folder if single files cannot be computed again."""
         return self.kind.damages(self.path)
 
 
@@ -65,7 +65,7 @@ SHARED_KINDS: Sequence[EntryKind] = (
 
 
 def entry_kinds() -> list[EntryKind]:
-    """Return all kinds of cache entries: kinds that analyses share, and the kinds of each analysis."""
+    """Return all kinds of cache entries: kinds that all analyses share (e.g. vectors), and kinds of one analysis."""
     instruments = [analysis.instrument() for analysis in analyses().values() if analysis.instrument is not None]
     return [*SHARED_KINDS, *(kind for instrument in instruments for kind in instrument.keeps)]
 

@@ -27,7 +27,7 @@ class EntryFacts(TypedDict):
 
 
 class CacheFacts(TypedDict):
-    """Entries of a cache, and the files that were removed, are damaged, or were kept because a run uses them."""
+    """Entries of a cache, and the paths of damaged files, removed files, and files kept because a run uses them."""
 
     schema: int
     cache: str

@@ -38,7 +38,7 @@ class Diagnosis:
 
     @property
     def sound(self) -> bool:
-        """Return whether there is no finding of severity error."""
+        """Return whether no finding is an error."""
         return all(finding.severity != ERROR for _, finding in self.findings)
 
 
@@ -73,7 +73,7 @@ def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = No
 
 
 def _pooled(retriever: Retriever) -> Retriever:
-    """Return the retriever with the pooling that `doctor` tries if its own pooling is unknown."""
+    """Return the retriever. If its pooling is unknown, replace it by the pooling that `doctor` tries instead."""
     if retriever.passage.recipe.pooling != UNKNOWN:
         return retriever
     query, passage = (
@@ -124,7 +124,7 @@ def _sources(settings: ModelSettings) -> list[str]:
 
 
 def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
-    """Return the findings of both towers. A finding that both have appears once."""
+    """Return the findings about both towers. A finding that holds for both is listed once."""
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
     by_tower = {}
     set_similarity = retriever.similarity if settings.load.similarity is not None else None

@@ -16,7 +16,7 @@ UNKNOWN = "unknown"  # pooling in the recipe of a model that does not record its
 
 
 def anatomy_facts(encoder: Encoder) -> Record:
-    """Return the family, sizes and attention type of an encoder's backbone, JSON-like."""
+    """Return the family, sizes and attention type of an encoder's backbone, as JSON-like values."""
     config = encoder.backbone.config
     return {
         "family": encoder.anatomy.family,
@@ -45,7 +45,7 @@ def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether fine-tuning changed anything, in either tower or its head."""
+    """Check whether fine-tuning changed any weight of the towers or of their heads."""
     changed, alone, tally = dict[str, int](), set[str](), ""
     for tower in ("query", "passage"):
         mine, theirs = (_parameters(r.tower(tower)) for r in (before, after))
@@ -60,7 +60,7 @@ def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
     if not still:
         yield Finding(PASSED, "weights", tally)
     elif len(still) == 2 and not alone:
-        fix = "give two models; perhaps an adapter was not loaded, or fine-tuning never changed the backbone"
+        fix = "give two different models; perhaps an adapter was not loaded, or fine-tuning never changed the backbone"
         yield Finding(ERROR, "weights", f"{tally}: both are the same model", fix)
     else:
         yield Finding(NOTE, "weights", f"no common tensor differs in the {' and '.join(still)} tower")

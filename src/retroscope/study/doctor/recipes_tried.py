@@ -1,4 +1,4 @@
-"""Checks of `doctor --data`: which recipe fits a checkpoint best on a collection, and leaks in the data.
+"""Checks of `doctor --data`: which recipe fits a checkpoint best, and do queries leak between splits?
 
 With every plausible recipe, a small corpus is ranked: the relevant passages of at most 200 queries, and passages drawn
 at random. The best recipe is chosen on half of the queries. It is compared with the given recipe on the other half, so
@@ -70,7 +70,7 @@ def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]
 
 
 def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 0) -> Finding:
-    """Choose the best plausible recipe on half of the queries, and compare it with the given one on the other half."""
+    """Choose the best recipe on half of the queries, and compare it with the given recipe on the other half."""
     scores = {"as given": reciprocal_ranks(retriever, sample)}
     for what, other in plausible(retriever):
         scores[what] = reciprocal_ranks(other, sample)
@@ -80,7 +80,7 @@ def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 
     own_scores, best_scores = scores["as given"][compared_on], scores[best][compared_on]
     low, high = paired_interval(best_scores - own_scores)
     change = f"{best_scores.mean() - own_scores.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-    numbers = f"RR@{DEPTH} {own_scores.mean():.3f} as given"
+    numbers = f"RR@{DEPTH} {own_scores.mean():.3f} with the given recipe"
     size = (
         f"{len(sample.queries)} queries of {name} over {len(sample.passages):,} passages; {len(scores)} recipes tried"
     )
@@ -104,7 +104,7 @@ def paired_interval(differences: QueryScores) -> tuple[float, float]:
 
 
 def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
-    """Yield other plausible recipes, each as its name and a retriever with it. Each changes one thing, e.g. pooling."""
+    """Yield the name of each other plausible recipe, and a retriever with it. Each changes one thing, e.g. pooling."""
     own = retriever.passage.recipe.pooling
     poolings = ("mean", "last_token") if retriever.passage.anatomy.causal else ("cls", "mean", "last_token")
     for pooling in poolings:

@@ -34,8 +34,8 @@ class Comparable:
 
     Attributes:
         collection: name of the collection.
-        rules: property that all studies of the group share, e.g. "protocol" -> its value. Another group on this
-            collection differs in at least one of them.
+        rules: name of a property that all studies of the group share, e.g. "protocol" -> its value. Other groups on
+            this collection have another value of at least one property.
         members: the studies of the group.
         effects: rows with the columns `COLUMNS`: every retriever against its own backbone, as its study tests it, and
             against every other retriever, with p corrected over all pairs of retrievers.
@@ -50,7 +50,7 @@ class Comparable:
 
     @property
     def heading(self) -> str:
-        """Return the heading of the group: the collection; from its second group on, also the names of the studies."""
+        """Return the name of the collection. A second group on the same collection also names its studies."""
         return self.collection if not self.number else f"{self.collection}, {', '.join(m.name for m in self.members)}"
 
     @property
@@ -166,7 +166,7 @@ def _corrected(table: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFram
 
 
 def _reversed(effects: pd.DataFrame) -> pd.DataFrame:
-    """Return the effects of a pair in the opposite direction: baseline and model, before and after change places."""
+    """Return the effects of a pair in the opposite direction: baseline and model are swapped, and before and after."""
     return effects.rename(columns=FLIPPED).assign(
         baseline=effects["model"],
         model=effects["baseline"],

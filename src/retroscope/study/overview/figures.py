@@ -36,8 +36,8 @@ def effects_figure(one: Comparable, name: str) -> Figure:
     )
     caption = (
         f"Change on {one.collection}, after minus before, over the same queries; bars are confidence intervals over "
-        "queries. Against its own backbone: tested as in each study. Against another retriever: p is corrected over "
-        "all pairs of retrievers."
+        "queries. The effect against its own backbone is tested as in each study. For the effect against another "
+        "retriever, p is corrected over all pairs of retrievers."
     )
     paper = facets(panel, own, MEASURE, one.measures).properties(title=f"Effects on {one.heading}")
     return Figure(name, f"Effects on {one.heading}", caption, words, chart, paper)
@@ -71,8 +71,8 @@ def _effects(models: Sequence[str]) -> Any:
 def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) -> Figure | None:
     """Draw the curves by layer of all models together, one panel per quantity, or return None without curves.
 
-    Curves that were measured with other settings than in the first study have a panel of their own. Studies whose first
-    collection is another one are left out.
+    Curves that were measured with settings other than those of the first study have their own panel. Studies with
+    another first collection are left out.
     """
     here = [study for study in one.members if study.study.subject.collection.name == one.collection]
     parts = [part for study in here for part in _curves(study, here[0], labels)]

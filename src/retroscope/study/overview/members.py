@@ -57,7 +57,7 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
 
 
 def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ()) -> tuple[NamedStudy, ...]:
-    """Give every study a distinct name: from `names`, or else the name of its retriever.
+    """Give every study a distinct name: the name in `names` or, if this is empty, that of its retriever.
 
     Raises:
         AnalysisError: if a study does not compare two models.
@@ -72,7 +72,7 @@ def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ())
 
 
 def distinct(names: Sequence[str], marks: Sequence[str]) -> list[str]:
-    """Make names distinct: add its mark (e.g. the folder's name) in brackets, or else a number, to a repeated name."""
+    """Make names distinct: a repeated name gets its mark (e.g. the folder's name) in brackets, or else a number."""
     marked = [f"{name} ({mark})" if names.count(name) > 1 else name for name, mark in zip(names, marks, strict=True)]
     return [name if marked.count(name) == 1 else f"{name}, {n}" for n, name in enumerate(marked, start=1)]
 

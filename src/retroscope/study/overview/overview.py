@@ -62,11 +62,13 @@ class Overview:
     @cached_property
     def cautions(self) -> tuple[str, ...]:
         """Return the warnings: failed checks, analyses not yet measured, and numbers that may not be compared."""
-        waiting = [f"not yet measured: {', '.join(self.pending)}; the same command continues"] if self.pending else []
+        waiting = (
+            [f"not yet measured: {', '.join(self.pending)}; repeat the command to continue"] if self.pending else []
+        )
         return (*_failed(self.members), *waiting, *_unfinished(self.members), *apart(self.comparables))
 
     def link(self, member: NamedStudy, page: Path) -> str:
-        """Return the link from the overview's page to a study's page, or "" if it has none."""
+        """Return the link from the overview's page to a study's page, or "" if the study has no page."""
         return "" if member.page is None else quote(Path(os.path.relpath(member.page, page.parent)).as_posix())
 
     def document(self, page: Path | None = None) -> dict[str, Any]:
@@ -126,7 +128,7 @@ def answer_sentences(first: Comparable) -> tuple[str, ...]:
 
 
 def _against_next(first: Comparable, best: str, other: str) -> list[str]:
-    """State the difference of the best retriever from the next one, or return [] if both are the same model."""
+    """State how far the best retriever is ahead of the second best, or return [] if both are the same model."""
     rows = first.against(other, first.headline)
     rows = rows[rows["model"] == best]
     if rows.empty:
@@ -152,7 +154,7 @@ def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
 
 
 def apart(groups: Sequence[Comparable]) -> list[str]:
-    """Return lines on why results on a collection may not be compared, and on which retrievers it was not measured."""
+    """State why results on one collection may not be compared, and for which retrievers it was not measured."""
     lines = []
     for n, group in enumerate(groups):
         for other in groups[:n]:

@@ -24,7 +24,7 @@ class Part:
     """Figures and tables of one group of studies whose results on one collection may be compared.
 
     Attributes:
-        place: id of the group's section in the page.
+        place: HTML id of the group's section in the page.
         tables: name -> table.
     """
 
@@ -108,7 +108,7 @@ def render_overview(overview: Overview, page: Path) -> str:
 
 
 def _part(overview: Overview, number: int) -> Part:
-    """Make the figures and tables of the group with this index. If it is not 0, their names end in a number."""
+    """Make the figures and tables of the group with the index `number`. After the first group, names get a number."""
     group, end = overview.comparables[number], f"_{number + 1}" if number else ""
     drawn = [effects_figure(group, f"effects{end}"),
              curves_figure(group, overview.labels, f"curves{end}")]  # fmt: skip

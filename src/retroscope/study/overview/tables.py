@@ -13,7 +13,10 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "queries")
 def own_table(one: Comparable) -> PaperTable:
     """Return a table of the effect of every retriever against its own backbone, a row for each measure."""
     effects = one.effects[one.effects["baseline"] == OWN]
-    note = "Tests are those of each study: p is corrected within its family; intervals are over queries, not corrected."
+    note = (
+        "Tests are those of each study: p is corrected within its family of tests; intervals are over queries and not "
+        "corrected."
+    )
     return PaperTable(
         _printed(effects, ["model", MEASURE]), f"Against its own backbone, on {one.heading}.", note, NUMERIC
     )

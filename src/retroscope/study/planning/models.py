@@ -56,5 +56,5 @@ def checked_models(models: Mapping[str, Retriever], trainings: Sequence[Retrieve
 
 
 def other_names(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> tuple[Retriever, ...]:
-    """Return the other training runs. Each is renamed if the retriever or another training has the same name."""
+    """Return the other training runs, each renamed if the retriever or another run has the same name."""
     return tuple(distinct_names([list(models.values())[-1], *trainings])[1:])

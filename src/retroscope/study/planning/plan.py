@@ -33,7 +33,7 @@ REPORTED, RESAMPLED = 1.0, 5e-3
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step of a study: one analysis on one collection, planned or refused.
+    """One step of a study: one analysis on one collection, which is either planned or refused.
 
     Attributes:
         number: index of the collection (0: the first).
@@ -66,7 +66,7 @@ class StudyPlan:
 
     Attributes:
         context: the models, the first collection, the settings and the cache.
-        collections: the first collection, on which everything is measured, then the others.
+        collections: the first collection, on which everything is measured, then the further collections.
         settings: the settings, with those of every analysis written out.
         steps: the steps, in the order in which they are measured.
         towers: planned encoding of every tower of every model.
@@ -237,7 +237,7 @@ def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
 
 
 def _random_weights(steps: Sequence[Step], context: Context) -> list[str]:
-    """Return the roles ("before", "after") of the models whose random-weight copies the collection's steps need."""
+    """Return the roles ("before", "after") of the models whose random-weight control these steps need."""
     planned = [step.planned for step in steps if step.planned and step.reads(context)]
     return list(dict.fromkeys(side for plan in planned for side in plan.random_weights))
 
@@ -250,7 +250,7 @@ def measured_analyses(settings: StudySettings) -> list[Analysis]:
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield the steps, but refuse an analysis on all collections if it is refused on the first."""
+    """Yield the steps. An analysis that is refused on the first collection is refused on all others."""
     refused = {step.analysis.name: step.refused for step in steps if step.number == 0}
     for step in steps:
         reason = refused[step.analysis.name]

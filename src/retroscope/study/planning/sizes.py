@@ -25,7 +25,7 @@ DEAR = 10  # an error names the stages that take at least 1/DEAR of the time
 
 @dataclass(frozen=True)
 class Bought:
-    """One sample size of an analysis, with its estimated time.
+    """One sample size of an analysis, with the time that the analysis is estimated to take.
 
     Attributes:
         seconds: estimated seconds of the analysis with this size.
@@ -36,7 +36,7 @@ class Bought:
     seconds: float
 
     def line(self) -> str:
-        """Return a line with the estimated time, and the width of intervals relative to the default size."""
+        """Return a line with the estimated time, and how wide intervals are compared with the default size."""
         if self.size.values is None:
             return f"  {self.analysis}: left out, since even its smallest size does not fit"
         width = f"intervals about {self.size.half_width:.2g} times as wide as with the default size"
@@ -128,7 +128,7 @@ def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()
 
 
 def _ladder(plan: StudyPlan, analysis: Analysis) -> list[Bought]:
-    """Return every size of an analysis with its estimated time, from the smallest (or left out) to the largest."""
+    """Return every size of an analysis with its estimated time, smallest first. The first may leave it out."""
     sizes = analysis.sizes if analysis.sizes[0].values is None else (AnalysisSize(None, LEFT_OUT), *analysis.sizes)
     return [Bought(analysis.name, size, _seconds_of(plan, analysis, size)) for size in sizes]
 

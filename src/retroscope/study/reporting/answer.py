@@ -141,6 +141,6 @@ def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
 def _not_run(question: str, able: Sequence[str], subject: Subject) -> Card:
     """Return the card of an unanswered question. `able` names the analyses that could answer it."""
     waiting = [step.analysis for step in subject.not_yet_run if step.analysis in able]
-    text = f"Not run: {', '.join(waiting or able)}{'; the same command continues' if waiting else ''}."
+    text = f"Not run: {', '.join(waiting or able)}{'; repeat the command' if waiting else ''}."
     statement = Statement(able[0], State.NOT_RUN, text, (), code="not_run", section=waiting[0] if waiting else METHOD)
     return Card(question, "Not yet known: the run is not finished" if waiting else "Unknown: left out", statement)

@@ -14,7 +14,7 @@ MEASURE = "measure"
 
 @dataclass(frozen=True)
 class Certainty:
-    """Half-width of the interval of an effect, and how many queries the effect is a mean of."""
+    """Half-width of the interval of an effect, and the number of queries over which the effect is averaged."""
 
     half_width: float
     queries: int
@@ -26,7 +26,7 @@ class Certainty:
 
 
 def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Certainty]:
-    """Map each analysis that pairs both models by query to the largest half-width in its first table of differences.
+    """Map each analysis that compares both models to the largest half-width in its first table of differences.
 
     Args:
         measure: measure whose intervals are taken, if a difference has several measures.
@@ -37,7 +37,7 @@ def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Cert
 
 
 def _certainty(difference: Difference, measure: str) -> Certainty | None:
-    """Return the widest interval among the cells of a difference, or None if there is no interval."""
+    """Return the precision of a difference from its widest interval, or None if it has no interval."""
     table = difference.table
     if MEASURE in table.dims:
         if measure not in table[MEASURE].values:

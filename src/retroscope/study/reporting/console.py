@@ -31,7 +31,9 @@ def _head(report: Report) -> list[str]:
     models = [f"{side + ':':<{width + 1}} {model.name}" for side, model in subject.models.items()]
     on = ", ".join(collection.name for collection in subject.collections)
     head = [f"{'':<{width + 1}} {line}" for section in report.sections.values() for line in section.head]
-    unfinished = [f"Not yet run: {', '.join(subject.pending)}. The same command continues."] if subject.pending else []
+    unfinished = (
+        [f"Not yet run: {', '.join(subject.pending)}. Repeat the command to continue."] if subject.pending else []
+    )
     return [
         f"{subject.title}  (protocol: {subject.protocol})",
         "\n".join([*models, f"{'on:':<{width + 1}} {on}", *head]),

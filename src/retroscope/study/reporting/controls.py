@@ -61,7 +61,7 @@ def controls_of(statements: Iterable[Statement]) -> Controls:
 
 
 def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
-    """Return the card that counts the passed controls, and names at most `most` controls of each other outcome.
+    """Return the card that counts the passed controls, and names at most `most` failed, undecided and not run ones.
 
     Args:
         alarms: statements about all failed controls and checks.

@@ -47,7 +47,7 @@ class Gate:
     of_mean: bool = False
 
     def is_met_by(self, value: float) -> bool:
-        """Return whether a number meets the condition. NaN does not."""
+        """Return whether a number meets the condition. NaN never does."""
         return SIGNS[self.sign](value, self.limit)
 
 

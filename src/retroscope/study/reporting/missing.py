@@ -12,8 +12,8 @@ from retroscope.study.reporting.controls import METHOD, listing
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import Subject
 
-AGAIN = "the same command continues"
-OF_TRAININGS = "other analyses of the other training runs"
+AGAIN = "repeat the command"
+OF_TRAININGS = "remaining analyses of the other training runs"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
 
 
 def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> list[Missing]:
-    """Return one entry that names the analyses of the first training alone, or [] if all trainings were measured."""
+    """Return one entry that names the analyses of the first training run alone, or [] if all used every run."""
     if subject.trainings == 1:
         return []
     known = analyses()

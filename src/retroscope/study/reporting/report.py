@@ -55,7 +55,7 @@ class Report:
 
     @property
     def _marked(self) -> dict[str, Section]:
-        """Return the sections with every card marked as doubtful that rests on a model with a failed self-test."""
+        """Return the sections. Cards that rest on a model with a failed self-test are marked as doubtful."""
         return {name: replace(section, cards=tuple(marked(card, self.subject) for card in section.cards))
                 for name, section in self.sections.items()}  # fmt: skip
 
@@ -85,7 +85,7 @@ class Report:
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
-        """Map the label of each table of differences (or other numbers) to its method, e.g. test and correction."""
+        """Map the label of each table of numbers, e.g. of differences, to its method, e.g. test and correction."""
         methods: dict[str, Mapping[str, Any]] = {}
         for section in self.sections.values():
             methods |= {label: {**d.method, "alpha": alpha(d)} for label, d in section.differences.items()}
@@ -94,7 +94,7 @@ class Report:
 
     @cached_property
     def certainties(self) -> dict[str, Certainty]:
-        """Map each analysis that pairs both models by query to the half-width of its main interval."""
+        """Map each analysis that compares both models by query to the half-width of its main interval."""
         return certainties(self.sections, self.subject.measures[0]) if self.subject.measures else {}
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -111,7 +111,7 @@ class Report:
         return frame.assign(ci_low=[low for low, _ in ends], ci_high=[high for _, high in ends])
 
     def document(self) -> dict[str, Any]:
-        """Return the content of `summary.json`. Under "analyses", each analysis has its results by its name."""
+        """Return the content of `summary.json`. "analyses" maps the name of each analysis to its results."""
         subject = self.subject
         head = {
             "schema": SCHEMA,
@@ -203,4 +203,4 @@ def of_one_training(analysis: Analysis, subject: Subject) -> str:
     """Return the label of a section that describes only one of several trainings, or "" for other sections."""
     if analysis.over_trainings or subject.trainings == 1:
         return ""
-    return f"Of {subject.trainings} trainings, this section is about {subject.after.name} alone."
+    return f"Of {subject.trainings} training runs, this section is about {subject.after.name} alone."

@@ -11,7 +11,7 @@ from retroscope.typesetting.subject import CollectionFacts, Model, Subject
 
 @dataclass(frozen=True)
 class SectionSubject:
-    """What sections read of a study. Caveats and times, which change after every analysis, are not included."""
+    """The facts of a study from which sections are made, without caveats and times, which every analysis changes."""
 
     title: str
     models: Mapping[str, Model]
@@ -32,7 +32,7 @@ class Reported:
     Attributes:
         about: what the section reads of the study.
         measurements: measurements of the analysis, one for each collection.
-        needed: name of another analysis that this one needs -> what was reported of it.
+        needed: name of another analysis that this one needs -> its result and section.
         section: section of the analysis, or None if there is nothing to report.
     """
 

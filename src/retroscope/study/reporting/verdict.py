@@ -24,7 +24,7 @@ class Verdict:
     """The statements of a study: failed controls, the headline statement, and all others.
 
     Attributes:
-        headline: statement on the headline measure of retrieval, or None if one model was measured.
+        headline: statement on the headline measure of retrieval, or None if only one model was measured.
         alarms: statements about failed controls, self-tests and checks.
         statements: all other statements, first those behind the cards of the answer.
         unconfirmed: statements that a control puts in doubt.
@@ -67,7 +67,7 @@ def placed(statements: Sequence[Statement], section: str) -> list[Statement]:
 
 
 def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
-    """Yield the statements in reading order, without details that the section of another analysis summarises."""
+    """Yield the statements in reading order. Details that the section of another analysis sums up are left out."""
     known = analyses()
     summed_up = {other for name in sections if name in known for other in known[name].sums_up}
     for name, section in sections.items():
@@ -83,7 +83,7 @@ def every_statement(sections: Mapping[str, Section]) -> Iterator[Statement]:
 
 
 def _counted(sections: Mapping[str, Section]) -> list[Statement]:
-    """State for each section how many unconfirmed statements the verdict omits, why, and where they are."""
+    """State for each section how many unconfirmed statements the verdict leaves out, why, and where to find them."""
     return [
         Statement(
             name,

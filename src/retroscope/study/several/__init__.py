@@ -1,1 +1,1 @@
-"""Sets of studies: one backbone and several retrievers, planned, run and stored together."""
+"""Sets of studies of one backbone with several retrievers, which are planned, run and stored together."""

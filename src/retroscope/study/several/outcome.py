@@ -17,9 +17,9 @@ class SetOutcome:
 
     Attributes:
         studies: the finished studies, and the names of the retrievers that are not measured yet.
-        name: name of the retriever of that study.
+        name: retriever of the study that is running or was finished last.
         out: folder of the set.
-        current: outcome of that study, or None if the study was read from an earlier run.
+        current: outcome of this study, or None if the study was read from an earlier run.
     """
 
     studies: StudySet

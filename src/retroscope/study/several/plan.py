@@ -159,8 +159,8 @@ def sized_settings(
     Args:
         seconds: seconds that all studies together may take. If None, the sizes do not change.
         given: analyses whose settings the user gave. Their sizes do not change.
-        begun: folders of the studies. If they hold studies that differ only in sizes, the sizes of the first of these
-            are used.
+        begun: folders of the studies. If one of them already holds a study that differs from the new one only in sample
+            sizes, its sizes are used (those of the first such folder).
 
     Raises:
         SettingsError: if the stages without a choice of size (e.g. encoding) already take longer.
@@ -178,7 +178,7 @@ def sized_settings(
 def _fitted(
     settings: Sequence[StudySettings], make: MakePlan, progress: Progress, seconds: float, given: Collection[str]
 ) -> tuple[list[StudySettings], list[str]]:
-    """Return settings with sample sizes with which all studies fit into a time, and lines that describe these sizes.
+    """Return settings whose sample sizes let all studies fit into a time, and lines that describe these sizes.
 
     The time of all stages without a choice of size is subtracted. Every study gets an equal part of the remaining time,
     and the sizes are those with which the slowest study fits into its part.

@@ -1,4 +1,4 @@
-"""Store the scores of one trained model (cell) of a training ablation, and check whether they are complete."""
+"""Store the scores of one trained model (a cell) of a training ablation, and check that they are complete."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,8 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
     """Write the scores of every test collection, then `about` as completion record, and return the scores as read back.
 
     Args:
-        about: content of the completion record: the key of the cell, its levels, and the record of its training.
+        about: content of the completion record: the key of the cell (hash of its inputs), its levels (e.g. strategy and
+            seed), and the record of its training.
     """
     remove_whole(place / SCORES)  # of a run that was stopped while it wrote them, or damaged
     for name, of_test in scores.items():
@@ -31,7 +32,7 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
 
 
 def is_complete(place: Path, key: str) -> bool:
-    """Return whether the scores of a cell are completely stored, or False if the completion record is damaged.
+    """Return whether all scores of a cell (one training run) are stored, with an undamaged completion record.
 
     Raises:
         TrainingError: if the record has another key, because the cell belongs to another training ablation.
@@ -43,7 +44,7 @@ def is_complete(place: Path, key: str) -> bool:
 
 
 def stored_scores(place: Path, key: str, tests: Tests) -> dict[str, Scores] | None:
-    """Map each test collection to the stored scores of a cell, or return None if the cell is incomplete or damaged.
+    """Map each test collection to the stored scores of a cell (training run); None if any are missing or damaged.
 
     Raises:
         TrainingError: if the record has another key, because the cell belongs to another training ablation.
@@ -72,7 +73,7 @@ def _document(place: Path, key: str) -> dict[str, Any] | None:
 
 
 def _scores(place: Path, checksums: Mapping[str, str], tests: Tests) -> dict[str, Scores]:
-    sealed = Sealed(place / SCORES, checksums, "repeat the command, which trains and tests this cell again")
+    sealed = Sealed(place / SCORES, checksums, "repeat the command, which trains and tests this model again")
     store = store_of({name: sealed.read(name) for name in checksums})
     return {name: scores_in(store, group_of(test)) for name, test in tests.items()}
 

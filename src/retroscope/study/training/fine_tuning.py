@@ -112,7 +112,7 @@ def _temperature_from(training: TrainingSettings, job: TrainJob) -> str:
 
 
 def _masked(pairs: Pairs) -> list[str]:
-    """Describe for how many pairs some in-batch negatives are masked, because they are judged relevant."""
+    """State for how many pairs some in-batch negatives are masked, because they are judged relevant."""
     if pairs.relevance is None:
         return []
     rows = pairs.relevance.rows_with_false_negatives
@@ -157,7 +157,7 @@ def card(job: TrainJob, base: str) -> str:
         "pooling, similarity": f"{recipe.pooling}, {job.backbone.similarity}",
         "temperature": f"{training.temperature_for(job.backbone.similarity):g}",
         "masked negatives": "; ".join(_masked(job.pairs)) or "none: no other query's passage is judged relevant",
-        "overlap of held-out queries with the pairs": "; ".join(overlap.words() for overlap in job.overlaps)
+        "overlap of held-out queries with the training pairs": "; ".join(overlap.words() for overlap in job.overlaps)
         or "no held-out queries were named",
         "prompts": f"{job.backbone.query.recipe.prompt!r} and {recipe.prompt!r}",
         "batch, learning rate, seed": f"{_batch(training)}, {training.peak_rate:g}, {training.seed}",

@@ -1,4 +1,4 @@
-"""Run a training ablation: train and test every combination of levels (cell), except finished ones."""
+"""Run a training ablation: train and test every combination of levels (a cell) that is not finished yet."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ class Grid:
 
     @cached_property
     def overlaps(self) -> list[TrainingOverlap]:
-        """Return the overlap of each test collection with all training pairs, of which a cell may use only some."""
+        """Return the overlap of each test collection with all training pairs, though a cell may use only some."""
         pairs = training_pairs(self.collection)
         return [overlap_with(pairs, test) for test in self.tests.values()]
 
@@ -149,7 +149,7 @@ def _check_levels(grid: Grid) -> None:
 
 
 def steps_of(grid: Grid) -> dict[int, int]:
-    """Map each training-set size, in queries, to how many training steps its cells take."""
+    """Map each training-set size, in queries, to how many steps a training with this set takes."""
     every = len(grid.collection.judged_queries)
     pairs, training = len(training_pairs(grid.collection)), grid.settings.training
     return {n: training.steps or math.ceil(pairs * n / every / training.batch_size * training.epochs)
@@ -157,7 +157,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Map each cell to its scores on every test collection, by name. Train and test cells that `folder` lacks.
+    """Map each cell (combination of levels) to its scores by test collection. Cells that `folder` lacks are trained.
 
     Raises:
         TrainingError: if the folder holds a cell of the same name from another training ablation.
@@ -228,7 +228,7 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
 def _backbone(
     grid: Grid, cell: Cell, folder: Path, trained: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
-    """Return the checkpoint of a cell's backbone. For a pre-training objective, train the checkpoint once per seed."""
+    """Return the backbone's checkpoint of a cell. For a pre-training objective, pre-train it once per seed."""
     settings, study, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
     if cell.backbone in settings.backbones or study is None:
         return settings.backbones[cell.backbone]
@@ -289,7 +289,8 @@ def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:
 def describe_grid(grid: Grid, folder: Path | None) -> str:
     """Return a few lines that describe the training ablation: its cells, the levels of each factor, and its tests."""
     plan = plan_of_grid(grid, folder)
-    lines = [f"{plan['cells']} cells, {plan['done']} of them done; {plan['training_queries']:,} training queries"]
+    trained = f"{plan['cells']} models to train (cells), {plan['done']} of them finished"
+    lines = [f"{trained}; {plan['training_queries']:,} training queries"]
     lines += [f"  {axis}: {', '.join(map(str, values))}" for axis, values in plan["axes"].items()]
     lines += [f"  measured on {name}: {queries:,} queries" for name, queries in plan["tests"].items()]
     return "\n".join(lines)

@@ -70,14 +70,14 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
         text = (
             f"{_where(row)} with {row.labels:,} labels: re-initialising {_parts(row.reinitialise)} before fine-tuning "
             f"{changes} {f.headline} on {row.test}: {signed(row.change)} {ends}, "
-            f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over the grid's effects.{note}"
+            f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over all effects on {f.headline}.{note}"
         )
         number = Estimate(f"{f.headline} on {row.test}", row.change, row.ci_low, row.ci_high, row.p_corrected, row.n)
         yield Statement("effect", state, text, (), code="effect", estimate=number)
 
 
 def _outcome(row: Any, f: GridFindings) -> tuple[State, str, str]:
-    """Return the state, verb and note of an effect. With one seed none is claimed, because p is over queries alone."""
+    """Return the state, verb and note of an effect. With one seed no effect is claimed: p is over queries alone."""
     if f.seeds == 1:
         return State.MEASURED, "may change", " There is a single seed, so the difference may be chance."
     if row.p_corrected < 1 - f.level:
@@ -99,7 +99,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """Describe a row of `worth`. A worth is claimed only if it and the difference of the scores are significant."""
+    """Describe a row of `worth`. A worth is claimed only if both the worth and the score difference are significant."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if np.isnan(row.gap_low):
@@ -118,7 +118,7 @@ def _labels(end: float, row: Any) -> str:
 
 
 def _share_words(f: GridFindings) -> Iterator[Statement]:
-    """Yield a statement for each test on the share of the variance that each factor explains (the four largest)."""
+    """Yield a statement for each test collection: the four factors that explain the most variance."""
     if f.shares.empty:
         return
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
@@ -173,7 +173,7 @@ def label_figure(f: GridFindings) -> Figure:
     return Figure(
         "labels",
         f"{f.headline} by training labels",
-        f"Mean over {f.seeds} seeds and the queries of a test; bands are {exact_percent(f.level)} intervals over both.",
+        f"Mean over {f.seeds} seeds and all test queries; bands are {exact_percent(f.level)} intervals over both.",
         f"{f.headline} of every combination of settings against the number of training queries",
         chart,
     )
@@ -197,14 +197,16 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
     cells = rows[keep].assign(**{f.headline: [
         f"{score(r.mean)} {interval(r.ci_low, r.ci_high)}" for r in rows.itertuples()
     ]})  # fmt: skip
-    caption = f"{f.headline}, mean over {f.seeds} seeds and queries, {exact_percent(f.level)} interval over both"
+    caption = (
+        f"{f.headline}, mean over {f.seeds} seeds and all test queries, {exact_percent(f.level)} interval over both"
+    )
     tables = {"cells": PaperTable(cells, caption, numeric=("labels",))}
     if not f.worth.empty:
         worth = f.worth[["test", "backbone", "strategy", "reinitialise", "labels"]].assign(
             worth=[_labels(r.value, r) for r in f.worth.itertuples()],
             interval=[f"{_labels(r.low, r)} to {_labels(r.high, r)}" for r in f.worth.itertuples()],
         )
-        tables["worth"] = PaperTable(worth, "What pre-training was worth, in labels", numeric=("labels",))
+        tables["worth"] = PaperTable(worth, "Worth of the pre-trained weights, in labels", numeric=("labels",))
     return tables
 
 

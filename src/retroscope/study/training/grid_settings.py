@@ -120,7 +120,7 @@ class Cell:
 
 
 def level_parts(level: str) -> tuple[str, ...]:
-    """Return the parts that a level re-initialises: "top:2+norms" gives ("top:2", "norms"), and "none" gives ()."""
+    """Return the parts that a level names, to be re-initialised: "top:2+norms" gives ("top:2", "norms"), "none" ()."""
     return () if level == INTACT else tuple(level.split("+"))
 
 
@@ -144,7 +144,7 @@ def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
 
 
 def cells_of(axes: dict[str, tuple[Any, ...]]) -> list[Cell]:
-    """Return all combinations of levels, first all of the first seed, so that a stopped run has complete seeds."""
+    """Return all combinations of levels, seed by seed, so that a stopped run has finished some seeds."""
     *others, seeds = (axes[name] for name in AXES)
     return [
         Cell(**dict(zip(AXES, (*combination, seed), strict=True))) for seed in seeds for combination in product(*others)

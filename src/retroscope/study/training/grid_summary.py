@@ -39,7 +39,7 @@ def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str
         first = by_cell[grid.cells[0]][test]
         if first.recipe["collection"] != grid.tests[test].fingerprint:
             raise AnalysisError(
-                f"the stored scores of the test {test!r} are of another collection",
+                f"the stored scores on the test collection {test!r} are of another collection",
                 fix="run the training ablation in another output folder",
             )
         cell_values = first.values
@@ -77,7 +77,7 @@ def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
 
 
 def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
-    """Add `p_corrected` (Holm) to the effects: effects on the headline measure are one family, all others another."""
+    """Add `p_corrected` (Holm): all effects on the headline measure are one family, all other effects another."""
     if effects.empty:
         return effects
     corrected = effects.assign(p_corrected=np.nan)
@@ -158,7 +158,7 @@ def _cells(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
 
 
 def _effects(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield a row for each re-initialised part: the score with it minus the intact one, paired by query and seed."""
+    """Yield a row for each re-initialised part: score minus that of the intact backbone, by query and seed."""
     values, clusters = scores.values, clusters_by_row(scores)
     if INTACT not in values.indexes["reinitialise"]:
         return
@@ -172,7 +172,7 @@ def _effects(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
 
 
 def _shares(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield rows with the share of the variance of the cells' means that each factor explains; none for one cell."""
+    """Yield the share of the variance of the cells' means that each factor explains; nothing if there is one cell."""
     values = scores.values
     for at in _combinations(values, "measure"):
         means = values.sel(at).mean("query")
@@ -209,7 +209,7 @@ def write_grid_report(findings: GridFindings, folder: Path) -> Path:
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
-    """Write all scores to `grid.zarr`, one group for each test, and return its path. An earlier file is replaced."""
+    """Write all scores to `grid.zarr` (one group for each test collection), replacing it, and return its path."""
     store = folder / "grid.zarr"
     remove_whole(store)
     for test, scores in gathered.items():

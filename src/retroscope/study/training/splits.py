@@ -5,7 +5,7 @@ from retroscope.errors import SettingsError
 
 
 def training_split(source: str, wanted: str | None) -> str | None:
-    """Return the split for training: the requested one, else "train" if it exists, else None (there is only one)."""
+    """Return the split for training: the requested one, else "train" if it exists, else None for the only split."""
     if wanted is not None:
         return wanted
     splits = splits_of(source)

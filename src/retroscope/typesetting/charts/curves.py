@@ -37,7 +37,7 @@ def layer_axis(names: Sequence[str] = ()) -> Any:
 
 
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
-    """Draw one panel: a band (`low` to `high`), a line and points for each series. Controls are thin, behind the rest.
+    """Draw one panel: a band (`low` to `high`), a line and points for each series. Controls are thin.
 
     `frame` has the columns series, value, low, high, `at` (the column of `x`), and `line`, which separates the lines of
     one series.
@@ -88,7 +88,7 @@ def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], colu
 
 @dataclass(frozen=True)
 class Selector:
-    """A selector by which the reader chooses what a figure shows.
+    """A selector (e.g. of a measure) with which the reader of the page chooses what a figure shows.
 
     Attributes:
         column: column of the rows by which it filters.
@@ -104,7 +104,7 @@ class Selector:
 
 
 def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, size: bool = True) -> Any:
-    """Return a panel with selectors, which shows the rows that the reader selects.
+    """Return a panel with selectors. It shows the rows that the reader selects.
 
     Args:
         panel: chart without data.

@@ -1,4 +1,4 @@
-"""Render figures as SVG and PDF from the Vega-Lite specification that the page shows, too."""
+"""Render figures as SVG and PDF, and write these files together with the Vega-Lite specification."""
 
 import io
 import json

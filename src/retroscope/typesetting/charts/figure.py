@@ -16,9 +16,9 @@ class Figure:
         title: heading.
         caption: how to read it.
         alt: description for readers who cannot see it.
-        chart: the altair chart of the page, not yet styled. It may offer choices.
-        paper: the chart for files and for readers without JavaScript. If `chart` offers choices, it shows them side by
-            side. None if it is the same as `chart`.
+        chart: the altair chart of the page, not yet styled. It may let the reader choose what it shows.
+        paper: the chart for files and for readers without JavaScript. If the reader can choose what `chart` shows, this
+            chart shows all choices side by side. None if both charts are the same.
         on_page: whether the page shows it.
         in_files: whether it is written as a file.
     """

@@ -1,4 +1,4 @@
-"""Draw the outcomes of many tests: a colour and a shape for each."""
+"""Draw effects with the outcome of their tests: each outcome has its colour and shape."""
 
 import math
 from collections.abc import Mapping

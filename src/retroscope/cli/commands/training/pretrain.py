@@ -72,7 +72,7 @@ class BackboneOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingOptions:
-    """Options of the pre-training: objective, length, learning rate and seed."""
+    """Options of the pre-training: objective, number of steps, learning rate and seed."""
 
     HEADING: ClassVar[str] = "Training"
 

@@ -62,8 +62,8 @@ def run(out: o.RequiredOut, options: WorldOptions, as_json: o.Json = False) -> N
     """Write a collection about invented people.
 
     The people are invented, so a model can know about them only from this collection. The command writes a text for
-    pre-training and a BEIR folder. Four of its splits have questions about people who do or do not occur in the
-    pre-training text, and do or do not occur in the fine-tuning pairs.
+    pre-training and a BEIR folder. Four of its splits differ in whether the people in their questions occur in the
+    pre-training text, and whether they occur in the fine-tuning pairs.
     """
     from retroscope.cli.terminal import claimed, emit, say
     from retroscope.collection.world.files import write_world
