@@ -90,7 +90,7 @@ class RowFormat:
         """Return the column in this row of each optional field that no earlier row had, by field.
 
         Raises:
-            CollectionError: for a field of `in_every_row`, which earlier rows lack.
+            CollectionError: if this row has a field of `in_every_row` that earlier rows lack.
         """
         new_columns = later_columns(row, self.optional, columns)
         for word in self.in_every_row:
