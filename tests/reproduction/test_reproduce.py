@@ -129,7 +129,13 @@ def test_exhibits_are_measured(reproduced: Workplace) -> None:
     tail = effects(results, "dropped-tail")
     assert all(value >= 0 for value in tail.values())
     jaccard = effects(results, "norm-target")
-    assert 0 < jaccard["bert-cls, query tower on nq", "Jaccard index of the neurons active by norm and by margin"] < 1
+    assert (
+        0
+        < jaccard[
+            "bert-cls, query tower on nq", "Jaccard index of the neurons active for target norm and for target margin"
+        ]
+        < 1
+    )
     assert effects(results, "query-blind-probe")
 
 

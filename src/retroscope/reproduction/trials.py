@@ -91,7 +91,7 @@ def scale_named(name: str, *, limit_queries: int | None = None, device: str = "c
 
 
 def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[ModelTrial]:
-    """Return the trials that the figures need, each once: those of the published protocol first, then the corrected."""
+    """Return the trials that the figures need, each once, those under the published protocol first."""
     by_name = {
         trial.name: trial
         for protocol in (PUBLISHED, CORRECTED)
