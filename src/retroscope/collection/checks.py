@@ -13,7 +13,7 @@ WITHOUT_CONTROL = "remove the control characters from these ids in every file (c
 
 
 def refuse(problem: str, cases: Sequence[str], fix: str) -> None:
-    """Raise a CollectionError that lists all `cases` of a problem. Without a case, do nothing."""
+    """Raise a CollectionError that lists all `cases` of a problem. If there is no case, do nothing."""
     if cases:
         raise CollectionError(f"{problem}:{listed(cases)}", fix=fix)
 

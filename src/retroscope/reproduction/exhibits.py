@@ -116,7 +116,8 @@ def _random_context(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredE
         if loading is None:
             continue
         share = loading["missing"] / loading["weights"]
-        effects.append(MeasuredEffect(of=of, quantity="share of the weights that AutoModel does not find", value=share,
+        effects.append(MeasuredEffect(of=of, value=share,
+                                      quantity="share of the weights that AutoModel does not find in the checkpoint",
                                       made_up=trial.made_up))  # fmt: skip
         for control, weights in ((NONE, "with the checkpoint's weights"), (RANDOM, "with random weights")):
             quantity = f"mean distance of the published accuracies from ours {weights}"
@@ -195,7 +196,7 @@ def _undertrained_probe(study: PublishedStudy, trials: DoneTrials) -> list[Measu
     effects = []
     for of, trial in _named(trials, PROBES, PUBLISHED):
         gap = _largest_difference(trial, {"probe": PASSAGE_ONLY, "control": NONE}, {"probe": CONCAT, "control": NONE})
-        quantity = "largest difference in accuracy: converged minus as published"
+        quantity = "largest difference in accuracy: converged probe minus published probe"
         effects.append(MeasuredEffect(of=of, quantity=quantity, value=gap, made_up=trial.made_up))
     return effects
 

@@ -27,7 +27,7 @@ class Scale:
         examples: protocol -> number of texts or queries whose neurons are attributed.
         seeds: number of splits of the probes. If None, the default of the settings.
         device: device that models run on.
-        assignments: further settings, e.g. "statistics.resamples=200".
+        assignments: other settings, e.g. "statistics.resamples=200".
     """
 
     name: str

@@ -230,7 +230,7 @@ def _refuse_header(key: str, texts: list[str], where: str) -> None:
     """Refuse a first line of column names. It would be read as a record, e.g. with the id "id"."""
     if key.strip().casefold() in TEXT_IDS:
         raise CollectionError(
-            f"this line names columns ({', '.join(map(excerpt, (key, *texts)))}), but a file read by its lines has no "
+            f"this line names columns ({', '.join(map(excerpt, (key, *texts)))}), but a file of this format has no "
             "header",
             where=where,
             fix="remove this line; or name the file .tsv and the columns docid and text (of topics: qid and text)",

@@ -196,7 +196,7 @@ class Gathering:
     places: dict[str, int] = field(default_factory=dict)
 
     def add(self, example: TrainingExample, where: str) -> list[Passage]:
-        """Add one row, and return those of its passages that no earlier row had."""
+        """Add one row, and return the passages in it that no earlier row had."""
         fresh: list[Passage] = []
         for passage in example.unjudged:
             self._name(passage, fresh, where)
