@@ -98,7 +98,7 @@ def test_parquet_files_in_two_places_are_refused(tmp_path: Path) -> None:
 )
 def test_files_of_a_conversion_that_lacks_some_are_refused(names: list[str], tmp_path: Path) -> None:
     folder = save_pairs(tmp_path, names, ("anchor", "positive"))
-    with pytest.raises(CollectionError, match=r"'train' are not one complete set(.|\n)*train/0000\.parquet"):
+    with pytest.raises(CollectionError, match=r"'train' must be numbered from 0000(.|\n)*train/0000\.parquet"):
         load_collection(folder)
 
 

@@ -91,16 +91,19 @@ DEFECTS = {
     "nothing relevant": ({"judgments": [Judgment("q1", "p1", 0)], "candidates": []}, "no query has a relevant passage"),
     "lost candidates": (
         {"candidates": [Candidates("q1", "p1", ("p8",))]},
-        r"candidates name passages that do not(.|\n)*'p8'",
+        r"probe examples .* name passages that do not(.|\n)*'p8'",
     ),
     "irrelevant positive": (
         {"candidates": [Candidates("q1", "p2", ("p3",))]},
-        r"not a relevant passage(.|\n)*'q1', positive 'p2'",
+        r"not judged relevant(.|\n)*'q1', positive 'p2'",
     ),
-    "lost candidate query": ({"candidates": [Candidates("q7", "p1", ("p3",))]}, r"not a relevant passage(.|\n)*'q7'"),
-    "own negative": ({"candidates": [Candidates("q1", "p1", ("p3", "p1"))]}, "positive is among their negatives"),
-    "repeated negative": ({"candidates": [Candidates("q1", "p1", ("p3", "p3"))]}, "repeat a negative"),
-    "two candidates": ({"candidates": CANDIDATES * 2}, r"several candidates for one query and positive(.|\n)*: 2"),
+    "lost candidate query": ({"candidates": [Candidates("q7", "p1", ("p3",))]}, r"not judged relevant(.|\n)*'q7'"),
+    "own negative": ({"candidates": [Candidates("q1", "p1", ("p3", "p1"))]}, "positive is also one of their negatives"),
+    "repeated negative": ({"candidates": [Candidates("q1", "p1", ("p3", "p3"))]}, "list a negative twice"),
+    "two candidates": (
+        {"candidates": CANDIDATES * 2},
+        r"several probe examples .* for one query and positive(.|\n)*: 2",
+    ),
 }
 
 

@@ -40,7 +40,7 @@ def test_a_skipped_dense_head_is_an_error(tmp_path: Path) -> None:
     rows = json.loads((folder / "modules.json").read_text())
     write(folder / "modules.json", [row for row in rows if row["path"] != "3_Dense"])
     found = only([*check_head(*loaded(folder, LoadSettings()))])
-    assert (found.severity, "the Dense weights in 3_Dense are applied to no vector" in found.text) == (ERROR, True)
+    assert (found.severity, "the Dense weights in 3_Dense are not used" in found.text) == (ERROR, True)
 
 
 def test_a_missing_list_of_modules_and_a_module_alone_are_errors(tmp_path: Path) -> None:

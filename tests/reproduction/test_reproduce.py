@@ -113,7 +113,7 @@ def effects(results: dict[str, list[dict]], name: str) -> dict[tuple[str, str], 
 
 def test_the_published_loading_finds_no_weight_of_the_context_encoder(reproduced: Workplace) -> None:
     found = effects(read_document(reproduced.out / RESULTS), "random-context-encoder")
-    assert found["dpr-context on nq", "share of the weights that AutoModel does not find"] == 1.0
+    assert found["dpr-context on nq", "share of the weights that AutoModel does not find in the checkpoint"] == 1.0
 
 
 def test_the_published_loading_finds_the_question_encoder(reproduced: Workplace) -> None:
@@ -129,7 +129,13 @@ def test_exhibits_are_measured(reproduced: Workplace) -> None:
     tail = effects(results, "dropped-tail")
     assert all(value >= 0 for value in tail.values())
     jaccard = effects(results, "norm-target")
-    assert 0 < jaccard["bert-cls, query tower on nq", "Jaccard index of the neurons active by norm and by margin"] < 1
+    assert (
+        0
+        < jaccard[
+            "bert-cls, query tower on nq", "Jaccard index of the neurons active for target norm and for target margin"
+        ]
+        < 1
+    )
     assert effects(results, "query-blind-probe")
 
 
@@ -205,5 +211,5 @@ def test_a_folder_of_shards_is_read(reproduced: Workplace, tmp_path: Path) -> No
     whole, parts = (load_collection(f"hf:{place}", split="train") for place in (folder, tmp_path))
     assert whole.queries == parts.queries
     (tmp_path / "train-00001-of-00002.parquet").unlink()
-    with pytest.raises(CollectionError, match="not one complete set"):
+    with pytest.raises(CollectionError, match="lacks some of its files"):
         load_collection(f"hf:{tmp_path}", split="train")

@@ -100,7 +100,7 @@ def test_the_last_column_of_a_right_padded_batch(tmp_path: Path, monkeypatch: py
     folder = save_toy("llama", tmp_path / "llama")
     right = LoadSettings(pooling="last_token", padding_side="right", append_eos=True)
     warned = one(examined(folder, right), "last token", WARNING)
-    assert "tools that read the last column pool padding" in warned.text
+    assert "tools that pool the last column of a batch pool padding" in warned.text
     assert (
         only(examined(folder, LoadSettings(pooling="last_token", padding_side="left", append_eos=True)), WARNING) == []
     )
@@ -126,7 +126,7 @@ def test_a_backbone_given_twice(tmp_path: Path) -> None:
 
 def test_cls_pooling_on_a_decoder(tmp_path: Path) -> None:
     findings = examined(save_toy("llama", tmp_path / "llama"), LoadSettings(pooling="cls"))
-    assert "whose first token sees nothing of the text" in one(findings, "pooling", ERROR).text
+    assert "whose first token attends only to itself" in one(findings, "pooling", ERROR).text
     assert "cannot tell the texts apart" in one(findings, "different texts", ERROR).text
 
 

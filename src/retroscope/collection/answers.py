@@ -2,8 +2,8 @@
 
 Source: Karpukhin et al. 2020.
 
-Text and answers are normalised (Unicode NFD), split into tokens and lower-cased. A passage contains an answer if
-it contains the answer's tokens, one after another. A token is a run of letters, numbers and combining marks, or any one
+Passages and answers are normalised (Unicode NFD), split into tokens and lower-cased. A passage contains an answer if it
+contains the answer's tokens, one after another. A token is a run of letters, numbers and combining marks, or any one
 other character that is neither space nor control.
 """
 

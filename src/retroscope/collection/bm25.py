@@ -43,8 +43,8 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
     Only passages that share a word with the query are ranked. Of passages with equal scores, the one with the greater
     id ranks first, as in trec_eval and in every other ranking.
 
-    The index of up to `IN_MEMORY` passages is in memory: about 8 bytes for each distinct word of each passage. The
-    index of more passages is in temporary files, which are read only as far as queries need them.
+    The index of a corpus of up to `IN_MEMORY` passages is in memory: about 8 bytes for each distinct word of each
+    passage. The index of a larger corpus is in temporary files, which are read only as far as queries need them.
     """
     import bm25s
     from bm25s.tokenization import Tokenizer
@@ -68,7 +68,7 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
 
 
 def _texts(collection: Collection) -> Iterator[str]:
-    """Yield title and text of every passage. Report how many passages were read as progress."""
+    """Yield title and text of every passage, and show how many passages have been read so far."""
     report, total = listens(), len(collection.passages)
     for number, passage in enumerate(collection.passages.values(), start=1):
         yield join_title(passage, collection.title_separator)
@@ -87,9 +87,9 @@ def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
 
 
 def best_rows(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
-    """Return the rows of the `depth` highest scores above 0, the highest first.
+    """Return the indices of the `depth` highest scores above 0, the highest first.
 
-    Of rows with equal scores, the one with the smaller `place` comes first.
+    Of equal scores, the one with the smaller number in `place` comes first.
     """
     rows = np.flatnonzero(scores > 0)
     if len(rows) > depth:

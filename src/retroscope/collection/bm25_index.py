@@ -1,8 +1,8 @@
 """Build a BM25 index that is too large for memory, in files that bm25s memory-maps.
 
-While it makes an index, the library bm25s holds in memory the tokens of all passages, and three numbers for each word
-of a passage. Here passages are counted batch by batch, and their scores are written to files. The scores equal those of
-bm25s, bit by bit.
+To make an index, the library bm25s holds the tokens of all passages in memory, and three numbers for each word of each
+passage. This module counts the words of one batch of passages after another, and writes the scores to files. The scores
+equal those of bm25s, bit by bit.
 """
 
 import math

@@ -13,7 +13,7 @@ WITHOUT_CONTROL = "remove the control characters from these ids in every file (c
 
 
 def refuse(problem: str, cases: Sequence[str], fix: str) -> None:
-    """Raise a CollectionError that lists all `cases` of a problem. Without a case, do nothing."""
+    """Raise a CollectionError that lists all `cases` of a problem. If there is no case, do nothing."""
     if cases:
         raise CollectionError(f"{problem}:{listed(cases)}", fix=fix)
 
@@ -51,7 +51,11 @@ def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: P
 def check_empty_passages(
     empty: Sequence[str], judgments: Iterable[Judgment], candidates: Iterable[Candidates], places: Places
 ) -> tuple[str, ...]:
-    """Raise an error if a judgment or candidate names an `empty` passage. Otherwise return a note that counts them."""
+    """Raise an error if a judgment or probe example names a passage in `empty`. Otherwise return a note.
+
+    Args:
+        empty: ids of the passages without title and text. The note says how many there are.
+    """
     if not empty:
         return ()
     used = {j.passage_id for j in judgments} | {i for c in candidates for i in (c.positive, *c.negatives)}
@@ -148,32 +152,32 @@ def _check_judged_once(judgments: Sequence[Judgment], places: Places) -> None:
 
 
 def check_candidates(candidates: Sequence[Candidates], judgments: Iterable[Judgment], passages: Container[str]) -> None:
-    """Check that each candidate has a relevant positive and distinct, known negatives, and that no pair is repeated."""
+    """Check that each probe example has a relevant positive and distinct, known negatives, and a pair of its own."""
     relevant = {(j.query_id, j.passage_id) for j in judgments if j.relevance > 0}
     pairs = [(c.query_id, c.positive) for c in candidates]
     refuse(
-        "candidates name passages that do not exist",
+        "probe examples (query, positive, negatives) name passages that do not exist",
         list(dict.fromkeys(repr(i) for c in candidates for i in (c.positive, *c.negatives) if i not in passages)),
-        "add the passages, or remove these candidates",
+        "add the passages, or remove these probe examples",
     )
     refuse(
-        "candidates whose positive is not a relevant passage of their query",
+        "probe examples whose positive is not judged relevant to their query",
         [_shown(c) for c, pair in zip(candidates, pairs, strict=True) if pair not in relevant],
-        "add the judgment, or remove these candidates",
+        "add the judgment, or remove these probe examples",
     )
     refuse(
-        "candidates whose positive is among their negatives",
+        "probe examples whose positive is also one of their negatives",
         [_shown(c) for c in candidates if c.positive in c.negatives],
         "remove the positive from the negatives",
     )
     refuse(
-        "candidates that repeat a negative",
+        "probe examples that list a negative twice",
         [_shown(c) for c in candidates if len(set(c.negatives)) < len(c.negatives)],
         "list every negative once",
     )
     counts = Counter(pairs)
     refuse(
-        "several candidates for one query and positive",
+        "several probe examples (lists of negatives) for one query and positive",
         [f"query {q!r}, positive {p!r}: {n}" for (q, p), n in counts.items() if n > 1],
         "join the negatives of each pair in one record",
     )

@@ -34,7 +34,7 @@ class Collection:
         judgments: graded relevance. Every id in it exists.
         candidates: hard negatives that the source gives. If there are none, they must be mined.
         title_separator: text between a title and its passage (printed in the recipe).
-        ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
+        ignore_identical_ids: leave the passage that has the query's own id out of the query's ranking.
         source: path or name that it was read from.
         mapping: Retroscope's name of a field -> its name in the source; also the format and the split.
         notes: what the reader left out or repaired, with counts, in words.
@@ -106,7 +106,7 @@ class Collection:
 
     @property
     def _uncleaned(self) -> tuple[Candidates, ...]:
-        """Return `rows`, or nothing if judgments and candidates contain the same information."""
+        """Return `rows`, or an empty tuple if judgments and candidates contain the same information."""
         if not self.rows:  # a large collection is not listed for nothing
             return ()
         negatives_of = {(c.query_id, c.positive): c.negatives for c in self.candidates}
@@ -162,12 +162,12 @@ def make_collection(
 ) -> Collection:
     """Make a collection from its parts, and check it. Every stream is read once, the passages first.
 
-    Passages without title and text are left out, and a note counts them. If such a passage is judged, it is an error.
+    Passages without title and text are left out, and a note counts them. A judgment of such a passage is an error.
 
     Raises:
         CollectionError: for repeated ids, empty texts, repeated judgments, judgments with unknown ids, no query with a
-            relevant passage, or candidates that are not one positive and other negatives. All problems of one kind are
-            in one error.
+            relevant passage, or probe examples whose negatives repeat a passage or contain the positive. One error
+            lists all problems of one kind.
     """
     empty: list[str] = []
     places = settings.pop("places", Places())

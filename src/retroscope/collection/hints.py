@@ -45,7 +45,7 @@ def _is_meant(place: Path, recognised: Callable[[Path], list[str]]) -> bool:
 
 
 def _places(path: Path) -> Iterable[Path]:
-    """Return folders that may be meant: the two above a file, or those inside a folder, down to depth two."""
+    """Return folders that may be meant: the two above a file, or the folders inside a folder, down to depth two."""
     if path.is_file():
         return [path.parent, path.parent.parent]
     inside = [folder for folder in sorted(path.glob("*")) + sorted(path.glob("*/*")) if folder.is_dir()]

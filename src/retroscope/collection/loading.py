@@ -41,7 +41,8 @@ def load_collection(
         title_separator: text between title and passage, by default a space as in BEIR and the ielab set.
         limit_queries: number of queries with a relevant passage to keep, drawn at random. The corpus stays whole.
         seed: seed of that draw.
-        ignore_identical_ids: drop a passage whose id equals the query's, by default for arguana and quora only.
+        ignore_identical_ids: leave the passage that has the query's own id out of the query's ranking. By default, this
+            is done for arguana and quora only.
         name: the collection's name in tables, by default that of the file or folder.
 
     Raises:

@@ -65,7 +65,7 @@ def hard_negatives(
     query with the same text are skipped, too. They are counted, and more of the ranking is read to replace them.
 
     Args:
-        n: number of negatives for each pair; 50 or more if a later split filters them.
+        n: number of negatives for each pair. Use 50 or more if a later split into training and test data removes some.
         how: a name in `RANKINGS`.
         run: for how="run": a ranking for each query, or the path of a run file.
         pool: how many ranked passages are read in addition to the relevant ones; at least `n`.

@@ -27,7 +27,8 @@ SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("t
 class PassageTable(Mapping[str, Passage]):
     """Mapping from id to passage, in the order of the source. Make one with `store_passages`.
 
-    Iteration reads one batch after another. A look-up is a binary search over hashes of ids, then compared with the id.
+    Iteration reads one batch after another. A look-up finds the hash of the id by binary search, and then compares the
+    id itself.
     """
 
     def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:

@@ -33,9 +33,9 @@ class Places:
     """Functions that read the source of a collection again, and yield the key and the location of every record.
 
     Attributes:
-        passages: place of each passage, by its id.
-        queries: place of each query, by its id.
-        judgments: place of each judgment, by (query id, passage id).
+        passages: yields the id and the location of each passage.
+        queries: yields the id and the location of each query.
+        judgments: yields (query id, passage id) and the location of each judgment.
     """
 
     passages: Callable[[], Placed] = _nowhere
@@ -44,7 +44,7 @@ class Places:
 
 
 def located(keys: Sequence[Key], source: Callable[[], Placed], shown: Callable[[Key], str] = repr) -> list[str]:
-    """Return a text for each key of a record. The first `SHOWN` texts end with the locations of the record.
+    """Describe records for an error message, one text for each key. The first `SHOWN` texts also name the locations.
 
     `source` is read only if there are keys.
     """

@@ -80,7 +80,7 @@ def first_of_each(texts: Iterable[str]) -> Iterator[int]:
 
 
 class ScreenedCounts(TypedDict):
-    """A `screen.LeftOut` as JSON-like values."""
+    """Counts of passages that were not used as negatives, as JSON-like values (see `screen.LeftOut`)."""
 
     with_answer: int
     of_same_text: int
@@ -90,8 +90,8 @@ class ScreenedCounts(TypedDict):
 class NegativesRecipe(TypedDict, total=False):
     """How hard negatives were found, as JSON-like values.
 
-    BM25 adds the keys "method" to "bm25s", the source's own negatives "source", and a run file "run". Only studies add
-    "choices", "short" and "left_out".
+    The keys "method" to "bm25s" exist for BM25 only, "source" for the source's own negatives, "run" for a run file.
+    Only studies have the keys "choices", "short" and "left_out".
     """
 
     how: str

@@ -129,8 +129,9 @@ class Rows:
 
     Attributes:
         index: index in the batch of each text to run, in this order. An index may be repeated.
-        texts, tokens: number of texts, and of tokens with padding, of the recorded batch.
-        known: selected tensors by the `id` of the whole tensor.
+        texts, tokens: size of the recorded batch: how many texts it has, and how many tokens each text has with
+            padding.
+        known: cache of selections: Python's `id` of a tensor of the whole batch -> its entries at `index`.
     """
 
     index: Int[Tensor, "row"]
@@ -165,9 +166,10 @@ class Rows:
     def _beside(self, value: Tensor) -> Tensor:
         """Select the texts at `index`, if the tensor has one entry for each text; else return the tensor unchanged.
 
-        The size of the first dimension does not show which of the two a tensor is. In a batch of one text, every tensor
-        is shared. In other batches, a tensor has an entry for each text if it also has a dimension of tokens. But a
-        matrix of floats is a table that texts share, such as DeBERTa's relative positions.
+        The size of the first dimension does not show whether a tensor has one entry for each text or is shared by all
+        texts. In a batch of one text, every tensor counts as shared. In other batches, a tensor counts as having an
+        entry for each text if it also has a dimension of tokens. A matrix of floats is an exception: it is a shared
+        table, such as DeBERTa's relative positions.
         """
         by_text = value.dim() > 1 and value.shape[0] == self.texts and self.tokens in value.shape[1:]
         if self.texts == 1 or not by_text or (value.dim() == 2 and value.is_floating_point()):

@@ -90,7 +90,7 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 
 
 def _part(encoder: Encoder, text: str, longest: int) -> str:
-    """Return the first `longest` characters of a text (the last, if the tokenizer cuts on the left), cut between words.
+    """Cut a text between words to its first `longest` characters (its last ones, if the tokenizer cuts on the left).
 
     Half a word would have other tokens. The result is empty if only spaces would be left.
     """

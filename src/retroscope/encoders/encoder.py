@@ -27,7 +27,7 @@ class Encoder:
         backbone: the bare transformer (no LM or classification head), in eval mode, no parameter requires grad.
         tokenizer: its tokenizer, with a pad token.
         recipe: how a text becomes a vector.
-        anatomy: the paths of the backbone's parts, proved on load.
+        anatomy: the paths of the backbone's parts, verified when it was loaded.
         head: module applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` if there is none.
         proof: evidence that the weights are the checkpoint's.
         tokens: cache of the token ids of texts. If None, a text is tokenised every time that it is encoded.

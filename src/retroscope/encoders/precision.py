@@ -27,7 +27,7 @@ def check_precision(name: str) -> None:
 
 
 class EffectFacts(TypedDict):
-    """A `PrecisionEffect` as JSON-like values."""
+    """The effect of a lower precision on a mean over queries, as JSON-like values (see `PrecisionEffect`)."""
 
     precision: str
     quantity: str

@@ -36,7 +36,8 @@ def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriev
     Args:
         of: an encoder, or a retriever with both its towers.
         seed: seed of the random weights. A passage tower with weights of its own uses `seed + 1`. If the seed gives the
-            weights with which the model's own training began, others are drawn, and a note in `Encoder.proof` says so.
+            weights with which the model's own training began, other weights are drawn, and a note in `Encoder.proof`
+            says so.
     """
     if isinstance(of, Encoder):
         return _copy(of, seed)
@@ -87,7 +88,7 @@ def _drawn(encoder: Encoder, seed: int) -> tuple[PreTrainedModel, nn.Module]:
 
 @torch.no_grad()
 def _relation(trained: PreTrainedModel, drawn: PreTrainedModel) -> float:
-    """Return the correlation of the matrices of two models, in standard errors of unrelated matrices."""
+    """Return the correlation of two models' matrices, in units of the standard error for unrelated matrices."""
     own, scores = dict(trained.named_parameters()), []
     for name, matrix in drawn.named_parameters():
         if matrix.dim() > 1:

@@ -1,7 +1,7 @@
 """The type `Recipe`: everything besides the weights that turns a text into a vector.
 
-A number about an embedding means nothing without its recipe, so a recipe says where each
-of its fields came from, is printed, and is stored with every result.
+A number measured on embeddings means nothing without their recipe. A recipe therefore records the source of each field.
+It is printed, and stored with every result.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from retroscope.errors import SettingsError, did_you_mean
 
 
 class RecipeFacts(TypedDict):
-    """A `Recipe` as JSON-like values, as files store it."""
+    """The fields of a `Recipe` as JSON-like values, as files store them."""
 
     pooling: str
     max_length: int

@@ -56,16 +56,16 @@ def extract(
         texts: the texts of the plan, in the same order. They are read again.
         place: folder or URL of the store. An existing store must belong to the same plan.
         progress: called after every window with (how many texts are done, how many there are).
-        engine: where windows are computed. It does not change the vectors.
+        engine: where the vectors are computed. It does not change them.
 
     Returns:
-        the vectors of every layer. If the plan stores the layers below the last with the final norm, these are
-        returned; `Representations.bare` returns them without this norm.
+        the vectors of every layer. If the plan also stores the layers below the last with the final norm, they are
+        returned with this norm. `Representations.bare` returns them without it.
 
     Raises:
         RepresentationError: if the folder has other files or a damaged store, if another run writes to it, or if ids or
             texts are not those of the plan.
-        EngineError: if some windows failed in every attempt.
+        EngineError: if the vectors of some texts could not be computed in any attempt.
     """
     if len(ids) != len(plan.inventory.first):
         raise other_texts(f"{len(ids)} ids for {len(plan.inventory.first)} texts", place)
@@ -83,7 +83,7 @@ def extract(
 
 
 def _remake(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Remake:
-    """Return the object that computes damaged windows of a plan's store again."""
+    """Return a function that computes damaged windows (ranges of texts) of a plan's store again."""
     first = plan.inventory.first
 
     def sources(start: int) -> list[int]:
@@ -126,7 +126,10 @@ def _alone(place: Location) -> Iterator[None]:
 
 
 def _fill(plan: ExtractionPlan, texts: Iterable[str], place: Location, engine: Engine, progress: Count | None) -> None:
-    """Compute the missing windows of a store, mark the store as finished, and remove its completion records."""
+    """Compute the missing windows (ranges of texts) of a store, and mark the store as finished.
+
+    The completion records of the store are then removed.
+    """
     store = open_own(plan, place, "r+")
     if store.complete:  # another run made it while this one waited for the lock
         return
@@ -196,7 +199,7 @@ def _tidy(folder: Path) -> None:
 
 
 def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, store: VectorStore) -> Job:
-    """Return the job for an engine that computes the windows of a plan and writes them to its store."""
+    """Return the job in which an engine computes the windows (ranges of texts) of a plan and writes them to a store."""
     encoder, form = plan.encoder, _form(plan)
     threads = torch.get_num_threads()
     recruit = None

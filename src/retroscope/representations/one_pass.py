@@ -1,7 +1,7 @@
 """Compute the vectors of several recipes in one pass over the texts, if they differ only in pooling and head.
 
 One extraction encodes the texts, and writes to the stores of all recipes. The later extraction of each other recipe
-finds all windows in its store, and only marks the store as finished. Every store has the same bytes as without a shared
+finds all vectors in its store, and only marks the store as finished. Every store has the same bytes as without a shared
 pass.
 """
 
@@ -36,7 +36,7 @@ def _same_states(one: Encoder, other: Encoder) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class StoreBeside:
-    """A store that is filled in the pass of another plan.
+    """A store that is filled while the texts are encoded for another plan.
 
     Attributes:
         plan: plan of this store.
@@ -49,7 +49,7 @@ class StoreBeside:
     ledger: Ledger
 
     def is_done(self, window: Window) -> bool:
-        """Return whether this store has a window completely."""
+        """Return whether this store has the vectors of all texts of a window."""
         return self.ledger.standing(self._name(window), window_key(self.plan.key, window)) is Standing.DONE
 
     def write(self, window: Window, content: WindowVectors) -> None:
@@ -63,7 +63,7 @@ class StoreBeside:
 
 @dataclass(frozen=True, eq=False)
 class OnePassWorker:
-    """Worker that encodes windows once and writes them to several stores."""
+    """Worker that encodes each window of texts once and writes the vectors to several stores."""
 
     worker: WindowWorker
     beside: Sequence[StoreBeside]
@@ -81,7 +81,7 @@ class OnePassWorker:
     def write(self, payload: Window, content: list[WindowVectors]) -> tuple[str, ...]:
         """Write a window to every store, and return the names of its files in the worker's own store.
 
-        The worker's own store is the last. If it has a window, all other stores therefore have it, too.
+        The worker's own store is written last. If it has a window, all other stores therefore have that window, too.
         """
         own, *others = content
         for store, part in zip(self.beside, others, strict=True):
@@ -90,7 +90,10 @@ class OnePassWorker:
 
 
 def can_follow(store: StoreBeside, job: Job) -> bool:
-    """Return whether a store has all windows that are finished in the job. Later windows may copy vectors from them."""
+    """Return whether a store has every window of texts that the job has finished.
+
+    Only then can later windows copy the vectors of repeated texts.
+    """
     if not job.ledger.records():
         return True
     finished = (shard.payload for shard in job.shards if job.ledger.standing(shard.name, shard.key) is Standing.DONE)

@@ -31,8 +31,8 @@ class ExtractionPlan:
         inventory: lengths and repetitions of the texts.
         key: SHA-256 of all that determines the vectors: weights, recipe, texts, number format, versions of software.
         n_bytes: how many bytes the vectors take on disk.
-        shape: of one text's stored vectors: (how many layer vectors, their dimensions, dimensions of the final vector).
-            If layers below the last are also stored with the final norm, these layers count twice.
+        shape: (how many layer vectors, their dimensions, dimensions of the final vector), as stored for one text. If
+            layers below the last are also stored with the final norm, these layers count twice.
         kept: indices of the stored layer vectors among all that a forward pass returns (`encode.LayerVectors.layers`).
         window: how many texts one shard (file) of the store has.
         tokens: largest number of padded tokens in one forward pass.

@@ -22,7 +22,9 @@ def lock_of(folder: Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Remake:
-    """A callable that computes damaged windows of a store again. A window is named by the position of its first text.
+    """A callable that computes damaged windows (ranges of texts) of a store again.
+
+    It receives the position of the first text of each window.
 
     Attributes:
         place: folder or URL of the store.
@@ -35,7 +37,7 @@ class Remake:
     write: Callable[[VectorStore, Collection[int]], None]
 
     def __call__(self, starts: Collection[int]) -> None:
-        """Lock the store, compute those of these windows again that are still damaged, and report them to the user."""
+        """Lock the store, recompute the windows in `starts` that are still damaged, and report them to the user."""
         with nullcontext() if is_url(self.place) else FileLock(lock_of(Path(self.place))):
             store = open_store(self.place, "r+")
             damaged_starts = self._with_sources(starts, store)

@@ -95,7 +95,7 @@ class TowerPlan:
         return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
     def note_use(self) -> None:
-        """Record in the cache from which model and collection the vectors are, and that they are in use now."""
+        """Record in the cache which model and collection the vectors belong to, and that they are in use now."""
         origin = CacheOrigin(
             models=(self.plan.encoder.name,), collection=self.collection, software=versions(SOFTWARE), form=VERSION
         )
@@ -115,8 +115,9 @@ def plan_towers(
 
     Args:
         cache: folder of the vector stores.
-        inventories: inventories of this collection's texts that are known already, by tower and by all that determines
-            token ids (`Encoder.reading`). A text is tokenised only for an inventory that is missing. It is added here.
+        inventories: inventories (lengths, repeated texts) of this collection that are known already. The key is the
+            tower, and a digest of all that determines token ids (`Encoder.reading`). If one is missing, the texts are
+            tokenised, and the inventory is added.
         progress: called with ("query texts" or "passage texts", how many are tokenised, how many there are).
     """
     settings = settings or ExtractionSettings()

@@ -84,7 +84,7 @@ class VectorStore:
 
     @property
     def _filled(self) -> "list[zarr.Array[Any]]":
-        """Return the arrays that have files. If no layer is stored, this is only `final`."""
+        """Return the arrays that have files: `vectors` and `final`, or only `final` if no layer is stored."""
         return [array for array in (self.vectors, self.final) if array.size]
 
     def shard_files(self, start: int) -> tuple[str, ...]:
@@ -121,10 +121,10 @@ class VectorStore:
         return vectors, self._sound(rows, lambda: self.final.oindex[rows])
 
     def column(self, k: int | slice | None, rows: slice) -> np.ndarray:
-        """Return one kind of vectors of some texts, in the stored number format.
+        """Return the vectors of some texts at one or several layers, or their final vectors, as stored.
 
         Args:
-            k: index or indices along the layers of `vectors`, or None for the final vectors.
+            k: index or slice on the layer axis of `vectors`, or None for the final vectors.
         """
         return self._sound(rows, lambda: self.final[rows] if k is None else self.vectors[rows, k])
 

@@ -29,7 +29,8 @@ class Representations:
         normed: whether layers below the last are returned with the model's final norm. The store has them without, too.
 
     Raises:
-        RepresentationError: if the number of ids is not that of the rows, or if the store is damaged (when it is read).
+        RepresentationError: if there are more or fewer ids than rows, or, when vectors are read, if the store is
+            damaged.
     """
 
     ids: Sequence[str]
@@ -74,7 +75,7 @@ class Representations:
         return np.asarray(vectors, dtype=np.float32)
 
     def _place(self, k: int) -> int:
-        """Return the index of layer k along the layers of the store.
+        """Return the index of layer k on the layer axis of the store's array.
 
         In a store, the layers with the final norm come after those without.
 

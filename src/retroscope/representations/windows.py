@@ -51,7 +51,7 @@ class WindowFormat:
     """Format of stored vectors, and the batch size of the forward passes that compute them.
 
     Attributes:
-        shape: of one text's stored vectors: (how many layer vectors, their dimensions, dimensions of the final vector).
+        shape: (how many layer vectors, their dimensions, dimensions of the final vector), as stored for one text.
         kept: indices of the stored layer vectors among all that a forward pass returns.
         dtype: number format of the stored vectors.
         tokens: largest number of padded tokens in one forward pass.
@@ -66,9 +66,9 @@ class WindowFormat:
 
 
 def window_shards(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Iterator[Shard]:
-    """Yield the windows of a corpus as shards.
+    """Yield the windows (ranges of texts) of a corpus as shards (units of work).
 
-    If a text of a window repeats a text of an earlier window, the shard needs the shard of that window.
+    If a text of a window repeats a text of an earlier window, the shard of the earlier window must be computed first.
 
     Raises:
         RepresentationError: if there are more or fewer texts than in the plan.
@@ -87,12 +87,12 @@ def window_shards(plan: ExtractionPlan, texts: Iterable[str], place: Location) -
 
 
 def window_key(plan_key: str, window: Window) -> str:
-    """Return the key of a window's shard: a hash of the plan's key and of the window's start and end."""
+    """Return the key of a window of texts: a hash of the plan's key and of the window's range of positions."""
     return fingerprint([plan_key, window.start, window.stop])
 
 
 def window_name(number: int) -> str:
-    """Return the shard name of a window by its index, which starts at 0: index 3 gives "00000003"."""
+    """Return the name of the window of texts with this index, e.g. "00000003" for index 3, the fourth window."""
     return f"{number:08d}"
 
 
@@ -107,7 +107,7 @@ def other_texts(what: str, place: Location) -> RepresentationError:
 
 @dataclass(frozen=True, eq=False)
 class WindowWorker:
-    """Worker that encodes windows with one encoder and writes them to one store."""
+    """Worker that encodes windows of texts with one encoder and writes the vectors to one store."""
 
     encoder: Encoder
     form: WindowFormat

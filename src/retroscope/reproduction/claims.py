@@ -31,7 +31,7 @@ DoneTrials = Mapping[tuple[str, str, str, str], MeasuredTrial]  # (data, model, 
 
 
 class ClaimOutcome(StrEnum):
-    """Outcome of a claim: whether the statistic agrees with the claim by its rule."""
+    """Outcome of testing a claim by its rule: it holds, does not hold, is undecided, or could not be tested."""
 
     HOLDS = "holds"
     FAILS = "does not hold"
@@ -59,7 +59,7 @@ class Ruling:
     what: str = ""
 
     def document(self) -> RulingFacts:
-        """Return the ruling as JSON-like values."""
+        """Return the outcome of the claim, with its statistic and interval, as JSON-like values."""
         return cast(RulingFacts, asdict(self) | {"outcome": str(self.outcome)})
 
 
@@ -75,7 +75,7 @@ class CellChange:
 
 RULES = {
     "changed": "Holds if the interval of the largest change lies beyond the margin on one side; does not hold if every "
-    "change is within it by two one-sided tests at {alpha:g}.",
+    "change is within the margin by two one-sided tests at {alpha:g}.",
     "unchanged": "Holds if every change is within the margin by two one-sided tests at {alpha:g}; does not hold if the "
     "interval of the largest change lies beyond the margin on one side.",
     "higher": "Holds if the interval of the difference lies above zero; does not hold if it lies below.",
@@ -85,7 +85,7 @@ STATISTICS = {
     "largest_change": "Largest change of accuracy from the backbone over all N and layers. Its interval is corrected "
     "for all of them (Bonferroni); the tests of equivalence must all pass, which needs no correction.",
     "active_share": "Difference in the share of an FFN matrix's neurons that an example activates, mean over layers, "
-    "paired by example where both models have the same.",
+    "paired by example where both models have the same examples.",
 }
 
 
@@ -128,7 +128,7 @@ def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, Measured
     """Return the changes of accuracy from backbone to retriever that we measured, by N and layer, paired by query.
 
     Args:
-        pair: the finished trials of backbone and retriever.
+        pair: the finished measurements of the backbone and of the retriever.
         probe: name of the probe.
     """
     changes = []
@@ -198,9 +198,9 @@ def _outcome(holds: bool, fails: bool) -> ClaimOutcome:
 def _pair(
     study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str
 ) -> tuple[MeasuredTrial, MeasuredTrial] | None:
-    """Return the trials of a claim's backbone and retriever under a protocol.
+    """Return the measurements of a claim's backbone and of its retriever under a protocol.
 
-    The result is None if one of them is not finished, or was measured on made-up weights or texts.
+    The result is None if one measurement is not finished, or was made on made-up weights or texts.
     """
     figure = study.figure(claim.figure)
     models = (study.models[claim.model].backbone, claim.model)

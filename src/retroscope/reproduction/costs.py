@@ -1,8 +1,9 @@
 """Estimate what it costs to reproduce a published figure: downloads, disk, memory and time. No torch.
 
-Encoding takes two operations for each weight of the blocks and each token. Attribution takes three times as many for
-each node of its integral and each matrix, in the blocks above the matrix, which are half of all blocks on average. The
-real speed may differ by a factor of a few, so run a few queries first (`--limit-queries`).
+Encoding takes two operations for each weight of the blocks and each token. Attribution takes three times as many
+operations for each node of its path integral and each FFN matrix. It runs only the blocks above the matrix, which are
+half of all blocks on average. The real speed may differ by a factor of a few, so run a few queries first
+(`--limit-queries`).
 """
 
 from collections.abc import Sequence

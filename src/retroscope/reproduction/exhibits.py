@@ -84,7 +84,7 @@ def _named(trials: DoneTrials, kind: str, protocol: str) -> list[tuple[str, Meas
 
 
 def _largest_difference(trial: MeasuredTrial, one: Mapping[str, str], other: Mapping[str, str]) -> float:
-    """Return the largest difference of two accuracies (by absolute value) over all N and layers.
+    """Return the difference of two accuracies at the N and layer where its absolute value is largest.
 
     Args:
         one, other: labels of the two accuracies, e.g. {"probe": "concat", "control": "none"}.
@@ -116,7 +116,8 @@ def _random_context(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredE
         if loading is None:
             continue
         share = loading["missing"] / loading["weights"]
-        effects.append(MeasuredEffect(of=of, quantity="share of the weights that AutoModel does not find", value=share,
+        effects.append(MeasuredEffect(of=of, value=share,
+                                      quantity="share of the weights that AutoModel does not find in the checkpoint",
                                       made_up=trial.made_up))  # fmt: skip
         for control, weights in ((NONE, "with the checkpoint's weights"), (RANDOM, "with random weights")):
             quantity = f"mean distance of the published accuracies from ours {weights}"
@@ -135,7 +136,10 @@ def _mean_distance(study: PublishedStudy, trial: MeasuredTrial, control: str) ->
 
 
 def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure the share of texts that the target `norm` cannot attribute, and the overlap of neurons with `margin`."""
+    """Measure what the target `norm` of the attribution changes, compared with the target `margin`.
+
+    The effects are the share of texts whose norm cannot be attributed, and the overlap of the active neurons.
+    """
     effects = []
     for of, trial in _named(trials, NEURONS, PUBLISHED):
         attribution = neurons_of(trial).attribution
@@ -144,8 +148,8 @@ def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffe
                                       value=share, made_up=trial.made_up))  # fmt: skip
         key = (trial.trial.data, trial.trial.model, trial.trial.tower, CORRECTED)
         if key in trials:
-            effects.append(MeasuredEffect(of=of, quantity="Jaccard index of the neurons active by norm and by margin",
-                                          value=_jaccard(study, trial, trials[key]),
+            quantity = "Jaccard index of the neurons active for target norm and for target margin"
+            effects.append(MeasuredEffect(of=of, quantity=quantity, value=_jaccard(study, trial, trials[key]),
                                           made_up=trial.made_up))  # fmt: skip
     return effects
 
@@ -182,7 +186,7 @@ def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEf
             family = replace(settings, family_per=("passages",), resamples=RESAMPLES, permutations=RESAMPLES)
             p = compare_scores(pair[0], pair[1], family).table["p_corrected"].values
             value = float(np.nanmean(p < 1 - study.level)) if np.isfinite(p).any() else None
-            quantity = f"share of cells that are significant by {name}"
+            quantity = f"share of changes (by N and layer) that are significant by {name}"
             effects.append(MeasuredEffect(of=of, quantity=quantity, value=value, made_up=trial.made_up))
     return effects
 
@@ -192,7 +196,7 @@ def _undertrained_probe(study: PublishedStudy, trials: DoneTrials) -> list[Measu
     effects = []
     for of, trial in _named(trials, PROBES, PUBLISHED):
         gap = _largest_difference(trial, {"probe": PASSAGE_ONLY, "control": NONE}, {"probe": CONCAT, "control": NONE})
-        quantity = "largest difference in accuracy: converged minus as published"
+        quantity = "largest difference in accuracy: converged probe minus published probe"
         effects.append(MeasuredEffect(of=of, quantity=quantity, value=gap, made_up=trial.made_up))
     return effects
 

@@ -68,7 +68,7 @@ def _measure(
 
 
 def trial_settings(values: Mapping[str, Any], kind: str) -> StudySettings:
-    """Return the settings of a trial's study, in which one analysis is switched on and all others are off.
+    """Return the settings of a study in which one analysis is switched on and all others are off.
 
     Args:
         values: the settings as nested values.

@@ -40,7 +40,7 @@ def layer_rows(measured: MeasuredTrial, threshold: float) -> list[NeuronCounts]:
 
 
 def published_end(neurons: int) -> int:
-    """Return how many of a layer's neurons the published heat map shows: ten bins of equal size, the rest is left out.
+    """Return how many neurons of a layer the published heat map shows: a multiple of ten, as it has ten equal bins.
 
     Args:
         neurons: number of neurons in the layer.

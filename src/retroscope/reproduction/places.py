@@ -24,7 +24,7 @@ TRIALS, ABOUT, VECTORS, HUB, RESULTS, ROWS = (
 
 @dataclass(frozen=True)
 class Workplace:
-    """The study that is reproduced, how much of it is measured, and the folders for results and vectors.
+    """The published study to reproduce, how much of it is measured, and the folders for results and vectors.
 
     Attributes:
         study: the published study.

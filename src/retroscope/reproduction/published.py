@@ -25,7 +25,7 @@ class PublishedModel:
         label: name of the model in the paper's figures.
         source: hub name of the model, or of its passage tower if `query` is given.
         query: hub name of the query tower, or "" if both towers are one model.
-        needs: hub names of further models that `source` loads, e.g. the base of an adapter.
+        needs: hub names of other models that `source` loads, e.g. the base of an adapter.
         pooling: "cls", "mean" or "eos", as the paper calls them.
         backbone: name of the model that it was fine-tuned from, or "" for a backbone.
         published_at_random: whether the published code loads one of its encoders with random weights.

@@ -27,7 +27,7 @@ class Scale:
         examples: protocol -> number of texts or queries whose neurons are attributed.
         seeds: number of splits of the probes. If None, the default of the settings.
         device: device that models run on.
-        assignments: further settings, e.g. "statistics.resamples=200".
+        assignments: other settings, e.g. "statistics.resamples=200".
     """
 
     name: str
@@ -91,7 +91,7 @@ def scale_named(name: str, *, limit_queries: int | None = None, device: str = "c
 
 
 def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[ModelTrial]:
-    """Return the trials that the figures need, each once: those of the published protocol first, then the corrected."""
+    """Return the trials that the figures need, each once, those under the published protocol first."""
     by_name = {
         trial.name: trial
         for protocol in (PUBLISHED, CORRECTED)

@@ -47,7 +47,7 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
 
 
 def linked_groups(collection: Collection) -> Folds:
-    """Return the index of the group of linked queries that every judged query belongs to.
+    """Return, for every judged query, the index of its group of linked queries.
 
     Linked queries share a text or a relevant passage, directly or through other queries. Passages with the same text
     are one passage, because their vectors are equal.

@@ -6,10 +6,10 @@ do not change:
     A = argmin sum_i |A q_i - p_i|^2 + penalty |A - I|^2,  all vectors of unit length,
 
 This is ridge regression that shrinks to the identity: with an infinite penalty, the vectors stay as they are. Passages
-are ranked by the bilinear form q A' p, which any two linear heads on the two towers also give. The solution has a
-closed form. If passages are whitened, the part of a contrastive loss that pushes passages apart is nearly constant.
-Least squares are 15 times as fast as a full softmax over all passages, and neither was better in all cases
-(docs/methods/baselines.md).
+are ranked by the bilinear form q A' p. Two linear heads, one for each tower, would also give a bilinear form. The
+solution has a closed form. If passages are whitened, the part of a contrastive loss that pushes passages apart is
+nearly constant. Least squares are 15 times as fast as a full softmax over all passages, and neither was better in all
+cases (docs/methods/baselines.md).
 """
 
 from collections.abc import Sequence
@@ -71,12 +71,12 @@ def cross_fitted(
 ) -> list[FoldHead]:
     """Fit a linear head for every fold, without the fold's own queries and their relevant passages.
 
-    The following fold selects the vectors (raw or whitened) and the penalty, and the remaining folds train. The
-    criterion is the reciprocal rank of the first relevant passage of a query, among the relevant passages of all
-    queries of the selecting fold. Of equally good penalties, the largest is selected.
+    The next fold selects the vectors (raw or whitened) and the penalty, and the remaining folds train. The criterion is
+    the reciprocal rank of the first relevant passage of a query, among the relevant passages of all queries of the
+    selecting fold. Of equally good penalties, the largest is selected.
 
     Args:
-        spaces: name -> vectors. The first ones are used if no others are better.
+        spaces: name -> vectors. The vectors of the first name are used unless others are better.
         folds: index of the fold of every query. No two folds share a relevant passage.
         penalties: the penalties to select from, the largest first.
     """

@@ -46,7 +46,7 @@ def check_distinct_measures(names: Sequence[str]) -> None:
     """Refuse unknown measures, and two names of one measure (such as "RR@10" and "MRR@10").
 
     Raises:
-        SettingsError: with these names.
+        SettingsError: if there are such names. It lists them.
     """
     known: dict[ir_measures.Measure, str] = {}
     for name in names:
@@ -71,7 +71,7 @@ def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> No
     For example, gdeval (ERR, nDCG with exponential gains) accepts only query ids that are numbers, and grades up to 4.
 
     Raises:
-        SettingsError: with the measures.
+        SettingsError: if there are such measures. It lists them.
     """
     run = {query: [(passage, -float(k)) for k, passage in enumerate(judged)] for query, judged in qrels.items()}
     failing = []

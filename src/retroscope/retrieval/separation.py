@@ -83,7 +83,7 @@ def pair_sample(collection: Collection, seed: int, most: int = QUERIES + OTHERS)
     """Draw judged queries and passages at random. A smaller sample consists of the first texts of a larger one.
 
     Args:
-        most: about the largest number of texts; at most three tenths of them are queries.
+        most: approximate maximum of sampled texts. At most three tenths of them are queries.
     """
     rng = np.random.default_rng(seed)
     judged, passages = list(collection.judged_queries), list(collection.passages)

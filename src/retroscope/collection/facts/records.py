@@ -23,7 +23,7 @@ class Fact:
         paraphrases: other sentences that state the fact, with `MASK` instead of the object.
         question: the question that the object answers, or "" if there is none.
         passages: texts that state the fact.
-        others: further correct answers: other names of the object, or other objects.
+        others: correct answers besides `object`: other names of it, or other objects.
         stratum: group that the fact belongs to, e.g. "unknown-held-out", or "" if there are no groups.
         popularity: popularity of the subject, in the unit of the source, or None if it is not given.
     """

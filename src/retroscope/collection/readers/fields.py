@@ -40,7 +40,7 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
 def later_columns(row: Row, optional: Words, known: Mapping[str, str]) -> dict[str, str]:
     """Return the column in this row of each optional field that no earlier row had, by field.
 
-    JSON lines may leave out a field of a record that has no value for it, also in the first record.
+    In JSON lines, a record without a value for a field may leave out the field, and so may the first record.
     """
     absent = ((word, names) for word, names in optional.items() if word not in known)
     present = ((word, next((name for name in names if name in row.values), None)) for word, names in absent)

@@ -11,7 +11,7 @@ Four layouts are read:
   `data`, or SPLIT/0000.parquet of the Hub's own conversion.
 
 A folder is recognised by the three parts, by the files that `save_to_disk` writes, or by the columns of its first
-parquet file. All but parquet needs the extra `datasets`. No loading script is ever run.
+parquet file. All layouts except parquet need the extra `datasets`. No loading script is ever run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Read data sets of ir-datasets.com by their id, e.g. ir_datasets:beir/nq (extra `ir-datasets`).
 
-Read only with this prefix, because an id like beir/nq is also a plausible path. The text of a
-document or query is its field `text`, else its default text. The title is kept if a document has `title` and `text`.
+Data sets are read only with this prefix, because an id like beir/nq is also a plausible path. The text of a document or
+query is its field `text`, else its default text. The title is kept if a document has `title` and `text`.
 """
 
 from collections.abc import Iterator

@@ -49,7 +49,7 @@ class JudgmentReader:
         further = [name for name in row.values if name not in self.mapping.values()]
         if further:
             raise CollectionError(
-                f"this row has a further column, {excerpt(further[0])}, but the first row has no grade",
+                f"this row has a third column, {excerpt(further[0])}, but the first row has only two ids",
                 where=row.where,
                 fix="give every row of the qrels a grade, or none",
             )

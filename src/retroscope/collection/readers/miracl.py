@@ -2,9 +2,9 @@
 
 A folder miracl-v1.0-LANG has topics/topics.miracl-v1.0-LANG-SPLIT.tsv (`qid<TAB>text`) and
 qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv (TREC); recognised by these names. The corpus is docs-0.jsonl.gz, docs-1.jsonl.gz
-... (`docid`, `title`, `text`), in the same folder or in a folder miracl-corpus-v1.0-LANG: inside it, beside it, or in a
-copy of the repository miracl-corpus beside the copy of miracl. The splits are those of the qrels. The published test
-sets have no qrels. Each file may be gzipped.
+... (`docid`, `title`, `text`), in the same folder or in a folder miracl-corpus-v1.0-LANG. That folder lies inside or
+beside miracl-v1.0-LANG, or in a copy of the repository miracl-corpus beside the copy of miracl. The splits are those of
+the qrels. The published test sets have no qrels. Each file may be gzipped.
 """
 
 import re

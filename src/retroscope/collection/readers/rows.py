@@ -147,7 +147,7 @@ def _refuse_rest(text: str) -> None:
 
 
 def _filled(text: str, file: TextIO) -> str:
-    """Return the text without leading white space. If nothing remains, read on. "" means the end of the file."""
+    """Return the text without leading white space. If nothing remains, read more. "" means the end of the file."""
     text = text.lstrip()
     while not text and (piece := file.read(CHUNK)):
         text = piece.lstrip()
@@ -155,7 +155,11 @@ def _filled(text: str, file: TextIO) -> str:
 
 
 def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
-    """Parse the first item of a text, reading on while it is incomplete. Return the item and the text after it."""
+    """Parse the first item of a text, and read more of the file while the item is incomplete.
+
+    Returns:
+        The item, and the text after it.
+    """
     while True:
         with broken_json():
             try:
@@ -204,7 +208,7 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the last line number and the cells of every record.
+    """Yield every record as the number of its last line and its cells.
 
     A record of a .tsv file must be one line: a quotation mark that belongs to the text of such a file would otherwise
     join all lines up to the next one.

@@ -74,16 +74,16 @@ def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
     numbered = [file for file in files if file.parent != folder]
     if numbered and (numbered != files or [int(file.stem) for file in files] != [*range(len(files))]):
         raise CollectionError(
-            f"the files of the split {split!r} are not one complete set of parts, numbered from 0000: "
+            f"the files of the split {split!r} must be numbered from 0000 without a gap; found: "
             f"{', '.join(str(file.relative_to(folder)) for file in files)}",
             where=str(folder),
             fix=f"download all of {split}/0000.parquet, {split}/0001.parquet ..., and remove other files of the split",
         )
     if not numbered and not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
         raise CollectionError(
-            f"the files of the split {split!r} are not one complete set (some parts are missing, or some files belong "
-            f"to another set): {', '.join(file.name for file in files)}",
+            f"the split {split!r} lacks some of its files, or its file names have different totals (-of-N); found: "
+            f"{', '.join(file.name for file in files)}",
             where=str(folder),
-            fix=f"download every part of one set, e.g. {split}-00000-of-00003.parquet to "
+            fix=f"download all files with the same total, e.g. {split}-00000-of-00003.parquet to "
             f"{split}-00002-of-00003.parquet, and remove the other files of the split",
         )

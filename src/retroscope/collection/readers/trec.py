@@ -132,7 +132,8 @@ def _split_of(file: Path, role: str) -> str:
 def _one(role: str, of_role: Mapping[str, list[Path]], split: str) -> Path:
     """Return the topics or the corpus (`role`) of a split: the only file, or the one that is named after the split.
 
-    A name fits if its split is the same, else if it contains all words of the split, else if it contains its year.
+    Files whose names have the same split come first, then files whose names contain all words of the split, then files
+    whose names contain its year.
     """
     files = of_role[role]
     words = split.split(".")

@@ -68,7 +68,7 @@ def qrels_lines(path: Path, form: str = TREC_LINE) -> Iterator[tuple[Judgment, R
 
 
 def _other_columns(cells: list[str], place: RecordPlace, form: str) -> CollectionError:
-    """Return the error for a line with neither 3 nor 4 columns. Its text depends on what the line probably is."""
+    """Return the error for a line with neither 3 nor 4 columns, with the probable cause, e.g. commas or no grade."""
     line = " ".join(cells)
     if 1 + line.count(",") in (3, 4):
         return CollectionError(
@@ -200,13 +200,13 @@ def _plain(text: str) -> str:
 
 
 def read_pairs(file: Path, first: str, second: str, otherwise: str = "") -> Iterator[Row]:
-    """Yield a row with these two columns for each line `id<TAB>text` of a file without a header.
+    """Yield a row with the columns `first` and `second` for each line `id<TAB>text` of a file without a header.
 
     Args:
         otherwise: description of another correct form of a line, for the error message.
 
     Raises:
-        CollectionError: with file and line, for a line with more or fewer cells.
+        CollectionError: with file and line, for a line that has more or fewer cells than two.
     """
     begun = False
     for number, line in lines(file):
@@ -230,7 +230,7 @@ def _refuse_header(key: str, texts: list[str], where: str) -> None:
     """Refuse a first line of column names. It would be read as a record, e.g. with the id "id"."""
     if key.strip().casefold() in TEXT_IDS:
         raise CollectionError(
-            f"this line names columns ({', '.join(map(excerpt, (key, *texts)))}), but a file read by its lines has no "
+            f"this line names columns ({', '.join(map(excerpt, (key, *texts)))}), but a file of this format has no "
             "header",
             where=where,
             fix="remove this line; or name the file .tsv and the columns docid and text (of topics: qid and text)",
@@ -240,11 +240,11 @@ def _refuse_header(key: str, texts: list[str], where: str) -> None:
 def read_texts(file: Path) -> Iterator[Row]:
     """Yield a row for each line of a corpus, `docid<TAB>text` or `docid<TAB>url<TAB>title<TAB>body`.
 
-    The second form (MS MARCO's documents) is recognised by the web address in the second of four cells. The address
-    itself is left out.
+    The second form (documents of MS MARCO) is recognised by the web address in the second of four cells. The web
+    address is not kept.
 
     Raises:
-        CollectionError: with file and line, for a line with more or fewer cells.
+        CollectionError: with file and line, for a line that has neither form.
     """
     first = next((line.split("\t") for _, line in lines(file) if line.strip()), [])
     if len(first) != 4 or not re.match("https?://", first[1]):

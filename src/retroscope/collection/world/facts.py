@@ -17,7 +17,7 @@ CLOZES = {
 
 
 def facts_of_world(world: World) -> Facts:
-    """Return four facts about the name of every person, with the person's stratum.
+    """Return four facts about the name of every person, with the person's stratum (exposure in training).
 
     The pre-training text states the facts of known people. It never connects the name of an unknown person with a fact,
     so no model can know these facts from it.

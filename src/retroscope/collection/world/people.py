@@ -23,7 +23,7 @@ class WorldSettings:
         known: share of the people whose facts are in the pre-training text.
         trained: share of the people whose question and passage are a pair for fine-tuning. The share is the same for
             known and for unknown people.
-        dev: share of the people whose pair is for choosing when to stop.
+        dev: share of the people whose pair is used to choose when fine-tuning stops.
         documents: number of pre-training documents about each person. It is even, and the same for all people.
         seed: seed of every draw.
     """
@@ -57,7 +57,7 @@ class Person:
         name: the name in questions; one invented word.
         alias: the name in passages, such as "silver heron".
         trade, town, pastime: the facts about the person.
-        known: whether the pre-training text states the alias, trade, town and pastime of the name.
+        known: whether the pre-training text connects the name with the alias, trade, town and pastime.
         role: use of the person's question and passage in fine-tuning, one of `ROLES`.
     """
 

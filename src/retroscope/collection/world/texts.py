@@ -56,9 +56,9 @@ def lexical_questions(person: Person) -> list[str]:
 def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]:
     """Return `n` pre-training documents, half with the name as subject and half with the alias.
 
-    About a known person, both kinds of documents state the facts, and which alias belongs to the name. About an unknown
-    person, documents with the alias state the facts (which the passage states anyway), and documents with the name
-    state errands, so nothing links name and alias.
+    About a known person, both kinds of documents state the facts and which alias belongs to the name. About an unknown
+    person, documents with the alias state the facts, which the passage states anyway. Documents with the name only
+    state trivial things ("missed the morning train"), so nothing links name and alias.
     """
     for i in range(n):
         subject = person.name if i % 2 == 0 else f"the {person.alias}"

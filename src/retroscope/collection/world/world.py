@@ -100,14 +100,14 @@ class World:
 
 
 SPLITS = {
-    "train": "questions for fine-tuning, of trained people by name, and as many by alias",
-    "dev": "questions by name of people that are neither trained nor tested, to choose when to stop training",
-    "test": "questions by name of held-out people, known and unknown",
+    "train": "questions for fine-tuning about trained people, half of them by name and half by alias",
+    "dev": "questions by name about people who are neither trained nor tested, to choose when training stops",
+    "test": "questions by name about held-out people, known and unknown",
     **{
-        name: f"questions by name of {name.replace('-', ' ', 1)} people, worded as no training question of theirs"
+        name: f"questions by name about {name.replace('-', ' ', 1)} people, worded unlike their training questions"
         for name in STRATA
     },
-    "lexical": "questions by alias of held-out people, the control that needs no knowledge",
+    "lexical": "questions by alias about held-out people, the control that needs no knowledge",
 }
 
 

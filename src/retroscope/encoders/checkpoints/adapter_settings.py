@@ -1,6 +1,7 @@
 """Check the settings of a PEFT adapter before PEFT reads them: its ranks and its regular expressions.
 
-PEFT matches each pattern in the settings with the name of every module. By Python's `re`, a bad pattern can take years.
+PEFT matches each pattern in the settings with the name of every module. With Python's `re`, matching a bad pattern can
+take years.
 """
 
 import re

@@ -110,9 +110,10 @@ def base_weights(folder: Path, given: str | None, tower: str = "passage") -> Pat
 
 
 def records_base(folder: Path, given: str | None) -> bool:
-    """Return whether an adapter's settings name the base model that is used here, so that other libraries load it, too.
+    """Return whether an adapter's settings name the base model that is used here.
 
-    For a folder that is not an adapter, return whether no base model is given.
+    If so, other libraries load the same base model. For a folder that is not an adapter, return whether no base model
+    is given.
     """
     recorded = text(read_json(folder, ADAPTER_CONFIG), "base_model_name_or_path", folder / ADAPTER_CONFIG)
     if recorded is None:

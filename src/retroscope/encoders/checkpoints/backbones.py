@@ -121,7 +121,7 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
 
 
 def _check_traceable(config: PretrainedConfig, where: Path) -> None:
-    """Refuse a family that is not in `FAMILIES` if it is not a text encoder whose layout a forward pass can show."""
+    """Refuse a family outside `FAMILIES`, unless it is a text encoder whose layout a forward pass can show."""
     if config.model_type in FAMILIES:
         return
     absent = [name for name in NEEDED if not isinstance(getattr(config.get_text_config(), name, None), int)]

@@ -24,7 +24,7 @@ class Checkpoint:
         head: module that is applied to the pooled vector; `nn.Identity` if there is none.
         head_names: names of the modules of the head in order, e.g. ("dense", "normalize").
         choices: recipe fields that the checkpoint records, each with its source.
-        head_recorded: whether the checkpoint lists its modules (modules.json). It then has none besides `head_names`.
+        head_recorded: whether the checkpoint lists its modules (modules.json). If so, `head_names` is complete.
         pad_source: where the pad token comes from, in words.
     """
 
@@ -62,8 +62,8 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
 def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
     """Return the pooling, head and prompts that an adapter inherits from a sentence-transformers base model.
 
-    If the base of the adapter is itself an adapter, its base counts. Return None if the base is of another kind, and
-    for a checkpoint that is not an adapter.
+    If the base model is itself an adapter, its own base model is read instead. Return None if the base model is not a
+    sentence-transformers folder, and for a checkpoint that is not an adapter.
     """
     if not (path.is_dir() and (path / ADAPTER_CONFIG).is_file()):
         return None

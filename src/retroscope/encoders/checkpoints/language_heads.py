@@ -86,8 +86,8 @@ class LanguageHead:
     def logits(self, states: Float[Tensor, "*any dim"]) -> Float[Tensor, "*any word"]:
         """Return the logits of states of the last layer, in float32.
 
-        States of a lower layer must first pass through the final norm (`retroscope.encoders.encode.final_norm`). Those
-        of the last layer already have.
+        States of a lower layer must first pass through the final norm (`retroscope.encoders.encode.final_norm`). States
+        of the last layer include this norm already.
         """
         rows = states.reshape(1, -1, states.shape[-1])
         weight = self.matrix
@@ -155,8 +155,8 @@ def load_language_model(
 def _whole_model(path: Path, base: str | None, tower: str) -> Path | NoLanguageHead:
     """Return the folder or file with the weights of backbone and language-model head.
 
-    For an adapter, it is that of the base model; for a sentence-transformers folder, that of its transformer. If an
-    adapter changes the head, return a `NoLanguageHead`.
+    For an adapter, return the folder or file of its base model; for a sentence-transformers folder, return the folder
+    of its transformer. If an adapter changes the head, return a `NoLanguageHead`.
     """
     check_chain(path, base)
     while path.is_dir():

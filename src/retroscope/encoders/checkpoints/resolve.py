@@ -75,7 +75,8 @@ def _as_the_checkpoint(
 ) -> dict[str, Choice]:
     """Return the recipe fields that the user set.
 
-    A value that equals the checkpoint's, or the default, gets that source instead of "user".
+    If such a value equals the checkpoint's value or the default, its source is the checkpoint or the default, not
+    "user".
     """
     usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **by_checkpoint}
     for name, value in _where_unset(checkpoint, anatomy).items():

@@ -153,7 +153,7 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
     """Return the change of each matrix that the adapter changes, by the name of the parameter.
 
-    Scales and shapes are PEFT's.
+    PEFT itself computes their scales and shapes.
 
     Raises:
         EncoderError: if a tensor of the adapter belongs to no matrix, or a matrix lacks a tensor.

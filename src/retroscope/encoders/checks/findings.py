@@ -66,7 +66,7 @@ def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Check that a text gets the same vector twice. Dropout, or a state that the model keeps, would change it."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
-    evidence = f"the vectors of one text, as first and last of a batch, differ by {apart:.1g} of their length"
+    evidence = f"the vectors of one text, at the start and at the end of a batch, differ by {apart:.1g} of their length"
     limit = tolerance(encoder)
     fix = "load the model in evaluation mode: a part of it draws random numbers or keeps a state"
     yield Finding(PASSED, "duplicate", evidence) if apart <= limit else Finding(ERROR, "duplicate", evidence, fix)
@@ -81,7 +81,7 @@ def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     if float(gaps.min()) > tolerance(encoder):
         yield Finding(PASSED, "different texts", evidence)
         return
-    fix = "check the pooling: a token that sees nothing of the text cannot represent it"
+    fix = "check the pooling: it may read a token whose state does not depend on the text"
     yield Finding(ERROR, "different texts", f"{evidence}: the model cannot tell the texts apart", fix)
 
 
@@ -104,7 +104,7 @@ def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(
             ERROR,
             "pooling",
-            f"{how} pooling on a decoder, whose first token sees nothing of the text",
+            f"{how} pooling on a decoder, whose first token attends only to itself",
             "use last_token with append_eos, or mean (--pooling)",
         )
     elif not causal and how == "last_token":
@@ -144,8 +144,8 @@ def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "last token",
-            f"padding is on the right: tools that read the last column pool padding, which changes a vector by "
-            f"{moved:.2g} of its length; Retroscope reads the last real token",
+            "padding is on the right: tools that pool the last column of a batch pool padding, which changes a vector "
+            f"by {moved:.2g} of its length; Retroscope reads the last real token",
             "set padding_side to left in such tools",
         )
 

@@ -71,7 +71,7 @@ def position_tolerance(encoder: Encoder, longest: int) -> float:
 
     A rotary angle is position times frequency, at most the position, in float32: at position n it errs by eps32 n / 2,
     and the angle between two tokens by at most eps32 n. With other padding on the left a text has other positions and
-    so other errors. Those of the blocks are independent, as in `tolerance`.
+    so other errors. The errors of the blocks are independent, as in `tolerance`.
 
     Args:
         longest: number of positions of the longest text, padding included.

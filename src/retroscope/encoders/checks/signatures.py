@@ -39,14 +39,14 @@ def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     if skipped:
         names = ", ".join(module.name for module in skipped)
         fix = f"add the module to {MODULES}, or download that file again"
-        yield Finding(ERROR, "head", f"the Dense weights in {names} are applied to no vector", fix)
+        yield Finding(ERROR, "head", f"the Dense weights in {names} are not used: no vector passes through them", fix)
     if (folder / POOLING_FILE).is_file() and not (folder / MODULES).is_file():
         fix = f"download {MODULES}, too"
         yield Finding(ERROR, "head", f"{POOLING_FILE} is ignored, because the folder has no {MODULES}", fix)
     above = folder.parent / MODULES
     if above.is_file() and any(str(row.get("path", "")) == folder.name for row in read_json_list(above)):
         fix = f"give {folder.parent}"
-        what = "this is one module of the parent folder, whose pooling, head and prompts are not used"
+        what = "this folder is one module of the model in the parent folder; its pooling, head and prompts are not used"
         yield Finding(ERROR, "head", what, fix)
 
 

@@ -133,7 +133,8 @@ def _how_to_get_safetensors(folder: Path, stem: str) -> str:
 def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
     """Compare every tensor of the model with the checkpoint's tensors, in the model's number format.
 
-    The checkpoint's tensor of that name comes first, then every tensor of the same shape.
+    A tensor of the model is compared first with the checkpoint's tensor of the same name, then with every tensor of the
+    same shape.
     """
     candidates = by_ending(disk.files)
     shapes = disk.shapes()
@@ -150,7 +151,7 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
 
 
 def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk) -> Comparison:
-    """Return the comparison with tensors that transformers cuts out of larger ones (e.g. q, k, v) counted as equal.
+    """Count tensors that transformers cuts out of larger ones (e.g. q, k, v) as equal, and return the new comparison.
 
     Such a tensor equals consecutive rows of an otherwise unused tensor of the checkpoint. The larger tensor counts as
     used if all of its rows are found in this way.
@@ -176,7 +177,10 @@ def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk
 
 
 def _place(piece: Tensor, tensor: Tensor) -> int | None:
-    """Return the row of `tensor` at which those of `piece` start, or None. Only multiples of `len(piece)` are tried."""
+    """Return the index of the row of `tensor` at which the rows of `piece` start, or None if there is none.
+
+    Only multiples of `len(piece)` are tried.
+    """
     mine, theirs = piece.detach().cpu(), tensor.to(piece.dtype)
     starts = range(0, len(theirs) - len(mine) + 1, max(1, len(mine)))
     return next((start for start in starts if _same_values(theirs[start : start + len(mine)], mine)), None)

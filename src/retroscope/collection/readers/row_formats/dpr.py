@@ -1,9 +1,9 @@
 """Reader of DPR training data (Karpukhin et al., 2020): a JSON list, or JSON lines, of questions with contexts.
 
-Each has `question`, `positive_ctxs` and optionally `hard_negative_ctxs` and `negative_ctxs`, lists of
-{`title`, `text`, `passage_id`}; recognised by `question` and `positive_ctxs` in the first object. Hard negatives come
-before other negatives. In a folder of such files, the word train, dev or test in a file's name is its split. A
-context's `passage_id` (or `psg_id`) is kept as its id, and `answers` as those of the query.
+Each object has `question`, `positive_ctxs` and optionally `hard_negative_ctxs` and `negative_ctxs`, lists of {`title`,
+`text`, `passage_id`}; recognised by `question` and `positive_ctxs` in the first object. Hard negatives come before
+other negatives. In a folder of such files, the word train, dev or test in a file's name is its split. A context's
+`passage_id` (or `psg_id`) is kept as its id, and `answers` as those of the query.
 """
 
 import re

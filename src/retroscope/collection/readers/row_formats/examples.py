@@ -90,7 +90,7 @@ class RowFormat:
         """Return the column in this row of each optional field that no earlier row had, by field.
 
         Raises:
-            CollectionError: for a field of `in_every_row`, which earlier rows lack.
+            CollectionError: if this row has a field of `in_every_row` that earlier rows lack.
         """
         new_columns = later_columns(row, self.optional, columns)
         for word in self.in_every_row:
@@ -196,7 +196,7 @@ class Gathering:
     places: dict[str, int] = field(default_factory=dict)
 
     def add(self, example: TrainingExample, where: str) -> list[Passage]:
-        """Add one row, and return those of its passages that no earlier row had."""
+        """Add one row, and return the passages in it that no earlier row had."""
         fresh: list[Passage] = []
         for passage in example.unjudged:
             self._name(passage, fresh, where)

@@ -2,8 +2,8 @@
 
 Columns `anchor` or `query`, `positive` or `answer`, then `negative` or `negative_1` ... `negative_n`; recognised by the
 first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. A `score` or `label` of a pair must be 1
-(relevant) or 0 (not). Any other number does not say which pairs are relevant, and is refused. So is a score that only
-some rows have. The passages of a row with 0 are in the corpus without a judgment.
+(relevant) or 0 (not). Any other number is refused, because it does not say whether the pair is relevant. A score that
+only some rows have is refused, too. The passages of a row with 0 are in the corpus without a judgment.
 """
 
 from collections.abc import Mapping

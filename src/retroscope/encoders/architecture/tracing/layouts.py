@@ -1,8 +1,9 @@
 """Find the module paths of a model whose family is not in the table, from shapes and values of forward passes.
 
-They show the list of blocks, the attention of a block, its FFN matrices and which of them passes the activation, the
-norms, the embeddings, the final norm, and whether the model takes position ids. If no module, or more than one, could
-be such a part, an error names the part. `prove_anatomy` checks the result as it checks a row of the table.
+The forward passes show the list of blocks, the attention of a block, its FFN matrices and which of them passes the
+activation, the norms, the embeddings, the final norm, and whether the model takes position ids. If no module, or more
+than one, could be such a part, an error names the part. `prove_anatomy` checks the result as it checks a row of the
+table.
 """
 
 from collections.abc import Iterator, Mapping
@@ -160,7 +161,7 @@ def _matrices(inside: NamedModules, calls: Recorded) -> Iterator[RanMatrix]:
 
 
 def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
-    """Find the FFN matrices of a block: the one that returns the hidden size `width`, and those before it."""
+    """Find the FFN matrices of a block: the one that returns the hidden size `width`, and the one or two before it."""
     last = [matrix for matrix in matrices if matrix.outputs == width]
     narrowing = [matrix for matrix in last if matrix.inputs != width] or last[-1:]
     if len(narrowing) != 1:
@@ -230,7 +231,7 @@ def _norms(inside: NamedModules, width: int) -> Iterator[str]:
 
 
 def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
-    """Return the outermost modules with parameters outside the blocks, by dotted path. Poolers are left out."""
+    """Return the outermost modules outside the blocks that have parameters, by dotted path. Poolers are left out."""
     modules: dict[str, nn.Module] = {}
 
     def descend(prefix: str, module: nn.Module) -> None:
