@@ -51,7 +51,7 @@ class ErasureTrial:
         texts: tower -> the tokenised texts of `searched`.
         measure: ir-measures name.
         settings: settings of the analysis.
-        progress: called with (what, texts done, texts in all).
+        progress: called with (name of the stage, texts done, texts in all).
     """
 
     retriever: Retriever
@@ -169,7 +169,7 @@ def _shared(pairs: PairVectors, held_out: PairVectors, layer: int, rank: int) ->
 
 
 def _like(intact: Scores, values: xr.DataArray) -> Scores:
-    """Return values as `Scores` with the query texts, relevant passages and warnings of the intact scores."""
+    """Return these values as `Scores`, with the query texts, relevant passages and warnings taken from `intact`."""
     ids = [str(query) for query in values["query"].values]
     texts = dict(zip(intact.query_ids, intact.values["text"].values.tolist(), strict=True))
     whole = values.drop_vars("text", errors="ignore")

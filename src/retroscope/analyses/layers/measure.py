@@ -26,7 +26,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model over (query, layer, measure), e.g. "before", without final norm "before/bare".
+    """Return the scores of each model, (query, layer, measure), named e.g. "before"; "before/bare" without final norm.
 
     The frame "first_ranks" has the rank of the first relevant passage in the columns query, layer, and one for each
     model. For a pair of models, the frames "similarities" and "above" have the histograms of `retrieval.separation` on

@@ -188,7 +188,7 @@ def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues 
 
 
 def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
-    """Return, for each place, how much a value by layer rises from the input of its first block to its last output."""
+    """Return, for each place (neighbouring blocks), how much a value by layer rises across it."""
     known = by_layer.to_dict()
     return [known.get(place.last, np.nan) - known.get(place.first - 1, np.nan) for place in places]
 

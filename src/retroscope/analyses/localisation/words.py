@@ -75,7 +75,7 @@ def _named(result: LocalisationResult) -> list[Statement]:
 
 
 def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
-    """Return the claims; those of neurons only if an ablation confirms the neurons."""
+    """Return the claims. Those about neurons are left out unless an ablation confirms the neurons."""
     return claims if result.confirmed else claims[claims["instrument"] != "neurons"]
 
 

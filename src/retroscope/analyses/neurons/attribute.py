@@ -27,7 +27,7 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
 
 
 def as_asked(settings: AttributionSettings, protocol: str) -> AttributionSettings:
-    """Return the settings under a protocol. The published one attributes all examples, even if halves of them agree."""
+    """Return the settings under a protocol. "ielab-2025" attributes all examples, even if halves agree early."""
     return replace(settings, agreement=None) if protocol == PUBLISHED_PROTOCOL else settings
 
 

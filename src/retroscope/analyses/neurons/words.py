@@ -140,7 +140,9 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
 
 
 def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State at every threshold whether fine-tuning made more neurons active, because thresholds may disagree."""
+    """State for every threshold whether fine-tuning made more neurons active, because thresholds may give other
+    answers.
+    """
     paired = activity_effect(tower)
     if paired is None:
         return _active_alone(tower, part)

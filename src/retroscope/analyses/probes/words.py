@@ -82,7 +82,7 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
 
 
 def _why_below(subject: Subject) -> str:
-    """Return what may explain accuracies below chance: how negatives were found, and if known answers excluded some."""
+    """Return what may explain accuracies below chance: how negatives were found, and if known answers removed some."""
     negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
         return "The supplied negatives are more similar to the queries than the relevant passages are."

@@ -33,7 +33,10 @@ def single_places(names: Sequence[str]) -> list[str]:
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the places whose transplant changes the first measure significantly; none unless all weights do, too."""
+    """Return the blocks, groups and parts whose transplant changes the first measure significantly.
+
+    Return none if transplanting all weights does not change it significantly.
+    """
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -57,7 +60,7 @@ def control_table(
 
 
 def open_places(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[str]:
-    """Return the places whose test against random changes is still undecided, by the first measure.
+    """Return the blocks, groups and parts whose test against random changes is still undecided, by the first measure.
 
     A test is decided if the place beats its draws, or if one draw has as large an effect (Besag and Clifford 1991 stop
     there, too), because the rank of the place among the draws is then no evidence.
@@ -84,7 +87,7 @@ def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings
 
 @dataclass(frozen=True, eq=False)
 class _Tested:
-    """Scores of transplants and of random changes at the same places, which are tested after a number of draws."""
+    """Scores of transplants and of random changes of the same weights, to be compared after any number of draws."""
 
     difference: Difference
     scores: Scores

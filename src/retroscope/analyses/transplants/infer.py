@@ -41,9 +41,10 @@ class TransplantScores:
 
     Attributes:
         hybrids: direction -> the intact receiver and its hybrids, (query, transplant, measure).
-        random: direction -> random changes of the places with a significant effect, (query, transplant, draw, measure).
-        subsets: direction -> transplants of every subset of a few groups of blocks, (query, transplant, measure); empty
-            if they were not requested.
+        random: direction -> scores with random changes of the places (blocks, parts) with a significant effect, (query,
+            transplant, draw, measure).
+        subsets: direction -> scores with every subset of a few groups of blocks transplanted, (query, transplant,
+            measure); empty if they were not requested.
     """
 
     hybrids: HybridScores
@@ -106,7 +107,7 @@ def places_over_trainings(
 ) -> OverTrainings | None:
     """Return the effects over all trainings and queries, or None without other training runs.
 
-    The places of a measure are one family of tests.
+    The tests of all places (blocks, groups, parts) by one measure are one family.
 
     Args:
         effects: effects of the first training.

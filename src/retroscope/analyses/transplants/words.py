@@ -128,7 +128,7 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State whether the significant places have larger effects than random changes of equal size."""
+    """State whether blocks and parts with a significant effect do more than random changes of equal size."""
     rows = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
     if rows.empty:
         return
@@ -152,7 +152,7 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _without_spread(rows: pd.DataFrame, level: float) -> str:
-    """Name the places with too few random changes for a test, and state how many draws a test needs."""
+    """Name the blocks and parts with too few random changes for a test, and state how many a test needs."""
     draws = int(rows["draws"].max())
     last = looks(draws)[-1].weight
     least = math.floor(round(len(rows) / (level * last), 9))  # Holm, last look: places / (draws + 1) / weight < level

@@ -32,7 +32,7 @@ LOGIT = 3e-9  # seconds of one logit and its place among the largest, by benchma
 def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None]:
     """Return the language-model head for each tower: that of the backbone or, with a single model, of this model.
 
-    It is None for an encoder that was made in memory. If both towers are one encoder, they share a head.
+    The head is None for an encoder that was made in memory. If both towers are one encoder, they share a head.
     """
     backbone = next(iter(context.models.values()))
     loaded: dict[str, LanguageHead | NoLanguageHead | None] = {}

@@ -53,7 +53,7 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
 
 
 def _gain(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
-    """State whether fine-tuning raised the overlap of relevant pairs more than that of shuffled ones."""
+    """State whether fine-tuning raised the word overlap of relevant pairs more than that of shuffled pairs."""
     if result.gain is None:
         return
     row = rows(result.gain, layer=result.last).iloc[0]
@@ -68,7 +68,7 @@ def _gain(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
 
 
 def _associated(result: VocabularyResult) -> Iterator[Statement]:
-    """State whether the change of overlap correlates with that of retrieval more than it does for shuffled pairs."""
+    """State whether the change of word overlap correlates with that of retrieval, more than for shuffled pairs."""
     if not result.associated:
         return
     correlations = {correlation.pairs: correlation for correlation in result.associated}

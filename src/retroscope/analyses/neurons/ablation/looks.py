@@ -52,7 +52,7 @@ def measure_in_looks(
 ) -> None:
     """Write the scores of every measured set of neurons into `values`, (query, how, draw, fraction, measure).
 
-    Sets of neurons that no open test needs are not measured. Their scores stay NaN.
+    Sets of neurons that no undecided test needs are not measured. Their scores stay NaN.
 
     Args:
         values: array of NaN. Its coordinate `group` has the group of each query.
@@ -131,7 +131,7 @@ class _Looks:
 
 
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether the tests of a fraction are undecided on the first group of queries, but may be decided by all.
+    """Return whether the tests of a fraction are undecided on the first group, but may be decided by all queries.
 
     They are decided if it is unlikely that all queries show more harm than by random neurons. They are also decided if
     the top neurons harm significantly more than random neurons, and either also harm significantly more than the
@@ -144,7 +144,7 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether, after the first group, all queries are unlikely to show more harm by the top than by random ones.
+    """Return whether all queries are unlikely to show more harm by top than by random neurons, given the first group.
 
     This is so if the test over queries, or the test over draws, is unlikely to become significant. The test over draws
     is predicted as if draws differed only by the sample of queries, so that more queries reduce their spread. If all

@@ -56,7 +56,7 @@ def further_trainings(context: Context, names: Sequence[str]) -> FurtherTraining
     On every collection but the first of a study, return none.
 
     Args:
-        names: all transplants of the sweep. Only those of single places are used.
+        names: names of all transplants of the first training. Only those of a single block, group or part are used.
     """
     trainings, backbone = context.trainings if context.first else (), context.models[BEFORE]
     reasons = {training.name: refused_pair(backbone, training) for training in trainings}
@@ -100,7 +100,7 @@ def further_scores(sweep: Sweep, further: FurtherTrainings) -> dict[str, tuple[S
     """Return, for each other training run by name, the scores of the intact receiver and of its hybrids.
 
     Args:
-        sweep: the sweep of the first training. Its backbone, sample and first direction are used.
+        sweep: the transplants of the first training. Their backbone, sample and first direction are used.
     """
     direction = sweep.settings.directions[0]
     settings = replace(sweep.settings, directions=(direction,))
