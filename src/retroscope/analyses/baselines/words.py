@@ -68,12 +68,12 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
             else ("all variants, with and without a linear head,")
         )
         return (
-            f"It is the backbone as in the rest of the report ({name}): in {folds} of the queries, none of {kinds} "
-            "scored higher by more than a standard error."
+            f"This variant is the backbone as in the rest of the report ({name}): in {folds} of the queries, none of "
+            f"{kinds} scored higher by more than a standard error."
         )
     of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
     listed = variant_name(choice, subject, last=" and ")
-    return f"It uses {listed}. For {folds}, it was the best{of} on the queries of all other folds."
+    return f"It uses {listed}. For {folds}, this variant was the best{of} on the queries of all other folds."
 
 
 def variant_name(row: Any, subject: Subject, last: str = ", ") -> str:

@@ -142,7 +142,7 @@ def _change(result: HeadResult) -> Iterator[Statement]:
     )  # fmt: skip
     text = (
         f"Fine-tuning significantly changed the effect of {len(changed)} of {count(len(table), 'head')} on the margin "
-        f"(heads that were ablated exactly in both models). Effects with the largest changes: {changes}.{alike}"
+        f"(heads that were ablated exactly in both models). The largest changes: {changes}.{alike}"
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code="change", estimate=number, figure="head_estimates")

@@ -207,7 +207,7 @@ class TowerNeurons:
         profile: the difference after - before of the attributions' scores, paired by query; None for a single model.
         overlap: agreement of both models' neurons, with the columns `OVERLAP_COLUMNS`; None if it was not measured. The
             `measure` is "jaccard" (of the sets of top neurons) or "spearman" (of the ranks of all neurons). `between`
-            compares the two models, each on another random half of the examples. `before_halves` and `after_halves`
+            compares the two models, each on a different random half of the examples. `before_halves` and `after_halves`
             compare the two halves of one model; they are the ceilings of `between`. `whole` compares the two models on
             all examples, and has no ceiling. `chance` is the agreement to expect by chance. Layer 0 stands for all
             layers together, and part "all" for all FFN matrices.

@@ -201,8 +201,8 @@ def _overlapping(row: "pd.Series[Any]") -> str:
     )
     if min(own) <= row["chance"]:
         return (
-            f"{name} is {score(row['between'])}. It is not interpretable, because the halves of at least one model "
-            f"agree no better than chance ({halves})."
+            f"{name} is {score(row['between'])}. This value is not interpretable, because two halves of the examples "
+            f"of one model agree no better than chance ({halves})."
         )
     most = score(overlap_ceiling(*own))
     return f"{name} is {score(row['between'])}; the noise of both models limits it to about {most} ({halves})."

@@ -17,7 +17,7 @@ def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, Pape
     n = len(result.names)
     note = (
         f"Intervals ({exact_percent(result.level)}) are over {count(n, 'training')} and their queries, and are not "
-        "corrected. p is Holm-corrected; the headline measure is a family of its own. *, **, ***: p below "
+        "corrected. p is Holm-corrected; the headline measure is tested on its own. *, **, ***: p below "
         f"{result.alpha:g}, {result.alpha / 5:g}, {result.alpha / 50:g}."
     )
     over = _printed(result.retrieval, result)

@@ -162,7 +162,7 @@ def _without_spread(rows: pd.DataFrame, level: float) -> str:
     names = "; ".join(place_words(name) for name in equal["transplant"])
     return (
         f" All {draws} random changes of {names} have the same effect. Without spread, the p-value over random changes "
-        f"cannot fall below 1/{draws + 1}: use at least {least} of them (transplants.draws)."
+        f"cannot fall below 1/{draws + 1}: use at least {least} random changes (transplants.draws)."
     )
 
 
