@@ -81,7 +81,7 @@ class Context:
 
     @property
     def is_pair(self) -> bool:
-        """Return whether two models are compared."""
+        """Return whether the study compares two models."""
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
@@ -229,7 +229,7 @@ class Context:
         return self.encoded(copy, f"{self.models[side].name} (random weights)").vectors
 
     def negatives(self) -> MinedNegatives:
-        """Return the hard negatives of the collection's queries, from the source in the settings (e.g. BM25)."""
+        """Return the hard negatives of the collection's queries, from the source in the settings, such as BM25."""
         return self._once(("negatives",), self._mined)
 
     def _passage_lengths(self) -> Int[np.ndarray, "passage"]:

@@ -51,7 +51,7 @@ def _bounds(values: np.ndarray) -> tuple[float, float]:
 
 
 def _cells(changes: xr.DataArray) -> np.ndarray:
-    """Return the changes as (cell, draw, query). A cell is a combination of layer and rank."""
+    """Return the changes as an array (combination of layer and rank, draw, query)."""
     ordered = changes.transpose("layer", "rank", "variant", QUERY).values
     return ordered.reshape(-1, *ordered.shape[2:])
 

@@ -158,7 +158,7 @@ class _Side:
         return table[["layer"]].assign(p_readable=table["p_corrected"].where(table["effect"] > 0, 1.0))
 
     def _claims(self) -> pd.DataFrame:
-        """Return a row for each layer and rank: the harm by erasure beyond random subspaces, and its tests.
+        """Return a row for each layer and rank: the harm by erasure minus that by random subspaces, and its tests.
 
         `p` is the largest p of these tests.
         """
@@ -168,7 +168,7 @@ class _Side:
         return pd.DataFrame(records).assign(p_rank=lambda t: _holm(t["p_rank"]), p_corrected=lambda t: _holm(t["p"]))
 
     def _shuffles(self) -> pd.DataFrame:
-        """Return a row for each layer and rank: the harm by erasing shuffled pairs beyond random subspaces.
+        """Return a row for each layer and rank: the harm by directions of shuffled pairs minus that by random ones.
 
         Its p-value is not corrected.
         """

@@ -79,7 +79,7 @@ class ErasureTrial:
 
 
 def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Measurement:
-    """Return the scores of every query for each model, named "SIDE/NAME", e.g. "before/intact".
+    """Return the scores of every query for each model, named "SIDE/NAME", such as "before/intact".
 
     "intact" is retrieval by the intact model (query,). "retrieved" is retrieval after every erasure (query, layer,
     rank, variant); a variant is the erasure or a control. "readable" is the accuracy of the probe of each layer (query,
@@ -249,7 +249,7 @@ def _counter(progress: Progress | None, what: str, total: int) -> Callable[[int]
 
 
 def _readable(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Erasure]) -> xr.DataArray:
-    """Return the accuracy of the probe at one layer, (query, rank, state)."""
+    """Return the accuracy of the probe at one layer, (query, rank, state): on intact and on erased vectors."""
     choices = unrelated_choices(trial.searched, trial.searched.judged_queries, trial.settings.seed)
     ids = {"query": trial.texts["query"].ids, "passage": tuple(dict.fromkeys(c.positive for c in choices))}
     stored = {"query": trial.vectors.query, "passage": trial.vectors.passage}

@@ -80,7 +80,7 @@ def _side(measurement: Measurement, side: str, name: str, statistics: Comparison
 
 
 def _roles(facts: Mapping[str, Any], side: str) -> dict[str, str]:
-    """Return name of each ablated head -> its role in one model, e.g. "top" or "control" (see `SideHeads.table`)."""
+    """Return name of each ablated head -> its role in one model: "top", "other's top", "control" or "random"."""
     controls = {head for heads in facts["controls"].values() for head in heads}
     roles = dict.fromkeys(facts["sample"], RANDOM_ROLE) | dict.fromkeys(controls, CONTROL_ROLE)
     others = {head for heads in facts["top"].values() for head in heads}

@@ -26,7 +26,7 @@ def head_statements(result: HeadResult) -> tuple[Statement, ...]:
 
 
 def _at(side: str) -> str:
-    """Return the end of a phrase about a model, e.g. " before fine-tuning", or "" for a single model."""
+    """Return the end of a phrase about a model, such as " before fine-tuning", or "" for a single model."""
     return "" if side == MODEL else f" {side} fine-tuning"
 
 

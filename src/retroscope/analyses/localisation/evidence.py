@@ -39,7 +39,7 @@ class Place:
 
 
 def evidence_of(reading: Reading, effects: TransplantEffects) -> pd.DataFrame:
-    """Return a row for each instrument (e.g. CKA) and place (block, or part of all blocks), columns `EVIDENCE_COLUMNS`.
+    """Return a row for each instrument, such as CKA, and block (or part of all blocks). Columns: `EVIDENCE_COLUMNS`.
 
     If only one place was transplanted, there are no rows.
     """

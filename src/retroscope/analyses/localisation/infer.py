@@ -1,4 +1,4 @@
-"""Find the block at which each instrument (e.g. CKA) has its largest value, and test whether transplants agree.
+"""Find the block at which each instrument, such as CKA, has its largest value, and test whether transplants agree.
 
 The change of weights or vectors, or the accuracy of a probe, only suggests where to look. Restoring a part tests
 whether retrieval needs the change of this part, and grafting tests whether the change is sufficient. Every other
@@ -127,7 +127,7 @@ class _Transplants:
         return bool(significant and self.effects.beats_random(self.direction, place) is not False)
 
     def _rival(self, top: str, others: Sequence[str]) -> dict[str, Any]:
-        """Return the place with the largest effect among those with a significantly larger effect than `top`."""
+        """Return the block or part with the largest effect of those with a significantly larger effect than `top`."""
         theirs = self.hybrids.sel(transplant=list(others))
         mine = xr.zeros_like(theirs) + self.hybrids.sel(transplant=top, drop=True)
         top_alone, others_alone = (replace(self.after, values=values) for values in (mine, theirs))

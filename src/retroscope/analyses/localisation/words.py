@@ -60,7 +60,7 @@ def localisation_statements(result: LocalisationResult) -> list[Statement]:
 
 
 def _named(result: LocalisationResult) -> list[Statement]:
-    """State at which block each instrument (e.g. CKA) has its largest value."""
+    """State at which block each instrument, such as CKA, has its largest value."""
     claims = _reported(result, result.claims[result.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []

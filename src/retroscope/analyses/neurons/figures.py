@@ -57,7 +57,7 @@ NAMES = {GAIN: "higher after", LOSS: "lower after"}
 
 
 def profile_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw every statistic of `SHOWN` by layer with intervals over examples, one row of panels for each statistic."""
+    """Draw statistics of the attribution, such as the Gini index, by layer with intervals, each in a row of panels."""
     charts, parts = [], []
     for statistic, title in SHOWN.items():
         frame = profile_rows(tower, statistic)
@@ -198,7 +198,7 @@ def threshold_axis(tower: TowerNeurons) -> Any:
 
 
 def overlap_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw by layer how far both models' neurons agree and, as a ceiling, how far halves of one model's examples do."""
+    """Draw by layer how far the attributions of both models agree and, as a ceiling, those of example halves."""
     frame = overlap_curves(tower)
     if frame.empty:
         return None

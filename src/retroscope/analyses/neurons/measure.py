@@ -146,7 +146,7 @@ def _measured(
 
 
 def _unranked(attribution: NeuronAttribution) -> str:
-    """Return the reason why the attribution ranks no neurons for an ablation, or "" if it does."""
+    """Return the reason why no neurons can be ranked by the attribution for an ablation, or "" if they can."""
     if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
     return (

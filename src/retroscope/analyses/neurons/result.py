@@ -62,7 +62,7 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 
 
 class AblationRecipe(TypedDict, total=False):
-    """Protocol of an ablation as JSON-like values: how neurons are chosen, their fixed value, and what is searched.
+    """How an ablation was run, as JSON-like values: how neurons are chosen, their fixed value, and what is searched.
 
     "neurons" is how many neurons were ranked, in "layers" layers: by the quantity "by" and, for a second curve, by
     "beside". Of "of_queries" queries, "queries" were measured; the attribution had used "attributed_queries" of these.
@@ -236,7 +236,7 @@ class TowerNeurons:
 
     @property
     def attributions(self) -> Mapping[str, NeuronAttribution]:
-        """Return each model's attribution by its role, e.g. "before"."""
+        """Return role of each model, such as "before" -> its attribution."""
         return {name: side.attribution for name, side in self.sides.items()}
 
     @property

@@ -78,7 +78,7 @@ def _compared(before: Scores, after: Scores, statistics: ComparisonSettings) -> 
 
 
 class _Patches(NamedTuple):
-    """Recovered margins by the origin of the patched activation, each (query, corruption, tokens, component).
+    """Margins recovered by each kind of patched activation, as scores (query, corruption, tokens, component).
 
     Attributes:
         own: with the receiving model's activation for the clean query.
@@ -110,7 +110,7 @@ def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
 
 
 def _measured_cells(scores: Scores) -> Scores:
-    """Return scores by (query, patch, component). A patch is a combination of corruption and tokens.
+    """Return scores as (query, patch, component), where a patch is a combination of corruption and tokens.
 
     Combinations without any number are left out, e.g. the changed tokens of a removed word, which cannot be patched.
     """
@@ -181,7 +181,7 @@ def _other(across: tuple[Difference, Difference] | None) -> pd.DataFrame:
 
 
 def _share(total: Scores, patch: Scores | None, row: "pd.Series[Any]", statistics: ComparisonSettings) -> Ratio:
-    """Return the share of the lost margin that a patch recovers, over the queries for which both are measured."""
+    """Return the share of the lost margin that a patch recovers, over the queries with both the loss and the patch."""
     if patch is None:
         return NO_RATIO
     part = patch.values.sel({name: row[name] for name in CELL})

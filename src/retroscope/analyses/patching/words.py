@@ -122,7 +122,7 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
 
 
 def _exchanged(row: "pd.Series[Any]") -> str:
-    """Describe the shares recovered by the other model's activation, by the own one, and by exchanging models alone."""
+    """Describe the shares recovered by the other model's activation, by the own, and by exchanging only the model."""
     other, exchange = (
         percent_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
         for name in ("other_share", "exchange_share")

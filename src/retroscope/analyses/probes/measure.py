@@ -71,7 +71,7 @@ def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, ch
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
-    """Return the accuracies of each model, named e.g. "before", and "before/bare" without the final norm.
+    """Return the accuracies of each model by names such as "before", and "before/bare" without the final norm.
 
     "before/mdl" has its online code lengths. The frame "seeds" has the mean accuracies of every seed.
     """

@@ -47,7 +47,9 @@ def claimed_places(difference: Difference) -> list[str]:
 def control_table(
     differences: Mapping[str, Difference], random: Mapping[str, Scores], statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Return a row for each direction, significant place and measure, with the columns `CONTROL_COLUMNS`.
+    """Compare blocks and parts with a significant effect with random changes: a row for each direction and measure.
+
+    The columns are `CONTROL_COLUMNS`.
 
     `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`.
     `p_draws` is the p of the test whether the place could be one more draw (Student's prediction). A claim needs both
@@ -94,7 +96,7 @@ class _Tested:
     statistics: ComparisonSettings
 
     def first_draws(self, n: int) -> pd.DataFrame:
-        """Return a row for each place and measure: its effect, compared with its first `n` random draws (or fewer)."""
+        """Return a row for each block or part and measure: its effect, compared with at most `n` random draws."""
         values = self.scores.values.isel(draw=slice(n))
         places = [str(name) for name in values["transplant"].values]
         hybrids = self.difference.after.values.sel(transplant=places)
@@ -118,7 +120,7 @@ class _Tested:
 def _against_draws(
     beyond: Mapping[str, Any], effect: float, draws: Float[np.ndarray, "draw"], planned: int
 ) -> dict[str, float]:
-    """Return the effect of a place, the range of its random draws, and the tests over queries and over draws.
+    """Return the effect of a block or part, the range of its random draws, and the tests over queries and over draws.
 
     Args:
         beyond: the comparison of the place with the mean of its draws, paired by query.

@@ -248,7 +248,7 @@ def _about(f: TransplantEffects, direction: str, code: str, row: "pd.Series[Any]
 
 
 def _place(row: "pd.Series[Any]") -> str:
-    """Return the words for the weights of one transplant, e.g. "all weights" or "block 3"."""
+    """Return the words for the weights of one transplant, such as "all weights" or "block 3"."""
     if row["kind"] == "all":
         return "all weights"
     if row["kind"] == "interpolate":

@@ -108,7 +108,7 @@ def plan(context: Context, settings: VocabularySettings) -> Planned:
 
 
 def measure(context: Context, settings: VocabularySettings, planned: Planned) -> Measurement:
-    """Return the shares of decoded words for each model, e.g. "before", over (query, layer, quantity).
+    """Return the shares of decoded words for each model, such as "before": (query, layer, quantity).
 
     The quantities are the shares that `QUANTITIES` names.
 

@@ -168,7 +168,7 @@ def _values(
 
 
 def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """Yield each set of neurons to fix with its key: kind of neurons (e.g. "top"), draw and fraction.
+    """Yield each set of neurons to fix with its key: kind of neurons (such as "top"), draw and fraction.
 
     All sets of a fraction have equally many neurons in each layer.
     """
@@ -255,7 +255,7 @@ def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evalu
 
 
 def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
-    """Return caveats: which sample was searched, and which measures look deeper than it."""
+    """Return caveats: which sample was searched, and which measures need deeper rankings than it can give."""
     if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
         return depth_caveats(measures, recipe["passages"])
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"

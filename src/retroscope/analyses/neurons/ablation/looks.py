@@ -93,7 +93,7 @@ class _Looks:
         return table(headline, self.settings.intervals, self.passages).set_index("fraction")
 
     def first(self, fraction: float, *, every_draw: bool) -> None:
-        """Measure the sets of a fraction on the first group of queries.
+        """Measure the sets of neurons of one fraction on the first group of queries.
 
         Args:
             every_draw: measure every random set. Otherwise stop after `FEW` random sets if more harm by the top neurons
@@ -110,7 +110,7 @@ class _Looks:
             self._fill(0, (RANDOM, draw, fraction))
 
     def second(self, fraction: float) -> None:
-        """Measure, on all other groups, the sets of a fraction that were measured on the first group."""
+        """Measure, on all other groups of queries, the sets of one fraction that were measured on the first group."""
         first = first_group(self.values).sel(fraction=fraction).isel(query=0, measure=0)
         for how, draw in product(first["how"].values.tolist(), first["draw"].values.tolist()):
             if not np.isnan(first.sel(how=how, draw=draw)):

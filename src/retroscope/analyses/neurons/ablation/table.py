@@ -85,7 +85,7 @@ def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[
 def look_rows(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return a row for each fraction and measure, over the queries of one look, with uncorrected tests.
+    """Return a row for each fraction and measure, over the queries of one look at the data, with uncorrected tests.
 
     The columns are those of `curve_table`, except `intact`, `over_random` and `confirmed`.
     """
@@ -116,7 +116,7 @@ def reported_fraction(rows: pd.DataFrame) -> float:
 
 
 def nearest_to_reference(fractions: Sequence[float]) -> float:
-    """Return the fraction nearest to 1 %, for which the report gives numbers if no claim holds."""
+    """Return the fraction nearest to 1 %, for which the report gives numbers if no test is significant."""
     return min(fractions, key=lambda fraction: abs(math.log(fraction / REFERENCE)))
 
 
@@ -184,7 +184,7 @@ def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) ->
 
 
 def _harmful(test: xr.Dataset) -> float:
-    """Return the p of a paired test if fixing the top set gives lower scores, else 1."""
+    """Return the p of a paired test if fixing the top neurons gives lower scores, else 1."""
     return float(test["p"]) if float(test["effect"]) > 0 else 1.0
 
 
@@ -196,7 +196,7 @@ def _all_of(p: Sequence[float]) -> float:
 def area_table(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return the areas between the mean curve of the random sets and the curve of each other set, e.g. the top.
+    """Return the areas between the mean curve of the random sets and the curve of each other kind of neurons.
 
     Only queries that were measured at every fraction count. Columns: `how`, `measure`, `area` (in units of the measure:
     the mean distance over log10 of the fraction), `area_low`, `area_high` (interval over queries, for these random sets

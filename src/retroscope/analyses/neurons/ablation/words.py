@@ -119,7 +119,7 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
 
 
 def _curve(ablation: AblationCurves) -> str:
-    """Compare the top set with every random set at each fraction, and state the areas between the curves."""
+    """Compare the top neurons with every random set at each fraction, and state the areas between the curves."""
     table, measure = ablation.of_headline, ablation.measures[0]
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())
