@@ -179,7 +179,7 @@ def _like(intact: Scores, values: xr.DataArray) -> Scores:
 
 
 def _erasures(pairs: PairVectors, settings: ErasureSettings) -> Iterator[tuple[ErasedCell, Erasure]]:
-    """Yield (rank, variant) and erasure at one layer: of training pairs, of shuffled pairs, and of random subspaces."""
+    """Yield rank, variant and erasure at one layer: of training pairs, of shuffled pairs, or of a random subspace."""
     for rank in settings.ranks:
         erased = pair_erasure(pairs, rank)
         yield (rank, ERASED), erased

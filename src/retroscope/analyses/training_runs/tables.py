@@ -1,4 +1,4 @@
-"""Tables of the effects over several trainings."""
+"""Tables of the effects over several training runs."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "sd over trainings")
 
 
 def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of retrieval over all trainings, of each training, and of the probes by layer."""
+    """Return tables of retrieval over all training runs, of each training run, and of the probes by layer."""
     n = len(result.names)
     note = (
         f"Intervals ({exact_percent(result.level)}) are over {count(n, 'training')} and their queries, and are not "

@@ -105,7 +105,7 @@ def further_of(measurement: Measurement) -> dict[str, HybridScores]:
 def places_over_trainings(
     effects: TransplantEffects, further: Mapping[str, HybridScores], first: str, level: float
 ) -> OverTrainings | None:
-    """Return the effects over all trainings and queries, or None without other training runs.
+    """Return the effects over all training runs and queries together, or None if there is only one training run.
 
     The tests of all places (blocks, groups, parts) by one measure are one family.
 
@@ -133,7 +133,7 @@ def places_over_trainings(
 
 
 def _each_training(intact: Scores, hybrids: Scores) -> pd.DataFrame:
-    """Return the means of every training: training, transplant, measure, intact, score, effect."""
+    """Return the means of every training run, with the columns training, transplant, measure, intact, score, effect."""
     means = xr.Dataset({"intact": intact.values.mean("query"), "score": hybrids.values.mean("query")})
     frame = means.to_dataframe()[["intact", "score"]].reset_index()
     return frame.assign(effect=frame["score"] - frame["intact"])

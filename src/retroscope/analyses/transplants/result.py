@@ -42,7 +42,7 @@ class Interactions:
 
 @dataclass(frozen=True, eq=False)
 class OverTrainings:
-    """Effects of single blocks or parts, and of all weights, over several trainings and their queries together.
+    """Effects of single blocks or parts, and of all weights, over several training runs and their queries together.
 
     Attributes:
         names: names of the trainings, the retriever first.

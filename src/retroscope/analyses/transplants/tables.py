@@ -101,7 +101,7 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
 
 
 def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the table of all weights and of single blocks and parts over several trainings, if there are several."""
+    """Return the table of all weights and of single blocks and parts over training runs, if there are several."""
     over = f.over_trainings
     if over is None:
         return {}

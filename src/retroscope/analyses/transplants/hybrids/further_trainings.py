@@ -35,7 +35,7 @@ class FurtherTrainings:
     names: tuple[str, ...]
 
     def notes(self, backbone: Retriever) -> list[str]:
-        """Return the caveats: what was measured for which trainings, and why other trainings are left out."""
+        """Return the caveats: what was measured for which training runs, and why some training runs are left out."""
         notes = [
             f"{name} (another training) is left out of the effects over trainings, because {reason}"
             for name, reason in self.left_out.items()
@@ -51,7 +51,7 @@ class FurtherTrainings:
 
 
 def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
-    """Return the other training runs that can be transplanted, and the reasons why other trainings cannot.
+    """Return the other training runs whose weights can be transplanted, and why those of the rest cannot.
 
     On every collection but the first of a study, return none.
 

@@ -76,7 +76,7 @@ def hybrid_scores(sweep: Sweep) -> Measured:
 
 
 def run_alike(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders treat tokens and pooled vectors alike, so that both directions can share a pass."""
+    """Return whether two encoders treat tokens and pooled vectors alike, so that one forward pass serves both."""
     return same_recipe(one, two) and repr(one.head) == repr(two.head)
 
 
