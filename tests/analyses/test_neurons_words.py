@@ -168,7 +168,7 @@ def test_a_noisy_side_does_not_make_two_agree() -> None:
 @pytest.mark.parametrize("own", [0.01, 0.0, -0.1])
 def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> None:
     text = overlapping(between=0.02, before_halves=own, after_halves=0.9)
-    assert "0.020. It is not interpretable, because the halves of at least one model agree no" in text
+    assert "0.020. This value is not interpretable, because two halves of the examples of one model agree no" in text
     assert "the noise of both models" not in text
 
 

@@ -113,8 +113,14 @@ def prefers_negatives(probe: str, c: str, n: int, layer: int, side: str) -> floa
 @pytest.mark.parametrize(
     ("negatives", "why"),
     [
-        ({"how": "bm25", "left_out": {"answered": 0}}, "the data have no known answers to find such passages"),
-        ({"how": "bm25", "left_out": {"answered": 7}}, "known answers of 7 queries were used to remove such passages"),
+        (
+            {"how": "bm25", "left_out": {"answered": 0}},
+            "the data have no known answers to find unjudged relevant passages",
+        ),
+        (
+            {"how": "bm25", "left_out": {"answered": 7}},
+            "known answers of 7 queries were used to remove unjudged relevant passages",
+        ),
         ({"how": "given"}, "supplied negatives are more similar to the queries"),
     ],
 )

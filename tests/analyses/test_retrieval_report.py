@@ -101,9 +101,9 @@ def test_the_tally_of_queries_adds_up() -> None:
 
 def test_several_trainings_are_named_where_numbers_are_of_one() -> None:
     one, three = (report(retrieval_result(), reading(trainings=n)) for n in (1, 3))
-    assert "this training alone" not in one.statements[0].text + one.tables["retrieval"].note
-    assert three.statements[0].text.endswith("The interval and p describe this training alone, over queries.")
-    assert three.tables["retrieval"].note.endswith(" Intervals and p-values describe this training alone.")
+    assert "this training run alone" not in one.statements[0].text + one.tables["retrieval"].note
+    assert three.statements[0].text.endswith("The interval and p describe this training run alone, over queries.")
+    assert three.tables["retrieval"].note.endswith(" Intervals and p-values describe this training run alone.")
 
 
 def test_the_other_measures_are_told_after_the_headline() -> None:

@@ -189,4 +189,4 @@ def test_random_changes_that_alter_nothing_need_26_draws(draws: int, beats: bool
         "fall below 1/9"
     )
     assert (why in text) == (not beats)
-    assert ("use at least 26 of them (transplants.draws)." in text) == (not beats)
+    assert ("use at least 26 random changes (transplants.draws)." in text) == (not beats)

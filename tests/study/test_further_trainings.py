@@ -46,7 +46,7 @@ def trained(
 def test_the_report_says_over_how_many_trainings(trained: Study, tmp_path: Path) -> None:
     said = trained.report_contents.verdict
     assert said.headline is not None
-    assert "this training alone" in said.headline.text
+    assert "this training run alone" in said.headline.text
     over = [s for s in said.statements if s.topic == "trainings"]
     assert over[0].text.startswith("Over 3 trainings and their queries together, ")
     page = trained.report(tmp_path).read_text("utf-8")
@@ -93,7 +93,7 @@ def test_one_training_is_reported_as_before(
     assert "training_runs" not in alone.measured
     said = alone.report_contents.verdict
     assert said.headline is not None
-    assert "this training alone" not in said.headline.text
+    assert "this training run alone" not in said.headline.text
     assert not any("further training" in caveat for caveat in alone.facts["caveats"])
     assert ALONE not in alone.report(tmp_path / "alone").read_text("utf-8")
     answer = alone.report_contents.answer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class VectorsRead(IntEnum):
-    """The vectors of all texts that an analysis always needs: none, the final ones, or those of every layer."""
+    """Which vectors of all queries and passages an analysis needs: none, final vectors, or those of every layer."""
 
     NONE = 0
     FINAL = 1  # those with which the retriever searches
@@ -35,9 +35,9 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class AnalysisSize:
-    """One choice of settings of an analysis by its cost, from cheap and imprecise to expensive and precise.
+    """Settings of an analysis at one level of cost. Levels go from cheap and imprecise to expensive and precise.
 
-    `--depth` selects the cheapest, the default or the most expensive one, `--time` the most expensive one that fits.
+    `--depth` selects the cheapest, the default or the most expensive level, `--time` the most expensive one that fits.
 
     Attributes:
         values: settings that differ from the defaults, JSON-like. None leaves the analysis out.
@@ -88,9 +88,9 @@ class Planned:
         lines: the plan in words, one line for each item. `--dry-run` prints them.
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
         document: the plan as JSON-like values.
-        encodes: retrievers that encode the collection for this analysis alone, by a name that the plan shows.
-        random_weights: models ("before", "after") whose copies with random weights it measures, too, if the settings
-            allow that control.
+        encodes: name (as the plan shows it) -> retriever that encodes the collection for this analysis alone.
+        random_weights: models ("before", "after"). The analysis also measures a copy of each with random weights, if
+            the settings allow that control.
         work: inputs that are already prepared for `Instrument.measure`, e.g. probe examples, so that they are not
             prepared twice.
     """
@@ -113,12 +113,13 @@ class Instrument:
             user's mistake is raised as an error instead.
         plan: (context, settings) -> the plan of the measurement.
         measure: (context, settings, plan) -> what was measured on `context.collection`.
-        as_measured: (context, model) -> the model with the recipe that this analysis measures it with. None if the
-            analysis measures every model with its own recipe. A report on this analysis alone shows this recipe.
-        inputs: settings -> a hash of the files that they name, so that a stored measurement of other files is not
+        as_measured: (context, model) -> the model with the recipe (pooling, prompt ...) that the analysis uses for it.
+            None if the analysis uses each model's own recipe. A report on this analysis alone shows the returned
+            recipe.
+        inputs: settings -> a hash of the files that the settings name, so that a measurement of other files is not
             reused. None if the settings name no file.
-        keeps: kinds of cache entries that it stores in addition to its measurements. `retroscope cache` lists and
-            checks them.
+        keeps: kinds of cache entries that the analysis stores in addition to its measurements. `retroscope cache` lists
+            and checks them.
     """
 
     refusal: Callable[["Context", Any], str]
@@ -176,7 +177,7 @@ class Analysis:
         option: option of the command without which it is not measured, e.g. "--training MODEL"; "" if it needs none.
         answers: questions on the first screen of the report that it can answer.
         over_trainings: whether its section also reports other training runs of the retriever and labels their numbers.
-            Every other section is labelled as that of the first training alone.
+            Every other section is labelled as describing the first training run alone.
     """
 
     name: str

@@ -13,10 +13,11 @@ class Card:
 
     Attributes:
         question: a member of `questions.Question`, or another question that the analysis defines.
-        answer: a few words. A study has room for 120 words in all.
+        answer: a few words. All cards of a study and its sentence together have at most 120 words.
         statement: the conclusion that the card shortens. The card takes its state (e.g. significant) and its section.
         number: the number that the card prints. If None, the number of the statement.
-        sentence: the answer of the whole study in one sentence, with ties, if this analysis can give it.
+        sentence: the answer of the whole study in one sentence, with non-breaking spaces (`number_format.TIE`), if this
+            analysis can give it.
     """
 
     question: str

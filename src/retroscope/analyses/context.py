@@ -62,7 +62,7 @@ class Context:
         trainings: other training runs of the retriever.
         first: whether `collection` is the study's first.
         further: how many collections the study has in addition to the first.
-        progress: called with the name of the work, and how much of how much is done.
+        progress: called with (name of the work, amount done, amount in all).
         engine: where texts are encoded, e.g. in this process or on a Ray cluster.
         to_encode: all retrievers that encode the collection. Those that differ only in pooling share one forward pass.
     """
@@ -81,7 +81,7 @@ class Context:
 
     @property
     def is_pair(self) -> bool:
-        """Return whether two models are compared."""
+        """Return whether the study compares two models."""
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
@@ -93,7 +93,7 @@ class Context:
         return replace(self, progress=progress)
 
     def stages(self, name: str) -> Stages:
-        """Return a timer of the stages of some work.
+        """Return a timer that records how long each stage of some work takes.
 
         It reports progress under `name`, e.g. the name of the analysis.
         """
@@ -229,7 +229,7 @@ class Context:
         return self.encoded(copy, f"{self.models[side].name} (random weights)").vectors
 
     def negatives(self) -> MinedNegatives:
-        """Return the hard negatives of the collection's queries, from the source in the settings (e.g. BM25)."""
+        """Return the hard negatives of the collection's queries, from the source in the settings, such as BM25."""
         return self._once(("negatives",), self._mined)
 
     def _passage_lengths(self) -> Int[np.ndarray, "passage"]:
@@ -259,8 +259,9 @@ class Context:
         return self._once(("whole search", k), lambda: whole_search(self.collection, vectors, k))
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
-        """Return the result of `make`, which is called once for each key and collection (`everywhere`: for
-        each key).
+        """Return the result of `make`, which is called once for each key and collection.
+
+        With `everywhere`, it is called once for each key, for all collections together.
         """
         whole = key if everywhere else (*key, *self._place)
         if whole not in self._made:

@@ -34,7 +34,7 @@ def named_retrievers(context: Context) -> dict[str, Retriever]:
 
 
 def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
-    """Return every retriever that the study encodes the collection with, by role, e.g. "after" or "random weights".
+    """Return role, such as "after" or "random weights" -> retriever, for all that encode the collection.
 
     Other training runs ("training 2" ...) encode the first collection only. Equal random-weight copies are listed once.
     """
@@ -43,7 +43,7 @@ def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[
 
 
 def _copies(context: Context, models: Sequence[str]) -> Iterator[tuple[str, Retriever]]:
-    """Yield each distinct random-weight copy of these models with its role, e.g. "random weights of after"."""
+    """Yield each distinct random-weight copy of these models with its role, such as "random weights of after"."""
     copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
     for role in models:
         copy = context.with_random_weights(role)

@@ -13,7 +13,7 @@ def chosen_margins(
 ) -> tuple[AttributionSettings, Sequence[Candidates]]:
     """Return attribution settings for score margins, and the queries with candidates from which examples are drawn.
 
-    For a pair of models, each query has the same hard negative with both.
+    Both models of a pair get the same hard negative for each query.
 
     Args:
         negatives: how many negatives of each query are considered. The hardest of them is chosen.

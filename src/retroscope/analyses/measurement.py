@@ -26,11 +26,11 @@ class Measurement:
     The analysis chooses the names of scores, frames and datasets, e.g. "before/bare".
 
     Attributes:
-        scores: name -> scores of every query, e.g. by layer and measure.
+        scores: name -> scores of every query, e.g. with the dimensions query, layer and measure.
         frames: name -> table.
         datasets: name -> arrays with labels.
-        facts: JSON-like values that the report needs in addition.
-        caveats: what a reader must know about these numbers.
+        facts: other values that the report needs, JSON-like.
+        caveats: sentences that warn the reader of the report about these numbers.
         seconds: stage of the work -> how many seconds it took.
         runs: model -> rankings of all queries. They are written as TREC run files, which are never read again.
         collection: name of the collection, filled in by the caller of the analysis.

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Question(StrEnum):
-    """Questions of the first screen, in order. Questions of other analyses come before `TRUST`."""
+    """Questions of the first screen, in order. Questions that an analysis itself defines come before `TRUST`."""
 
     CHANGED = "Did retrieval change?"
     ALREADY = "What was already there?"

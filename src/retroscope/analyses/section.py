@@ -24,7 +24,7 @@ class Section:
     Attributes:
         statements: its conclusions, in reading order.
         cards: its short answers for the first screen.
-        curves: its panel of the picture on the first screen.
+        curves: its panel of the figure on the first screen.
         estimates: effects, each with its measure and collection, that a condition of `compare --gate` may name.
         compared: collection -> effect of fine-tuning on every measure, for an overview of several studies.
         details: conclusions that another analysis, which needs this one, summarises. They are shown in the section of
@@ -41,7 +41,7 @@ class Section:
         printed: names of the tables that are also printed in a terminal.
         head: lines that are printed in a terminal below the names of models and collections.
         data: function that returns name -> JSON-like value for the page's scripts, called only if a page is made.
-        files: name of a file beside the report -> JSON-like value, for formats that others read.
+        files: name of an additional file in the report's folder -> its JSON-like content, e.g. in a published format.
         left_out: what its settings left out, in a few words -> the option that adds it.
     """
 

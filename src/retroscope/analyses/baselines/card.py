@@ -49,7 +49,7 @@ def _how(result: BaselineResult, best: str) -> str:
 
 
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:
-    """Return the share of the gain that the backbone's best variant reaches, or None without a significant gain."""
+    """Return the share of the gain that the backbone's best variant reaches, or None if the gain is not significant."""
     gain = rows(result.gain, measure=measure).iloc[0]
     shares = result.shares[(result.shares["best"] == best) & (result.shares["measure"] == measure)]
     known = shares.dropna(subset=["share"])

@@ -25,11 +25,12 @@ SHUFFLED, BM25 = "shuffled", "bm25"
 
 
 def baseline_result(measurement: Measurement, gain: Difference, settings: ComparisonSettings) -> BaselineResult:
-    """Compare the retriever with every variant of the frozen backbone, from their scores: intervals, tests and shares.
+    """Compare the retriever with the best variants of the frozen backbone: intervals, tests and shares of the gain.
 
     Args:
-        measurement: scores under the names above, e.g. "best/before"; facts `choices`, `left_out` and `tried`.
-        gain: effect of fine-tuning as the study compares the two models, over `measure`.
+        measurement: scores by the names `VARIANTS`, `BESTS`, `SHUFFLED` and `BM25`, e.g. "best/before"; facts
+            `choices`, `left_out` and `tried`.
+        gain: effect of fine-tuning on every `measure`, from the study's main comparison of the two models.
         settings: how differences are tested.
     """
     scores = measurement.scores

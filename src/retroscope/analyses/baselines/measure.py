@@ -27,14 +27,14 @@ from retroscope.errors import AnalysisError
 
 @dataclass(frozen=True, eq=False)
 class BaselineWork:
-    """What is prepared to measure the baselines: the searches of every model, and the other poolings of the backbone.
+    """Prepared inputs of the baselines: the searches to run for every model, and other poolings of the backbone.
 
     Attributes:
         task: the searches that are run for every model.
         poolings: poolings of the backbone in addition to the retriever's own.
-        left_out: pooling -> why it has no meaning for this backbone.
+        left_out: pooling -> why it does not suit this backbone.
         others: the backbone and its copy with random weights ("before", "random_weights"), each with a pooling that
-            joins the vectors of all `poolings`. Empty if there are no other poolings.
+            concatenates the vectors of all `poolings`. Empty if there are no other poolings.
     """
 
     task: BaselineTask
@@ -86,7 +86,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
 
 
 def measure(context: Context, settings: BaselineSettings, planned: Planned) -> Measurement:
-    """Return the scores of every variant, the scores of the best variants, and the variant chosen for every fold."""
+    """Return the scores of every variant, the scores of the best variants, and the best variant for every fold."""
     work: BaselineWork = planned.work
     stages = context.stages("baselines")
     views = _views(context, work)

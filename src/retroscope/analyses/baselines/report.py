@@ -21,7 +21,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResult | None:
-    """Compare the retriever with the backbone's variants, or None if retrieval was not measured."""
+    """Compare the retriever with the backbone's variants. Return None if retrieval was not measured."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None

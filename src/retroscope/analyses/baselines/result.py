@@ -22,21 +22,21 @@ class BaselineResult:
     """Retrieval with the frozen backbone under several poolings, layers, whitening and linear heads, and its controls.
 
     Attributes:
-        gain: the retriever against the backbone, both as the study compares them, over `measure`.
+        gain: difference between the retriever and the backbone in every `measure`, from the study's main comparison.
         variants: a row for each model ("before", "after", "random weights"), pooling, layer, vectors and measure, with
             the interval of the mean. BM25 has a row for each measure and no pooling.
-        left: the retriever against the best variants of the backbone, over (best, measure). The two labels of `best`
-            are "without training" and "linear head allowed".
-        alike: the best variants of the retriever against the best variants of the backbone, over (best, measure).
-        pre_training: the best variants of the backbone against those of its random-weight copy, over (best, measure),
-            or None without that control.
-        shuffled: a linear head that was trained on shuffled judgments, against no head, over `measure`, or None without
-            a head.
+        left: difference between the retriever and the best variants of the backbone, over (best, measure). The two
+            labels of `best` are "without training" and "linear head allowed".
+        alike: difference between the best variants of the retriever and those of the backbone, over (best, measure).
+        pre_training: difference between the best variants of the backbone and those of its random-weight copy, over
+            (best, measure), or None without that control.
+        shuffled: difference in every `measure` between search with a linear head that was trained on shuffled judgments
+            and search without a head. None if no heads were trained.
         shares: a row for each best variant and measure: the share of the gain (after - before) that the backbone's best
             variant does not reach.
         choices: a row for each model, label of `best` and variant: in how many folds (`folds`) of all folds (`of`) the
             variant was chosen.
-        left_out: pooling -> why it has no meaning for this model.
+        left_out: pooling -> why it does not suit this model.
         tried: model -> how many variants without a linear head were compared.
     """
 

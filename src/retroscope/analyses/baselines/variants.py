@@ -45,7 +45,7 @@ class BaselineTask:
     Attributes:
         collection: the collection that is searched.
         measures: retrieval measures. The first one selects the best variant.
-        folds: number of the fold of every judged query.
+        folds: index of the fold of every judged query.
         similarity: the retriever's similarity, "dot" or "cosine". Whitened and mapped vectors are compared by cosine.
         head: whether linear heads are trained.
     """
@@ -215,8 +215,10 @@ def shuffled_judgments(collection: Collection, seed: int) -> Collection:
 
 
 def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -> Scores:
-    """Return retrieval scores for shuffled judgments, raw and with a head trained on them, (query, vectors, measure).
-    A head that was trained on other folds can predict them only if the folds are not independent.
+    """Return retrieval scores by shuffled judgments, (query, vectors, measure), for raw vectors and for a linear head.
+
+    The head is trained on the shuffled judgments of other folds. It can predict those of its own fold only if the folds
+    are not independent.
     """
     other = baseline_task(shuffled_judgments(task.collection, settings.seed), task.measures, task.similarity, settings)
     by_kind = _variants(views, views.pooling, views.own.passage.n_layers - 1, other)

@@ -33,9 +33,9 @@ def applicable(retriever: Retriever, poolings: Sequence[str]) -> tuple[tuple[str
 
 
 def repooled(retriever: Retriever, poolings: Sequence[str]) -> Retriever:
-    """Return the retriever without its head, with a pooling that joins the vectors of all these poolings.
+    """Return the retriever without its head, with a pooling that concatenates the vectors of all these poolings.
 
-    So one forward pass computes all of them.
+    So one forward pass gives the vectors of every pooling.
     """
 
     def tower(encoder: Encoder) -> Encoder:
@@ -60,9 +60,9 @@ class Views:
         own: vectors under the recipe's pooling. The vectors of the last layer include the head: the model searches with
             them.
         pooling: name of the recipe's pooling.
-        others: vectors under the poolings `names`, joined to one vector for each text and layer, or None if there is
-            only the recipe's pooling.
-        names: names of the other poolings, in the order in which their vectors are joined.
+        others: vectors under the poolings `names`, concatenated to one vector for each text and layer, or None if there
+            is only the recipe's pooling.
+        names: names of the other poolings, in the order in which their vectors are concatenated.
     """
 
     own: RetrieverRepresentations

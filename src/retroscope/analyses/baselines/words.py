@@ -51,7 +51,7 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
 
 
 def _words(result: BaselineResult, measure: str) -> str:
-    """State what BM25 reaches on the same queries."""
+    """Return a sentence with the score of BM25 on the same queries."""
     row = result.variants[(result.variants["model"] == BM25) & (result.variants["measure"] == measure)].iloc[0]
     return f" BM25 reaches {measure} {score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}."
 
@@ -68,12 +68,12 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
             else ("all variants, with and without a linear head,")
         )
         return (
-            f"It is the backbone as in the rest of the report ({name}): in {folds} of the queries, none of {kinds} "
-            "scored higher by more than a standard error."
+            f"This variant is the backbone as in the rest of the report ({name}): in {folds} of the queries, none of "
+            f"{kinds} scored higher by more than a standard error."
         )
     of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
     listed = variant_name(choice, subject, last=" and ")
-    return f"It uses {listed}. For {folds}, it was the best{of} on the queries of all other folds."
+    return f"It uses {listed}. For {folds}, this variant was the best{of} on the queries of all other folds."
 
 
 def variant_name(row: Any, subject: Subject, last: str = ", ") -> str:
@@ -163,7 +163,7 @@ def _each_best(result: BaselineResult, difference: Difference, measure: str) -> 
 
 
 def _last(result: BaselineResult, difference: Difference, measure: str) -> Estimate:
-    """Return the effect for the best variant that was chosen among the most variants, as an estimate."""
+    """Return the effect for the last label of `best` ("linear head allowed" if heads were trained), as an estimate."""
     return estimate_of(_row(difference, result.bests[-1], measure), measure)
 
 

@@ -16,7 +16,7 @@ INTERVAL, TWO_WAY = "two-way over random subspaces and query texts", "two_way"
 
 
 def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> Difference:
-    """Return the difference with each interval computed over draws and queries together (crossed).
+    """Return the difference with each interval computed over draws (random subspaces) and queries together (crossed).
 
     An interval over queries alone treats the mean of these draws as the mean of all possible draws.
 
@@ -46,12 +46,12 @@ def judged_with_draws(difference: Difference, changes: xr.DataArray, level: floa
 
 
 def _bounds(values: np.ndarray) -> tuple[float, float]:
-    """Return the bounds -1 and 1 if the measure lies between 0 and 1, or else infinite bounds."""
+    """Return the lowest and highest possible change: -1 and 1 if all values lie between them, otherwise infinite."""
     return (-np.inf, np.inf) if (np.abs(values) > 1).any() else (-1.0, 1.0)
 
 
 def _cells(changes: xr.DataArray) -> np.ndarray:
-    """Return the changes as (cell, draw, query). A cell is a combination of layer and rank."""
+    """Return the changes as an array (combination of layer and rank, draw, query)."""
     ordered = changes.transpose("layer", "rank", "variant", QUERY).values
     return ordered.reshape(-1, *ordered.shape[2:])
 

@@ -30,8 +30,8 @@ def erasure_figure(result: ErasureResult, subject: Subject) -> Figure:
         "Where relevance is readable, and where retrieval uses it",
         "Readable: accuracy of a probe that picks the relevant passage of a query among others. Used: loss of "
         "retrieval when the directions that the probe reads are erased at that layer, minus the loss when random "
-        "subspaces of equal rank are erased. Bands are confidence intervals: of the accuracy over queries, of the loss "
-        "over queries and random subspaces.",
+        "subspaces of equal rank are erased. Bands are confidence intervals, for the accuracy over queries and for the "
+        "loss over queries and random subspaces.",
         f"Probe accuracy and loss of {result.measure} under erasure, by layer",
         choosing(panel, frame, selectors),
         facets(panel, largest, "panel", list(panels.values()), columns=2),

@@ -119,7 +119,7 @@ class _Side:
         return compare_scores(replace(self.retrieved, values=before), replace(self.retrieved, values=after), settings)
 
     def use(self) -> Scores:
-        """Return the loss of each query by the erasure minus its loss by each random subspace of equal rank."""
+        """Return the loss of each query by the erasure minus its loss by erasing each random subspace of equal rank."""
         return replace(self.retrieved, name="use", values=self.draws(RANK) - self.erased())
 
     def table(self, chance: float) -> pd.DataFrame:
@@ -146,19 +146,19 @@ class _Side:
         return table.assign(is_readable=table["p_readable"] < alpha, use=use)
 
     def _fall(self) -> pd.DataFrame:
-        """Return the Holm-corrected p-value of the test that erasure lowers the accuracy of the probe."""
+        """Test at each layer and rank whether erasure lowers the accuracy of the probe. p is Holm-corrected."""
         intact, erased = (self.readable.values.sel(state=state, drop=True) for state in (INTACT, ERASED))
         table = rows(self._compared(intact, erased))
         return table[AT].assign(p_fall=table["p_corrected"].where(table["effect"] < 0, 1.0))
 
     def _read(self, chance: float) -> pd.DataFrame:
-        """Return the p-value of the test that the probe of a layer is above chance, Holm-corrected over layers."""
+        """Test at each layer whether the probe is above chance. p is Holm-corrected over layers."""
         intact = self.readable.values.sel(state=INTACT, drop=True).isel(rank=0, drop=True)
         table = rows(self._compared(xr.full_like(intact, chance).where(intact.notnull()), intact))
         return table[["layer"]].assign(p_readable=table["p_corrected"].where(table["effect"] > 0, 1.0))
 
     def _claims(self) -> pd.DataFrame:
-        """Return a row for each layer and rank: the harm by erasure beyond random subspaces, and its tests.
+        """Return a row for each layer and rank: the harm by erasure minus that by random subspaces, and its tests.
 
         `p` is the largest p of these tests.
         """
@@ -168,7 +168,7 @@ class _Side:
         return pd.DataFrame(records).assign(p_rank=lambda t: _holm(t["p_rank"]), p_corrected=lambda t: _holm(t["p"]))
 
     def _shuffles(self) -> pd.DataFrame:
-        """Return a row for each layer and rank: the harm by erasing shuffled pairs beyond random subspaces.
+        """Return a row for each layer and rank: the harm by directions of shuffled pairs minus that by random ones.
 
         Its p-value is not corrected.
         """

@@ -51,7 +51,7 @@ class ErasureTrial:
         texts: tower -> the tokenised texts of `searched`.
         measure: ir-measures name.
         settings: settings of the analysis.
-        progress: called with (what, texts done, texts in all).
+        progress: called with (name of the stage, texts done, texts in all).
     """
 
     retriever: Retriever
@@ -79,7 +79,7 @@ class ErasureTrial:
 
 
 def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Measurement:
-    """Return the scores of every query for each model, named "SIDE/NAME", e.g. "before/intact".
+    """Return the scores of every query for each model, named "SIDE/NAME", such as "before/intact".
 
     "intact" is retrieval by the intact model (query,). "retrieved" is retrieval after every erasure (query, layer,
     rank, variant); a variant is the erasure or a control. "readable" is the accuracy of the probe of each layer (query,
@@ -169,7 +169,7 @@ def _shared(pairs: PairVectors, held_out: PairVectors, layer: int, rank: int) ->
 
 
 def _like(intact: Scores, values: xr.DataArray) -> Scores:
-    """Return values as `Scores` with the query texts, relevant passages and warnings of the intact scores."""
+    """Return these values as `Scores`, with the query texts, relevant passages and warnings taken from `intact`."""
     ids = [str(query) for query in values["query"].values]
     texts = dict(zip(intact.query_ids, intact.values["text"].values.tolist(), strict=True))
     whole = values.drop_vars("text", errors="ignore")
@@ -179,7 +179,7 @@ def _like(intact: Scores, values: xr.DataArray) -> Scores:
 
 
 def _erasures(pairs: PairVectors, settings: ErasureSettings) -> Iterator[tuple[ErasedCell, Erasure]]:
-    """Yield (rank, variant) and erasure at one layer: of training pairs, of shuffled pairs, and of random subspaces."""
+    """Yield rank, variant and erasure at one layer: of training pairs, of shuffled pairs, or of a random subspace."""
     for rank in settings.ranks:
         erased = pair_erasure(pairs, rank)
         yield (rank, ERASED), erased
@@ -249,7 +249,7 @@ def _counter(progress: Progress | None, what: str, total: int) -> Callable[[int]
 
 
 def _readable(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Erasure]) -> xr.DataArray:
-    """Return the accuracy of the probe at one layer, (query, rank, state)."""
+    """Return the accuracy of the probe at one layer, (query, rank, state): on intact and on erased vectors."""
     choices = unrelated_choices(trial.searched, trial.searched.judged_queries, trial.settings.seed)
     ids = {"query": trial.texts["query"].ids, "passage": tuple(dict.fromkeys(c.positive for c in choices))}
     stored = {"query": trial.vectors.query, "passage": trial.vectors.passage}

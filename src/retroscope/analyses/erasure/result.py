@@ -37,8 +37,8 @@ class ErasureResult:
             (not `is_shared`).
         beyond: side -> retrieval after erasure minus the mean after erasing random subspaces of equal rank, over
             (layer, rank).
-        use: change by fine-tuning of the loss by erasure beyond random subspaces, over (layer, rank), or None for one
-            model.
+        use: how fine-tuning changed the loss by erasure (minus the loss by random subspaces), over (layer, rank), or
+            None for one model.
         notes: notes on the sample, and caveats.
         alarm: side -> p of the test that erasing the directions of shuffled pairs harms more than erasing random
             subspaces, in the mean over layers and ranks.

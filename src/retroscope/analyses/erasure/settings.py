@@ -15,8 +15,8 @@ class ErasureSettings:
     Attributes:
         layers: layers at which directions are erased, one layer at a time. If None, all layers.
         ranks: numbers of directions that are erased. Each number is measured separately.
-        draws: number of random subspaces for each rank. As many further subspaces of this rank also remove the same
-            share of the variance as the erasure does.
+        draws: number of random subspaces of each rank. The same number is drawn again so that each also removes the
+            same share of the variance as the erasure does.
         shuffles: number of shuffles of the training pairs. An erasure that is fitted to shuffled pairs is a control: it
             must harm retrieval no more than random subspaces.
         train_share: share of the query texts whose pairs the erasers are fitted to. The others are held out.

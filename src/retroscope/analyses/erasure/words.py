@@ -30,9 +30,9 @@ def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statem
     used, readable = table[table["use"] == USED], table[table["is_readable"]]
     most = (table if used.empty else used).sort_values("beyond").iloc[0]
     layers = (
-        f"Retrieval uses this information at {_layers(used, subject)}"
+        f"Retrieval uses what this probe reads at {_layers(used, subject)}"
         if len(used)
-        else "There is no layer at which retrieval significantly uses this information"
+        else "There is no layer at which retrieval significantly uses what this probe reads"
     )
     text = (
         f"{OPENINGS[side]}, a probe can read which passage is relevant to a query at {len(readable)} of "
@@ -54,7 +54,7 @@ def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Sta
         text = (
             f"{OPENINGS[side]}, erasing what a probe reads at {_layers(unclear, subject)} harms retrieval "
             "significantly more than erasing random subspaces of equal rank, but not significantly more than erasing "
-            "random subspaces of equal rank and variance. So the size of the change may explain the loss."
+            "random subspaces of equal rank and variance. So the loss may come from how much is erased."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.unclear", caution=True)
 
@@ -97,7 +97,9 @@ def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterato
     if open_.empty:
         return
     reasons = {
-        "along the erased directions, held-out pairs correlate no more than shuffled pairs": ~open_["is_shared"],
+        "along the erased directions, held-out queries and passages correlate no more than shuffled pairs": ~open_[
+            "is_shared"
+        ],
         "the accuracy of the probe does not fall significantly after erasure": ~open_["fell"],
         "random subspaces alone remove more than half of the score, so a larger loss is not measurable": open_[
             "at_floor"
@@ -119,13 +121,13 @@ def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
     p, mean = result.alarm[side], -table["shuffled_beyond"].mean()
     if p >= result.level:
         text = (
-            f"{OPENINGS[side]}, erasing what shuffled pairs share does not harm retrieval significantly more than "
-            f"erasing random subspaces. The mean loss of {result.measure} beyond random subspaces is {signed(mean)} "
-            f"over {count(len(table), 'combination')} of layer and rank ({tied_p(p)})."
+            f"{OPENINGS[side]}, erasing the directions that shuffled pairs share does not harm retrieval "
+            f"significantly more than erasing random subspaces. The mean loss of {result.measure} beyond random "
+            f"subspaces is {signed(mean)} over {count(len(table), 'combination')} of layer and rank ({tied_p(p)})."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), **about)
         return
-    title = "Erasing shuffled pairs harms retrieval"
+    title = "Erasing what shuffled pairs share harms retrieval"
     text = (
         f"{title} more than erasing random subspaces does. The mean loss of {result.measure} beyond random subspaces "
         f"is {signed(mean)} over {count(len(table), 'combination')} of layer and rank ({tied_p(p)}). So erasure harms "
@@ -152,15 +154,15 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
         else f"Fine-tuning did not significantly change {how_much} at any layer at which either model uses them"
     )
     text = (
-        f"{claim}. At layer {subject.layer_label(int(most['layer']))}, erasing these directions costs "
-        f"{score(most['before'])} of {result.measure} more than erasing random subspaces before fine-tuning, and "
-        f"{score(most['after'])} more after it (change {signed(most['effect'])} "
+        f"{claim}. Before fine-tuning, erasing these directions at layer {subject.layer_label(int(most['layer']))} "
+        f"costs {score(most['before'])} of {result.measure} more than erasing random subspaces; after it, "
+        f"{score(most['after'])} more (change {signed(most['effect'])} "
         f"{interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected {tied_p(most['p_corrected'])}). A "
         f"model that retrieves better can lose more: {result.measure} of the intact model is {score(intact[BEFORE])} "
         f"before fine-tuning and {score(intact[AFTER])} after it."
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
-    name = f"change by fine-tuning of the loss of {result.measure} by erasure beyond random subspaces"
+    name = f"effect of fine-tuning on the loss of {result.measure} by erasure beyond random subspaces"
     number = estimate_of(most, name, result.collection)
     yield Statement("erasure", state, text, code="change", estimate=number, figure="erasure")
 

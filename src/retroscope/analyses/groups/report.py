@@ -42,7 +42,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult
 
 
 def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
-    """Return scores (query) as scores (query, group), which are NaN in all groups but that of the query."""
+    """Return scores (query) as scores (query, group). They are NaN in all groups that the query is not in."""
     names = list(dict.fromkeys(groups))
     of_query = groups.reindex(scores.query_ids).to_numpy(dtype=object)
     member = xr.DataArray(np.equal.outer(of_query, np.array(names, dtype=object)), dims=(QUERY, "group"))

@@ -9,7 +9,7 @@ GROUPS = "groups"  # frame of the measurement: query_id, group
 
 @dataclass(frozen=True, eq=False)
 class GroupsResult:
-    """Retrieval by group of queries, compared before and after by query.
+    """Retrieval in each group of queries before and after fine-tuning, paired by query.
 
     Attributes:
         measure: the headline measure of the study.

@@ -80,7 +80,7 @@ def _side(measurement: Measurement, side: str, name: str, statistics: Comparison
 
 
 def _roles(facts: Mapping[str, Any], side: str) -> dict[str, str]:
-    """Return each ablated head's role in one model: "top", "other's top", "control" or "random"."""
+    """Return name of each ablated head -> its role in one model: "top", "other's top", "control" or "random"."""
     controls = {head for heads in facts["controls"].values() for head in heads}
     roles = dict.fromkeys(facts["sample"], RANDOM_ROLE) | dict.fromkeys(controls, CONTROL_ROLE)
     others = {head for heads in facts["top"].values() for head in heads}
@@ -180,7 +180,7 @@ def _single(retrieval: Scores, top: Sequence[str]) -> pd.DataFrame:
 
 
 def _shift(measurement: Measurement, change: Difference, statistics: ComparisonSettings) -> Difference | None:
-    """Compare how much heads attend to each kind of token before and after; None if attention was not measured.
+    """Compare how much heads attend to each kind of token before and after, or None if attention was not measured.
 
     The heads are those whose effect on the margin changed significantly or, if there are none, the top heads.
     """
@@ -197,6 +197,6 @@ def _shift(measurement: Measurement, change: Difference, statistics: ComparisonS
 
 
 def _attention(scores: Scores, heads: Sequence[str], kinds: Sequence[str]) -> Scores:
-    """Return the shares of attention of some heads to some kinds of tokens, (query, head, kind), as means of towers."""
+    """Return attention to these kinds of tokens by these heads, averaged over towers: (query, head, kind)."""
     values = scores.values.sel(attending="all", drop=True).mean("tower").sel(head=list(heads), kind=list(kinds))
     return replace(scores, values=values.transpose(QUERY, "head", "kind"))

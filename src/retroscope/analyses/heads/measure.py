@@ -57,7 +57,7 @@ def plan(context: Context, settings: HeadSettings) -> Planned:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model of the analysis, with its examples and their texts.
+    """One model of the analysis, with its examples (a query, its relevant passage and a hard negative) and their texts.
 
     Attributes:
         examples: tower -> one example for each query.

@@ -26,7 +26,7 @@ class SetEffect:
         p_queries: p of `beyond`, paired by query, corrected over the measures.
         p_draws: p of the test whether the set of top heads could be one more random set.
         heads: number of top heads, and number of heads in the smallest random set.
-        queries: number of searched queries.
+        queries: number of queries that were searched with.
     """
 
     measure: str
@@ -97,11 +97,11 @@ class HeadResult:
         sides: role of the model ("before" and "after", or "model" for a single one) -> its heads.
         towers: towers whose heads were fixed.
         level: confidence level of the intervals.
-        change: change of the exact effects by fine-tuning (after - before), over the heads that were ablated, or None
+        change: how fine-tuning changed the exact effects (after - before), over the heads that were ablated, or None
             for one model.
         agreement: rank correlation of all heads' estimates between both models, or NaN for one model.
-        shift: change by fine-tuning of the shares of attention, over (head, kind of token), for the heads whose effect
-            changed significantly (all top heads if there are none). None if attention was not measured.
+        shift: how fine-tuning changed the shares of attention, over (head, kind of token). The heads are those whose
+            effect changed significantly, or all top heads if there are none. None if attention was not measured.
         notes: caveats on the searched sample.
     """
 

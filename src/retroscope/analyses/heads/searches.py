@@ -36,7 +36,7 @@ class HeadSearches:
         searched: the collection, or a sample, without two kinds of queries: those that chose the top heads, and those
             that share a text or a relevant passage with them.
         whole: rankings of the whole corpus by the intact models, or None if the whole corpus is searched.
-        rows: how the sample changes the measures of each intact model; `measured` adds them.
+        rows: how the sample changes the measures of each intact model. `measured` appends to this list.
         run: queries that are searched although one of their relevant passages was the negative of a query that chose
             the top heads.
     """

@@ -22,12 +22,12 @@ class HeadSettings:
         negatives: number of hard negatives. The margin uses the hardest of them.
         top: number of heads of each model that are ablated exactly because their ablation is estimated to lower the
             margin most; at most a quarter of its heads.
-        sample: number of other heads, drawn at random, that are also ablated exactly, so that the error of the estimate
-            is not that of the top heads alone.
+        sample: number of other heads, drawn at random, that are also ablated exactly, so that the error of the
+            estimates is also known for heads that are not at the top.
         controls: the largest number of other heads of the same layer, drawn at random, that each top head is compared
             with.
-        draws: number of random sets of heads that all top heads together are compared with. Each has as many heads in
-            every layer as the top.
+        draws: number of random sets of heads that all top heads together are compared with. Each set has as many heads
+            in every layer as the set of top heads.
         measures: ir-measures names, the first is the headline measure. If None, those of the study.
         passages: number of passages that are sampled from a larger corpus and searched (see `inputs.sampled`). 0
             searches all.

@@ -73,7 +73,7 @@ def _retrieval(one: SideHeads) -> PaperTable:
         }
     )  # fmt: skip
     note = (
-        "Top fixed: score with all top heads fixed together. Random fixed: score with as many other heads of the same "
+        "Top fixed: score with all top heads fixed together. Random fixed: score with as many random heads of the same "
         "layers fixed. Difference: top fixed minus random fixed. Only: score with one top head fixed. p (queries): "
         "test of this difference. p (draws): test whether the top heads could be one more random set."
     )

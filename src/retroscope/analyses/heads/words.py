@@ -26,7 +26,7 @@ def head_statements(result: HeadResult) -> tuple[Statement, ...]:
 
 
 def _at(side: str) -> str:
-    """Return the end of a phrase about a model, e.g. " before fine-tuning", or "" for a single model."""
+    """Return the end of a phrase about a model, such as " before fine-tuning", or "" for a single model."""
     return "" if side == MODEL else f" {side} fine-tuning"
 
 
@@ -141,9 +141,8 @@ def _change(result: HeadResult) -> Iterator[Statement]:
         f"{result.agreement:.2f}."
     )  # fmt: skip
     text = (
-        f"How much the margin depends on a head changed significantly for {len(changed)} of "
-        f"{count(len(table), 'head')} that were ablated exactly in both models. The largest changes of the effect of "
-        f"fixing a head: {changes}.{alike}"
+        f"Fine-tuning significantly changed the effect of {len(changed)} of {count(len(table), 'head')} on the margin "
+        f"(heads that were ablated exactly in both models). The largest changes: {changes}.{alike}"
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code="change", estimate=number, figure="head_estimates")

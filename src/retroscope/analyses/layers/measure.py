@@ -26,7 +26,9 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model over (query, layer, measure), e.g. "before", without final norm "before/bare".
+    """Return the scores of each model, (query, layer, measure), by names such as "before".
+
+    "before/bare" has the scores without the final norm.
 
     The frame "first_ranks" has the rank of the first relevant passage in the columns query, layer, and one for each
     model. For a pair of models, the frames "similarities" and "above" have the histograms of `retrieval.separation` on

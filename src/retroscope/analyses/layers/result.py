@@ -12,7 +12,7 @@ class Similarities:
     """Histograms of the similarities of queries to relevant and to other passages, for a sample of both.
 
     Attributes:
-        counts: side, layer, passages ("relevant", "other"), low, high (ends of a bin), count.
+        counts: table with the columns side, layer, passages ("relevant", "other"), low, high (ends of a bin) and count.
         above: a row for each side and layer: the share of other passages that are less similar to a query than its
             relevant passage is (`above`).
         queries, passages: how many queries and passages were drawn.
@@ -33,8 +33,8 @@ class LayerEffects:
         effect: effect of fine-tuning over (layer, measure). The tests of all layers of a measure are corrected
             together.
         bare: the same effect without the final norm, if the model has one and `effect` applies it to each layer.
-        similarities: histograms of similarities to relevant and other passages, or None on further collections, and in
-            a study that was stored without them.
+        similarities: histograms of similarities to relevant and other passages. None on every collection but the first,
+            and in a study that was stored without them.
         first_ranks: rank of the first relevant passage (0 if the ranking contains none) in the columns query, layer,
             before, after; or None in a study that was stored without these ranks.
     """

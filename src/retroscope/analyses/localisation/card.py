@@ -33,7 +33,7 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what the bloc
 
 
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
-    """Return the card with the block that retrieval needs most or, without one, the block whose grafting gains most.
+    """Return the card with the block that retrieval needs most or, if it needs none, the one whose grafting gains most.
 
     A card makes one claim, so it has only the number of that claim. The section reports both directions. If no block is
     significant in either direction, the card says so.

@@ -39,7 +39,7 @@ class Place:
 
 
 def evidence_of(reading: Reading, effects: TransplantEffects) -> pd.DataFrame:
-    """Return a row for each instrument (e.g. CKA) and place (block, or part of all blocks), columns `EVIDENCE_COLUMNS`.
+    """Return a row for each instrument, such as CKA, and block (or part of all blocks). Columns: `EVIDENCE_COLUMNS`.
 
     If only one place was transplanted, there are no rows.
     """
@@ -188,7 +188,7 @@ def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues 
 
 
 def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
-    """Return, for each place, how much a value by layer rises from the input of its first block to its last output."""
+    """Return, for each place (neighbouring blocks), how much a value by layer rises across it."""
     known = by_layer.to_dict()
     return [known.get(place.last, np.nan) - known.get(place.first - 1, np.nan) for place in places]
 

@@ -1,4 +1,4 @@
-"""Find the block at which each instrument (e.g. CKA) has its largest value, and test whether transplants agree.
+"""Find the block at which each instrument, such as CKA, has its largest value, and test whether transplants agree.
 
 The change of weights or vectors, or the accuracy of a probe, only suggests where to look. Restoring a part tests
 whether retrieval needs the change of this part, and grafting tests whether the change is sufficient. Every other
@@ -92,9 +92,7 @@ class _Transplants:
         self.explained = bool(self.table.loc["all", "p_corrected"] < self.alpha)
 
     def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
-        """Return the block or part with the largest significant effect of its transplant or, without one,
-        the largest.
-        """
+        """Return the block or part whose transplant has the largest significant effect or, if none has, the largest."""
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
         matter = [name for name in alone.index if self._matters(name)]
         place = str((self.sign * alone.loc[matter or list(alone.index), "effect"]).idxmax())
@@ -129,7 +127,7 @@ class _Transplants:
         return bool(significant and self.effects.beats_random(self.direction, place) is not False)
 
     def _rival(self, top: str, others: Sequence[str]) -> dict[str, Any]:
-        """Return the place with the largest effect among those with a significantly larger effect than `top`."""
+        """Return the block or part with the largest effect of those with a significantly larger effect than `top`."""
         theirs = self.hybrids.sel(transplant=list(others))
         mine = xr.zeros_like(theirs) + self.hybrids.sel(transplant=top, drop=True)
         top_alone, others_alone = (replace(self.after, values=values) for values in (mine, theirs))

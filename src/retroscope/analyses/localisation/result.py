@@ -19,7 +19,7 @@ AGREES, MATTERS, CONTRADICTED, UNDECIDED = "agrees", "matters too", "contradicte
 
 @dataclass(frozen=True, eq=False)
 class LocalisationResult:
-    """The values of several instruments (e.g. CKA) for the same blocks, and whether transplants agree with them.
+    """The values of several instruments, such as CKA, for the same blocks, and whether transplants agree with them.
 
     Attributes:
         evidence: a row for each instrument and place (a block, a group of neighbouring blocks, or a part of all

@@ -60,7 +60,7 @@ def localisation_statements(result: LocalisationResult) -> list[Statement]:
 
 
 def _named(result: LocalisationResult) -> list[Statement]:
-    """State at which block each instrument (e.g. CKA) has its largest value."""
+    """State at which block each instrument, such as CKA, has its largest value."""
     claims = _reported(result, result.claims[result.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
@@ -75,7 +75,7 @@ def _named(result: LocalisationResult) -> list[Statement]:
 
 
 def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
-    """Return the claims; those of neurons only if an ablation confirms the neurons."""
+    """Return the claims. Those about neurons are left out unless an ablation confirms the neurons."""
     return claims if result.confirmed else claims[claims["instrument"] != "neurons"]
 
 

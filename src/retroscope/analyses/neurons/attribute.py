@@ -27,7 +27,10 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
 
 
 def as_asked(settings: AttributionSettings, protocol: str) -> AttributionSettings:
-    """Return the settings under a protocol. The published one attributes all examples, even if halves of them agree."""
+    """Return the settings of an attribution as the protocol changes them.
+
+    "ielab-2025" attributes all examples, even if halves of them already agree.
+    """
     return replace(settings, agreement=None) if protocol == PUBLISHED_PROTOCOL else settings
 
 

@@ -57,7 +57,7 @@ NAMES = {GAIN: "higher after", LOSS: "lower after"}
 
 
 def profile_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw every statistic of `SHOWN` by layer with intervals over examples, one row of panels for each statistic."""
+    """Draw statistics of the attribution, such as the Gini index, by layer with intervals, each in a row of panels."""
     charts, parts = [], []
     for statistic, title in SHOWN.items():
         frame = profile_rows(tower, statistic)
@@ -139,7 +139,7 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
-        "Share of a matrix's neurons, over all layers, that are active. A neuron is active if the magnitude of its "
+        "Share of active neurons, over all layers of a kind of FFN matrix. A neuron is active if the magnitude of its "
         "attribution, divided by the largest magnitude of the same example, is at least the threshold. So if the "
         "attribution of a few neurons grows, fewer of the other neurons count as active. Bands are confidence "
         "intervals over examples.",
@@ -198,7 +198,7 @@ def threshold_axis(tower: TowerNeurons) -> Any:
 
 
 def overlap_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw by layer how far both models' neurons agree and, as a ceiling, how far halves of one model's examples do."""
+    """Draw by layer how far the attributions of both models agree and, as a ceiling, those of example halves."""
     frame = overlap_curves(tower)
     if frame.empty:
         return None
@@ -208,7 +208,7 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
         "neuron_overlap",
         "Overlap of the neurons",
         "Agreement of two attributions: the Jaccard index of their sets of top neurons, and the correlation of the "
-        f"ranks of all neurons. Line {BETWEEN}: agreement of the two models, each on another random half of the "
+        f"ranks of all neurons. Line {BETWEEN}: agreement of the two models, each on a different random half of the "
         "examples. Lines before and after: agreement of one model with itself, between these halves. If both models "
         f"have the same neurons up to noise, the line {BETWEEN} lies between the lines before and after. All lines "
         "use the same random split into halves, so all have the sampling error of this split. Grey: agreement to "

@@ -22,7 +22,7 @@ METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", 
 
 
 def sound(attribution: NeuronAttribution) -> xr.DataArray:
-    """Return true for the examples whose target F changes by more than rounding, [query, part, layer]."""
+    """Return true for examples whose target F changes by more than rounding (no noise), [query, part, layer]."""
     values = attribution.scores.values
     if not attribution.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
@@ -174,7 +174,7 @@ def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def curve_rows(tower: TowerNeurons, name: str, labels: list[str]) -> pd.DataFrame:
-    """Return the mean and interval of a quantity in `DERIVED`, for each model and each combination of `labels`.
+    """Return the mean and interval of layer shares or of activity, for each model and combination of `labels`.
 
     Args:
         labels: dimensions of the quantity besides queries, e.g. part and threshold.

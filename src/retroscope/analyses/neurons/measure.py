@@ -104,7 +104,9 @@ class _Side:
 
 
 def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, NeuronAttribution]:
-    """Attribute the neurons of every model over the same examples: as many as the least stable ranking needs."""
+    """Attribute the neurons of every model over the same examples: as many as the model with the less stable ranking
+    needs.
+    """
 
     def attributed(side: _Side, stop_at: int = 0) -> NeuronAttribution:
         attribution = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)
@@ -144,7 +146,7 @@ def _measured(
 
 
 def _unranked(attribution: NeuronAttribution) -> str:
-    """Return the reason why the attribution ranks no neurons for an ablation, or "" if it does."""
+    """Return the reason why no neurons can be ranked by the attribution for an ablation, or "" if they can."""
     if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
     return (

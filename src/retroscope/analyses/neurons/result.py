@@ -62,7 +62,7 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 
 
 class AblationRecipe(TypedDict, total=False):
-    """Protocol of an ablation as JSON-like values: how neurons are chosen, their fixed value, and what is searched.
+    """How an ablation was run, as JSON-like values: how neurons are chosen, their fixed value, and what is searched.
 
     "neurons" is how many neurons were ranked, in "layers" layers: by the quantity "by" and, for a second curve, by
     "beside". Of "of_queries" queries, "queries" were measured; the attribution had used "attributed_queries" of these.
@@ -207,7 +207,7 @@ class TowerNeurons:
         profile: the difference after - before of the attributions' scores, paired by query; None for a single model.
         overlap: agreement of both models' neurons, with the columns `OVERLAP_COLUMNS`; None if it was not measured. The
             `measure` is "jaccard" (of the sets of top neurons) or "spearman" (of the ranks of all neurons). `between`
-            compares the two models, each on another random half of the examples. `before_halves` and `after_halves`
+            compares the two models, each on a different random half of the examples. `before_halves` and `after_halves`
             compare the two halves of one model; they are the ceilings of `between`. `whole` compares the two models on
             all examples, and has no ceiling. `chance` is the agreement to expect by chance. Layer 0 stands for all
             layers together, and part "all" for all FFN matrices.
@@ -236,7 +236,7 @@ class TowerNeurons:
 
     @property
     def attributions(self) -> Mapping[str, NeuronAttribution]:
-        """Return each model's attribution by its role, e.g. "before"."""
+        """Return role of each model, such as "before" -> its attribution."""
         return {name: side.attribution for name, side in self.sides.items()}
 
     @property

@@ -101,7 +101,7 @@ class NeuronAblationSettings:
 
     @property
     def beside(self) -> str:
-        """Return the quantity of the second ranking, whose curve the report shows together with that of `by`."""
+        """Return the quantity of a second ranking of neurons. The report shows its curve together with that of `by`."""
         return BESIDE[self.by]
 
 

@@ -209,8 +209,9 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
     note = (
         "Gap: |sum of signed attributions - (F(1) - F(0))|, divided by the sum of absolute attributions, as median and "
         "99 % quantile over examples. Share: the layer's share of the attribution over all layers of the same kind of "
-        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the row with the largest gap among the rows "
-        "with a substantial part (half of an even share, or a tenth) of the attribution or of the top neurons."
+        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the row by which completeness is judged. It "
+        "has the largest gap of all rows with a substantial part of the attribution or of the top neurons (half of an "
+        "even share, or a tenth)."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))

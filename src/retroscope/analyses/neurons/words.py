@@ -140,7 +140,7 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
 
 
 def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State at every threshold whether fine-tuning made more neurons active, because thresholds may disagree."""
+    """State for every threshold whether more neurons are active after fine-tuning, or fewer."""
     paired = activity_effect(tower)
     if paired is None:
         return _active_alone(tower, part)
@@ -172,7 +172,7 @@ def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
-    """State how far both models' neurons agree, and how far two halves of each model's examples do."""
+    """State how far the attributions of both models agree, and how far those of two halves of the examples do."""
     if tower.overlap is None:
         return []
     together = tower.overlap[tower.overlap["layer"] == 0]
@@ -199,8 +199,8 @@ def _overlapping(row: "pd.Series[Any]") -> str:
     )
     if min(own) <= row["chance"]:
         return (
-            f"{name} is {score(row['between'])}. It is not interpretable, because the halves of at least one model "
-            f"agree no better than chance ({halves})."
+            f"{name} is {score(row['between'])}. This value is not interpretable, because two halves of the examples "
+            f"of one model agree no better than chance ({halves})."
         )
     most = score(overlap_ceiling(*own))
     return f"{name} is {score(row['between'])}; the noise of both models limits it to about {most} ({halves})."

@@ -32,14 +32,17 @@ PATCH = ", "  # between the corruption and the tokens, in the label of a patch
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
-    """Return what patches recover in both models, with tests, or None unless two models were measured."""
+    """Test how much of the lost margin patches recover in both models. Return None unless two models were measured."""
     if not measurements or f"{BEFORE}/recovered" not in measurements[0].scores:
         return None
     return patching_result(measurements[0], (BEFORE, AFTER), reading)
 
 
 def patching_result(measurement: Measurement, sides: Sequence[str], reading: Reading) -> PatchingResult:
-    """Test what patches recover in each of these models. If there are two, test the other model's activations, too."""
+    """Test how much of the lost margin patches recover in each model.
+
+    For two models, patches of the other model's activations are tested, too.
+    """
     statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
     names = {side: reading.subject.models[side].name for side in sides}
     patches = {}
@@ -75,7 +78,7 @@ def _compared(before: Scores, after: Scores, statistics: ComparisonSettings) -> 
 
 
 class _Patches(NamedTuple):
-    """Recovered margins by the origin of the patched activation, each (query, corruption, tokens, component).
+    """Margins recovered by each kind of patched activation, as scores (query, corruption, tokens, component).
 
     Attributes:
         own: with the receiving model's activation for the clean query.
@@ -93,7 +96,10 @@ class _Patches(NamedTuple):
 
 
 def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
-    """Return the recovered margins to test, from the scores by donor. Subtract `exchange` from the other model's."""
+    """Return the recovered margins to test, from the scores by donor.
+
+    `exchange` is subtracted from the margins that the other model's activations recover.
+    """
     patches = _Patches(by_donor[OWN], by_donor[RANDOM_PATCH])
     if OTHER not in by_donor:
         return patches
@@ -104,7 +110,7 @@ def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
 
 
 def _measured_cells(scores: Scores) -> Scores:
-    """Return scores by (query, patch, component). A patch is a combination of corruption and tokens.
+    """Return scores as (query, patch, component), where a patch is a combination of corruption and tokens.
 
     Combinations without any number are left out, e.g. the changed tokens of a removed word, which cannot be patched.
     """
@@ -175,7 +181,7 @@ def _other(across: tuple[Difference, Difference] | None) -> pd.DataFrame:
 
 
 def _share(total: Scores, patch: Scores | None, row: "pd.Series[Any]", statistics: ComparisonSettings) -> Ratio:
-    """Return the share of the lost margin that a patch recovers, over the queries for which both are measured."""
+    """Return the share of the lost margin that a patch recovers, over the queries with both the loss and the patch."""
     if patch is None:
         return NO_RATIO
     part = patch.values.sel({name: row[name] for name in CELL})

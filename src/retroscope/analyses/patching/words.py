@@ -106,10 +106,10 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     carried = int(carrying["other_carries"].sum())
     named = count(len(carrying), "head or FFN").replace("head or FFNs", "heads or FFNs")
     text = (
-        f"Activations of {one.donor} patched into {one.name} (clean minus corrupted query): of {named} that "
-        f"significantly recover the margin with the activations of {one.name} itself, {carried} recover significantly "
-        f"more than a random change of equal size. Compared with the activations of {one.name} itself, {less} recover "
-        f"less, {more} recover more, and {len(carrying) - less - more} do not differ significantly. Share of the lost "
+        f"In {one.name}, its own activations of {named} significantly recover the margin. With the activations of "
+        f"{one.donor} instead (clean minus corrupted query), {carried} of these recover significantly more than a "
+        f"random change of equal size. Compared with the activations of {one.name} itself, {less} recover less, "
+        f"{more} recover more, and {len(carrying) - less - more} do not differ significantly. Share of the lost "
         f"margin that is recovered: {'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
     )
     row = carrying.iloc[0]
@@ -122,7 +122,7 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
 
 
 def _exchanged(row: "pd.Series[Any]") -> str:
-    """Describe the shares recovered by the other model's activation, by the own one, and by exchanging models alone."""
+    """Describe the shares recovered by the other model's activation, by the own, and by exchanging only the model."""
     other, exchange = (
         percent_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
         for name in ("other_share", "exchange_share")

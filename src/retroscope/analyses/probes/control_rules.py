@@ -1,6 +1,6 @@
-"""Check the controls of the probes (shuffled queries, hash labels, random weights), which say if probes can be trusted.
+"""Check the controls that say if probes can be trusted: shuffled queries, hash labels and random weights.
 
-The intervals of a control are widened, so that those of all combinations of probe, N, layer and model hold together
+The intervals of a control are widened, so that they hold for all combinations of probe, N, layer and model at once
 (`typesetting.frames.widened`).
 """
 

@@ -71,9 +71,9 @@ def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, ch
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
-    """Return the accuracies of each model, e.g. "before", "before/bare" without final norm; code lengths "before/mdl".
+    """Return the accuracies of each model by names such as "before", and "before/bare" without the final norm.
 
-    The frame "seeds" has the mean accuracies of every seed.
+    "before/mdl" has its online code lengths. The frame "seeds" has the mean accuracies of every seed.
     """
     settings = _with_controls(context, settings)
     sides = {side: _measured(context, side, settings, planned.work) for side in context.models}

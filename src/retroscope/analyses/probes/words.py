@@ -82,15 +82,15 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
 
 
 def _why_below(subject: Subject) -> str:
-    """Return what may explain accuracies below chance: how negatives were found, and if known answers excluded some."""
+    """Return what may explain accuracies below chance: how negatives were found, and if known answers removed some."""
     negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
         return "The supplied negatives are more similar to the queries than the relevant passages are."
     known = negatives.get("left_out", {}).get("answered", 0)
     screen = (
-        f"known answers of {known:,} queries were used to remove such passages"
+        f"known answers of {known:,} queries were used to remove unjudged relevant passages"
         if known
-        else "the data have no known answers to find such passages"
+        else "the data have no known answers to find unjudged relevant passages"
     )
     return (
         f"The negatives are passages that {MINED[negatives['how']]} ranks high and that are not judged relevant. So a "

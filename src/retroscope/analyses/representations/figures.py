@@ -39,7 +39,7 @@ def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[
 
 
 def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """Draw every statistic of similarity between the models (e.g. CKA) by layer, with its controls."""
+    """Draw CKA and other similarities of the two models by layer, with their controls."""
     charts, parts = [], []
     for name, title in PANELS.items():
         similarities = drift.similarity[drift.similarity["statistic"] == name]
@@ -67,9 +67,9 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
         "after; bands are confidence intervals over texts. CKA depends mostly on the directions of largest variance; "
         "Procrustes also depends on smaller ones. The chance level of Procrustes is its value for texts paired at "
         "random. Split-half reference: the statistic between two random halves of one model's vector dimensions (mean "
-        "of both models); it is not an upper bound. Ceiling: the retriever compared with another training of the same "
-        "recipe, if one was given. Lower references: the backbone compared with a copy that has random weights, and "
-        "chance.",
+        "of both models); it is not an upper bound. Ceiling: the retriever compared with another training run of the "
+        "same recipe, if one was given. Lower references: the backbone compared with a copy that has random weights, "
+        "and chance.",
         f"Similarity by layer; the lowest CKA is {score(least['value'])}, at layer {least['layer']} of "
         f"{least['tower']} vectors",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),
@@ -136,7 +136,7 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
 
 
 def _one_at_a_time(frame: pd.DataFrame, subject: Subject) -> Any:
-    """Draw the curves of one statistic at a time, which the reader selects, e.g. "CKA, passages"."""
+    """Draw the curves of one statistic at a time. The reader selects it, for example "CKA, passages"."""
     panel = curves(layer_axis(subject.layer_names), frame, alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)))
     shown = frame.assign(shown=frame["statistic"] + ", " + frame["tower"].map(lambda t: TOWERS.get(t, t)))
     return choosing(panel, shown, [Selector("shown", "statistic", shown["shown"].iloc[0])])

@@ -21,7 +21,7 @@ def map_frames(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Return frames with the positions of sampled texts under both models, and facts on what the map loses.
 
-    "map": text_id, kind ("query", "relevant", "other"), text, and x and y of both sides; "map_links": query_id and
+    "map": text_id, kind ("query", "relevant", "other"), text, and x and y for both models; "map_links": query_id and
     passage_id of every query of the map and its relevant passages.
     """
     collection = context.collection

@@ -57,7 +57,8 @@ def plan(context: Context, settings: DriftSettings) -> Planned:
 
 
 def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:
-    """Return the similarity, the geometry and the map of corresponding layers of both models' vectors as frames.
+    """Return frames that compare both models' vectors: similarity and geometry by layer, and CKA of all pairs of
+    layers.
 
     On the first collection, also return a map of a sample of texts, the controls of similarity, the frames without the
     final norm (e.g. "bare/similarity"), and the scores of retrieval with whitened vectors (e.g. "before/whitened").

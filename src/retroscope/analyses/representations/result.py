@@ -34,10 +34,12 @@ class CollectionDrift:
     Attributes:
         collection: name of the collection.
         drift: drift by layer. The final norm of the models, if they have one, is applied to each layer.
-        bare: drift by layer without the final norm, or None if the models have none, and on further collections.
-        whitened: effect of fine-tuning on retrieval with whitened vectors, over `measure`, or None if there are too
-            many passages, and on further collections.
-        text_map: map of a sample of texts, or None on further collections, and in a study that was stored without it.
+        bare: drift by layer without the final norm. None if the models have none, and on every collection but the
+            first.
+        whitened: effect of fine-tuning on retrieval with whitened vectors, over `measure`. None if there are too many
+            passages, and on every collection but the first.
+        text_map: map of a sample of texts. None on every collection but the first, and in a study that was stored
+            without it.
     """
 
     collection: str

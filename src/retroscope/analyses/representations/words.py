@@ -126,7 +126,7 @@ def _embedding_space(drift: RepresentationDrift, subject: Subject) -> Statement:
 
 
 def _geometry_alone(first: CollectionDrift, gain: Difference | None, subject: Subject) -> tuple[Statement, ...]:
-    """State how much whitening, which uses no query, improves the backbone, and the effect of fine-tuning after it."""
+    """State how much whitening (without queries) improves the backbone, and how much fine-tuning then changes."""
     if gain is None or first.whitened is None:
         return ()
     measure = subject.measures[0]

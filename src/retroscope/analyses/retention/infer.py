@@ -152,8 +152,8 @@ def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
 def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
     """Relate the facts that the backbone knew to those whose passage each model finds, overall and by stratum.
 
-    The overall comparison is within strata, because differences between strata alone can make known facts be found
-    more often.
+    The overall comparison is made within strata. Otherwise, a difference between strata could make it seem that known
+    facts are found more often.
     """
     if FOUND not in measurement.frames:
         return

@@ -38,11 +38,12 @@ FEWEST_RELATIONS = 10  # with fewer relations, all facts of one subject are one 
 
 
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
-    """Return scores (query, layer, readout, measure) of every model and the random-weight copy. Each fact is a query.
+    """Return the scores of every fact by every model and the random-weight copy: (query, layer, readout, measure).
 
-    The scores are named by the role of the model, SIDE. "SIDE/vocabulary" has the reciprocal ranks of one-token answers
-    among all tokens, (query, layer). The frames are "facts" (one row for each fact), "losses" (of the read-outs on
-    held-out text), "consistency" (over wordings), and "found" if the questions of the facts were searched.
+    The dimension `query` lists the facts. The scores are named by the role of the model, SIDE. "SIDE/vocabulary" has
+    the reciprocal ranks of one-token answers among all tokens, (query, layer). The frames are "facts" (one row for each
+    fact), "losses" (of the read-outs on held-out text), "consistency" (over wordings), and "found" if the questions of
+    the facts were searched.
     """
     work = retention_work(planned)
     encoders = {side: retriever.tower(settings.tower) for side, retriever in context.models.items()}
@@ -142,7 +143,7 @@ def _agreement(tops: list[int]) -> float:
     """Return the share of all pairs of wordings that rank the same object first.
 
     Args:
-        tops: index of the first object for each wording. `TIED`, without a single first object, equals nothing.
+        tops: index of the first object for each wording. `TIED` (no single object is first) agrees with no wording.
     """
     equal = np.equal.outer(tops, tops) & (np.not_equal(tops, TIED) | np.eye(len(tops), dtype=bool))
     n = len(tops)

@@ -18,7 +18,7 @@ VOCABULARY = "vocabulary"  # scores of ranks among all tokens, SIDE/vocabulary
 
 @dataclass(frozen=True)
 class FactShare:
-    """Which share of some facts can be read, with its interval. Without facts, `n` is 0 and the others are NaN."""
+    """Share of some facts that can be read, with its interval. Without facts, `n` is 0 and all other fields are NaN."""
 
     value: float
     low: float
@@ -76,8 +76,9 @@ class Association:
         stratum: stratum of the facts, or "" for all of them.
         known, unknown: share of the known facts whose passage is found, and the same share for the unknown facts.
         n_known: number of known facts.
-        crude: odds ratio of all facts together. Any property that makes facts both known and found confounds it.
-        within: odds ratio among facts of the same stratum, third of popularity and third of shared words.
+        crude: odds ratio of all facts together. It is confounded by any property that makes facts both known and found.
+        within: odds ratio among facts of the same stratum, the same third by popularity and the same third by words
+            that question and passage share.
     """
 
     side: str
@@ -136,7 +137,7 @@ class RetentionResult:
         last: index of the last layer.
         retained: (readout, stratum) -> shares of the facts that fine-tuning kept and gained. The stratum "" has all
             facts.
-        controls: every control.
+        controls: P@1 of every control.
         losses: a row for each side (role of the model) and layer: the loss of the refitted read-out on held-out text.
         consistency: a row for each side and read-out: the mean consistency over wordings, and the number of facts.
         associations: association of known facts with found facts, for the search of each model and each stratum.

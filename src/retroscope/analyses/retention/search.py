@@ -51,7 +51,7 @@ def _shared(fact: Fact) -> float:
 
 
 def _popularity(asked: list[Fact], passages: list[str]) -> list[float]:
-    """Return the popularity of every fact's subject: as given if all facts give it, or else in how many passages it is.
+    """Return the popularity of every subject: as given if all facts give it, else the number of passages that name it.
 
     Args:
         passages: the words of each passage between single spaces, with a space at both ends.

@@ -48,8 +48,8 @@ def _read(result: RetentionResult, readout: str) -> Statement:
         f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for a share of "
         f"{score(row[BEFORE])} of the facts before fine-tuning and {score(row[AFTER])} after it "
         f"({effect_tests(result.effect, row)}). Of the {count(one.kept.n, 'fact')} whose answer comes first before "
-        f"fine-tuning, {_share(one.kept)} first after it. Of the {one.gained.n:,} others, {_share(one.gained)} first "
-        f"after it.{scope(result)}"
+        f"fine-tuning, {_share(one.kept)} first after it. Of the {one.gained.n:,} other facts, {_share(one.gained)} "
+        f"first after it.{scope(result)}"
     )
     state = state_of(result.effect, row)
     number = estimate_of(row, f"{P1} of facts, {readout}")
@@ -69,8 +69,8 @@ def _controls(result: RetentionResult) -> Statement:
         if highest is not None:
             text = (
                 f"{count(len(result.controls), 'control')}: none is significantly more accurate than always answering "
-                f"the most frequent object of each relation. The control nearest to it is {_control_words(highest)}."
-                f"{scope(result)}"
+                f"the most frequent object of each relation. The control closest to this accuracy is "
+                f"{_control_words(highest)}.{scope(result)}"
             )
         return Statement(TOPIC, State.MEASURED, text, code="controls", control="facts", figure=FIGURE)
     text = f"Controls give answers that they cannot know: {'; '.join(map(_control_words, failed))}.{scope(result)}"

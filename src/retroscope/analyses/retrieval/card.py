@@ -65,7 +65,7 @@ def _close_to_zero(headline: Statement) -> str:
 
 
 def _changed(effect: Difference, statement: Statement) -> str:
-    """Describe the outcome of one effect in a few words."""
+    """Say in a few words whether retrieval became better, worse or equivalent, or did not change significantly."""
     number = statement.estimate
     if statement.state in UNDECIDED or number is None:
         return UNDECIDED[statement.state]

@@ -37,7 +37,7 @@ def measures_table(result: RetrievalResult, subject: Subject) -> PaperTable:
         f"{explained(result.effect)} Gained/tied/lost: queries with a higher, equal and lower score after fine-tuning."
     )
     if subject.trainings > 1:
-        note += " Intervals and p-values describe this training alone."
+        note += " Intervals and p-values describe this training run alone."
     return PaperTable(printed, f"Retrieval: {pair(subject)}.", note, (*NUMERIC, "gained/tied/lost"))
 
 

@@ -9,7 +9,7 @@ from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 TOPIC = "retrieval"
-OF_THIS = " The interval and p describe this training alone, over queries."
+OF_THIS = " The interval and p describe this training run alone, over queries."
 
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:

@@ -25,8 +25,8 @@ def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
     note = (
         f"Intervals ({exact_percent(result.level)}) are over passages; the interval of {measure} is over queries. "
         "Domain: decided by the divergence of words (0 to 1) in the next column. Embeddings: squared MMD of embeddings "
-        "before fine-tuning. From the divergence and from the MMD, the value between two halves of one collection is "
-        "subtracted. Words per passage (length) and tokens per word (fertility) are ratios to the first collection. "
+        "before fine-tuning. The divergence and the MMD are reduced by their value for two halves of one "
+        "collection. Words per passage (length) and tokens per word (fertility) are ratios to the first collection. "
         "For unknown tokens, and for nearest neighbours that stay the same after fine-tuning, "
         "the table gives the share in the first collection, the share in the collection of the row, and their "
         "difference."

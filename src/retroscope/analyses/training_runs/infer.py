@@ -15,7 +15,7 @@ def over_trainings(
     headline: str,
     settings: ComparisonSettings,
 ) -> TrainingsResult | None:
-    """Compare the backbone with all trainings of the retriever, with intervals over trainings and queries together.
+    """Compare the backbone with all training runs of the retriever: intervals are over runs and queries together.
 
     The result is None if fewer than two query texts were measured on the headline measure.
 
@@ -46,6 +46,6 @@ def over_trainings(
 
 
 def _for_every_training(before: Scores, names: tuple[str, ...]) -> Scores:
-    """Repeat the backbone's scores along a dimension `training`, once for each training."""
+    """Repeat the backbone's scores along a dimension `training`, once for each training run of the retriever."""
     wide = before.values.expand_dims({TRAINING: list(names)}).transpose("query", TRAINING, ...)
     return replace(before, values=wide)

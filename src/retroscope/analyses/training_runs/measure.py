@@ -1,4 +1,4 @@
-"""Search and probe the other training runs of the retriever, for intervals over trainings."""
+"""Search and probe the other training runs of the retriever, for intervals over training runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ LEARNED = "elementwise"  # the one fitted probe that every training is put to; t
 
 @dataclass(frozen=True, eq=False)
 class Probing:
-    """Settings and probe examples for probing the vectors of every training.
+    """Settings and probe examples for probing the vectors of every training run.
 
     Attributes:
         settings: probe settings with only the similarity probe and one learned probe, without controls.
@@ -101,7 +101,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
 
 
 def _same_training(retrievers: Sequence[Retriever]) -> list[str]:
-    """Return a warning for each training whose weights equal those of an earlier one: it is no separate observation."""
+    """Return a warning for each training run with the same weights as an earlier one, so that it is no other run."""
     return [
         f"{other.name} has the same weights as {one.name}: it is not another training run, so intervals over trainings "
         "are too narrow"

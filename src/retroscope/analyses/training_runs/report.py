@@ -1,4 +1,4 @@
-"""Test and report the effect over several trainings, from the scores of each training."""
+"""Test and report the effect of fine-tuning over several training runs, from the scores of each."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from retroscope.typesetting.frames import PLAIN, rows
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsResult | None:
-    """Compare the backbone with all trainings.
+    """Compare the backbone with all training runs of the retriever.
 
     The first training's scores come from the analyses retrieval and probes.
     """

@@ -1,4 +1,4 @@
-"""Result of the analysis of several trainings of one retriever."""
+"""Result of the analysis of several training runs of one retriever."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from retroscope.statistics.trainings import EFFECT_COLUMNS, CrossedMethod, cross
 
 @dataclass(frozen=True, eq=False)
 class TrainingsResult:
-    """Effect of fine-tuning over trainings and queries together.
+    """Effect of fine-tuning over training runs and queries together.
 
     Attributes:
         names: names of the trainings. The first is the retriever that all other analyses measure.

@@ -1,4 +1,4 @@
-"""Tables of the effects over several trainings."""
+"""Tables of the effects over several training runs."""
 
 import pandas as pd
 
@@ -13,11 +13,11 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "sd over trainings")
 
 
 def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of retrieval over all trainings, of each training, and of the probes by layer."""
+    """Return tables of retrieval over all training runs, of each training run, and of the probes by layer."""
     n = len(result.names)
     note = (
         f"Intervals ({exact_percent(result.level)}) are over {count(n, 'training')} and their queries, and are not "
-        "corrected. p is Holm-corrected; the headline measure is a family of its own. *, **, ***: p below "
+        "corrected. p is Holm-corrected; the headline measure is tested on its own. *, **, ***: p below "
         f"{result.alpha:g}, {result.alpha / 5:g}, {result.alpha / 50:g}."
     )
     over = _printed(result.retrieval, result)

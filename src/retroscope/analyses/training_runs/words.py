@@ -1,4 +1,4 @@
-"""Statements about several trainings: does the effect of one training hold for others?"""
+"""Statements about several training runs: does the effect of one training run hold for others?"""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ TOPIC = "trainings"
 
 
 def statements(result: TrainingsResult, subject: Subject) -> tuple[Statement, ...]:
-    """State the effects over all trainings: on the headline measure, and on every probe by layer."""
+    """State the effects over all training runs: on the headline measure, and on every probe by layer."""
     sentences = [_retrieval(result, subject.measures[0]), *_probes(result, subject)]
     return tuple(s.doubted(*result.each.after.warnings) for s in sentences)
 

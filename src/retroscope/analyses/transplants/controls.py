@@ -33,7 +33,10 @@ def single_places(names: Sequence[str]) -> list[str]:
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the places whose transplant changes the first measure significantly; none unless all weights do, too."""
+    """Return the blocks, groups and parts whose transplant changes the first measure significantly.
+
+    Return none if transplanting all weights does not change it significantly.
+    """
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -44,7 +47,9 @@ def claimed_places(difference: Difference) -> list[str]:
 def control_table(
     differences: Mapping[str, Difference], random: Mapping[str, Scores], statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Return a row for each direction, significant place and measure, with the columns `CONTROL_COLUMNS`.
+    """Compare blocks and parts with a significant effect with random changes: a row for each direction and measure.
+
+    The columns are `CONTROL_COLUMNS`.
 
     `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`.
     `p_draws` is the p of the test whether the place could be one more draw (Student's prediction). A claim needs both
@@ -57,7 +62,7 @@ def control_table(
 
 
 def open_places(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[str]:
-    """Return the places whose test against random changes is still undecided, by the first measure.
+    """Return the blocks, groups and parts whose test against random changes is still undecided, by the first measure.
 
     A test is decided if the place beats its draws, or if one draw has as large an effect (Besag and Clifford 1991 stop
     there, too), because the rank of the place among the draws is then no evidence.
@@ -84,14 +89,14 @@ def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings
 
 @dataclass(frozen=True, eq=False)
 class _Tested:
-    """Scores of transplants and of random changes at the same places, which are tested after a number of draws."""
+    """Scores of transplants and of random changes of the same weights, to be compared after any number of draws."""
 
     difference: Difference
     scores: Scores
     statistics: ComparisonSettings
 
     def first_draws(self, n: int) -> pd.DataFrame:
-        """Return a row for each place and measure: its effect, compared with its first `n` random draws (or fewer)."""
+        """Return a row for each block or part and measure: its effect, compared with at most `n` random draws."""
         values = self.scores.values.isel(draw=slice(n))
         places = [str(name) for name in values["transplant"].values]
         hybrids = self.difference.after.values.sel(transplant=places)
@@ -115,7 +120,7 @@ class _Tested:
 def _against_draws(
     beyond: Mapping[str, Any], effect: float, draws: Float[np.ndarray, "draw"], planned: int
 ) -> dict[str, float]:
-    """Return the effect of a place, the range of its random draws, and the tests over queries and over draws.
+    """Return the effect of a block or part, the range of its random draws, and the tests over queries and over draws.
 
     Args:
         beyond: the comparison of the place with the mean of its draws, paired by query.

@@ -41,9 +41,10 @@ class TransplantScores:
 
     Attributes:
         hybrids: direction -> the intact receiver and its hybrids, (query, transplant, measure).
-        random: direction -> random changes of the places with a significant effect, (query, transplant, draw, measure).
-        subsets: direction -> transplants of every subset of a few groups of blocks, (query, transplant, measure); empty
-            if they were not requested.
+        random: direction -> scores with random changes of the places (blocks, parts) with a significant effect, (query,
+            transplant, draw, measure).
+        subsets: direction -> scores with every subset of a few groups of blocks transplanted, (query, transplant,
+            measure); empty if they were not requested.
     """
 
     hybrids: HybridScores
@@ -104,9 +105,9 @@ def further_of(measurement: Measurement) -> dict[str, HybridScores]:
 def places_over_trainings(
     effects: TransplantEffects, further: Mapping[str, HybridScores], first: str, level: float
 ) -> OverTrainings | None:
-    """Return the effects over all trainings and queries, or None without other training runs.
+    """Return the effects over all training runs and queries together, or None if there is only one training run.
 
-    The places of a measure are one family of tests.
+    The tests of all places (blocks, groups, parts) by one measure are one family.
 
     Args:
         effects: effects of the first training.
@@ -132,7 +133,7 @@ def places_over_trainings(
 
 
 def _each_training(intact: Scores, hybrids: Scores) -> pd.DataFrame:
-    """Return the means of every training: training, transplant, measure, intact, score, effect."""
+    """Return the means of every training run, with the columns training, transplant, measure, intact, score, effect."""
     means = xr.Dataset({"intact": intact.values.mean("query"), "score": hybrids.values.mean("query")})
     frame = means.to_dataframe()[["intact", "score"]].reset_index()
     return frame.assign(effect=frame["score"] - frame["intact"])

@@ -58,10 +58,10 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     """Return scores by query as "DIRECTION/NAME"; the direction is "restored" or "grafted".
 
     "intact" is the receiver and "hybrids" are its hybrids, both (query, transplant, measure). "random" has random
-    changes of the places with a significant effect, (query, transplant, draw, measure). "subsets" has every subset of a
-    few groups, (query, transplant, measure), in the first direction only, because the other direction has the same
-    models. Other training runs are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first
-    direction; the fact "trainings" has their names.
+    changes of the blocks, groups and parts with a significant effect, (query, transplant, draw, measure). "subsets" has
+    every subset of a few groups, (query, transplant, measure), in the first direction only, because the other direction
+    has the same models. Other training runs are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in
+    the first direction; the fact "trainings" has their names.
     """
     work: SweepWork = planned.work
     pair, collection = (context.models[BEFORE], context.models[AFTER]), context.collection

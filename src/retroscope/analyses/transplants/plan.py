@@ -38,7 +38,7 @@ class SweepWork:
     Attributes:
         names: names of all hybrids, with "none" (the intact receiver) and "all".
         subsets: names of the transplants of every subset of a few groups, empty if they were not requested.
-        further: other training runs of the retriever, whose single places are transplanted, too.
+        further: other training runs of the retriever, whose single blocks, groups and parts are transplanted, too.
     """
 
     names: tuple[str, ...]
@@ -71,7 +71,7 @@ class SweepSize:
         controls: the largest number of random changes.
         control_seconds: estimated seconds for these random changes.
         subsets: number of non-empty subsets of the groups whose interactions are measured.
-        trainings: number of other training runs whose single places are transplanted, too.
+        trainings: number of other training runs whose single blocks, groups and parts are transplanted, too.
         training_seconds: estimated seconds for these trainings.
     """
 
@@ -105,8 +105,8 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
 def plan(context: Context, settings: SweepSettings) -> Planned:
     """Plan the transplants: count hybrids, passages, queries and bytes of vectors, and estimate the seconds.
 
-    The seconds include the other runs' hybrids, and the first half of the random changes for an expected share
-    (`SIGNIFICANT`) of the places.
+    The seconds include the hybrids of other training runs. They also include the first half of the random changes, for
+    an expected share (`SIGNIFICANT`) of the blocks and parts.
 
     Raises:
         SettingsError: for an unknown name, or more vectors than fit into memory.
@@ -191,7 +191,7 @@ def _numbers(searched: Collection, hybrids: int, model: Retriever) -> int:
 
 
 def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[HybridKey]]:
-    """Return the keys of all random changes that are measured if every single place has a significant effect.
+    """Return the keys of all random changes that are measured if every block, group and part has a significant effect.
 
     There is one list for each direction and draw. A key is (index of the receiving model, name of the random change).
     """

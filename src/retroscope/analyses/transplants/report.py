@@ -55,7 +55,7 @@ def _left_out(reading: Reading) -> dict[str, str]:
 
 
 def _trainings(over: OverTrainings | None) -> dict[str, Any] | None:
-    """Return the effects over several trainings as JSON-like values, or None if there is only one training."""
+    """Return the effects over several training runs as JSON-like values, or None if there is only one."""
     if over is None:
         return None
     return {

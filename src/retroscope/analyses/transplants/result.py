@@ -42,7 +42,7 @@ class Interactions:
 
 @dataclass(frozen=True, eq=False)
 class OverTrainings:
-    """Effects of single places and of all weights over several trainings and their queries together.
+    """Effects of single blocks or parts, and of all weights, over several training runs and their queries together.
 
     Attributes:
         names: names of the trainings, the retriever first.
@@ -90,8 +90,8 @@ class TransplantEffects:
         shares: share of every transplant in the effect of all weights, with Fieller's interval, columns
             `SHARE_COLUMNS`, empty if the effect of all weights is not significant. The row `SUM` has the sum of all
             single blocks.
-        controls: single places with a significant effect, compared with random changes of equal size, with the columns
-            `CONTROL_COLUMNS`, empty if no control was run.
+        controls: single blocks, groups and parts with a significant effect, compared with random changes of equal size,
+            with the columns `CONTROL_COLUMNS`, empty if no control was run.
         interactions: direction -> interactions of a few groups of blocks, empty if they were not requested.
         over_trainings: effects over several trainings, or None if there is only one.
         queries: number of measured queries.
@@ -135,16 +135,16 @@ class TransplantEffects:
         return table.merge(self.shares, "left", ["direction", "transplant", "measure"])
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        """Return the comparison of a place with random changes by the headline measure, or None if it was not made."""
+        """Compare a block or part with random changes by the headline measure. Return None if it was not compared."""
         return self._row(self.controls, direction, transplant)
 
     def beats_random(self, direction: str, transplant: str) -> bool | None:
-        """Return whether a place has a significantly larger effect than random changes, or None if not tested."""
+        """Return whether a block or part has a significantly larger effect than random changes; None if not tested."""
         row = self.control(direction, transplant)
         return None if row is None else bool(row["beats"])
 
     def share(self, direction: str, transplant: str) -> dict[str, float]:
-        """Return a place's share of the total effect with its interval, or NaN if that effect is not significant."""
+        """Return the share of a transplant in the total effect, with its interval; NaN if that is not significant."""
         row = self._row(self.shares, direction, transplant)
         names = ("share", "share_low", "share_high")
         return {name: float("nan") if row is None else float(row[name]) for name in names}

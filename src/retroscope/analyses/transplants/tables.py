@@ -69,7 +69,7 @@ def _share(row: "pd.Series[Any]") -> str:
 
 
 def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the table that compares single places with random changes of equal size."""
+    """Return the table that compares single blocks and parts with random changes of equal size."""
     controls = f.controls[f.controls["measure"] == f.measures[0]]
     if controls.empty:
         return {}
@@ -101,7 +101,7 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
 
 
 def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the table of all weights and single places over several trainings; none if there is only one training."""
+    """Return the table of all weights and of single blocks and parts over training runs, if there are several."""
     over = f.over_trainings
     if over is None:
         return {}

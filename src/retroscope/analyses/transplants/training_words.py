@@ -1,4 +1,4 @@
-"""Statements about transplants over several trainings and their queries together."""
+"""Statements about transplants over several training runs and their queries together."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ TOPIC = "trainings"
 
 
 def training_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """State the effects of all weights and of single places over all trainings; none without other training runs."""
+    """State the effects of all weights and of single blocks and parts over all training runs, if there are several."""
     over = f.over_trainings
     if over is None:
         return ()
@@ -49,7 +49,7 @@ def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statemen
 
 
 def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statement:
-    """State which single places change the measure over all trainings; their control is from one training."""
+    """State which single blocks, groups and parts change the measure over all training runs."""
     significant = places[places["p_corrected"] < over.alpha]
     largest = most_changed(places, over.alpha)
     named = significant.sort_values("effect", key=abs, ascending=False)

@@ -128,7 +128,7 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State whether the significant places have larger effects than random changes of equal size."""
+    """State whether blocks and parts with a significant effect do more than random changes of equal size."""
     rows = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
     if rows.empty:
         return
@@ -152,7 +152,7 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _without_spread(rows: pd.DataFrame, level: float) -> str:
-    """Name the places with too few random changes for a test, and state how many draws a test needs."""
+    """Name the blocks and parts with too few random changes for a test, and state how many a test needs."""
     draws = int(rows["draws"].max())
     last = looks(draws)[-1].weight
     least = math.floor(round(len(rows) / (level * last), 9))  # Holm, last look: places / (draws + 1) / weight < level
@@ -162,7 +162,7 @@ def _without_spread(rows: pd.DataFrame, level: float) -> str:
     names = "; ".join(place_words(name) for name in equal["transplant"])
     return (
         f" All {draws} random changes of {names} have the same effect. Without spread, the p-value over random changes "
-        f"cannot fall below 1/{draws + 1}: use at least {least} of them (transplants.draws)."
+        f"cannot fall below 1/{draws + 1}: use at least {least} random changes (transplants.draws)."
     )
 
 
@@ -248,7 +248,7 @@ def _about(f: TransplantEffects, direction: str, code: str, row: "pd.Series[Any]
 
 
 def _place(row: "pd.Series[Any]") -> str:
-    """Return the words for the weights of one transplant, e.g. "all weights" or "block 3"."""
+    """Return the words for the weights of one transplant, such as "all weights" or "block 3"."""
     if row["kind"] == "all":
         return "all weights"
     if row["kind"] == "interpolate":

@@ -32,7 +32,7 @@ LOGIT = 3e-9  # seconds of one logit and its place among the largest, by benchma
 def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None]:
     """Return the language-model head for each tower: that of the backbone or, with a single model, of this model.
 
-    It is None for an encoder that was made in memory. If both towers are one encoder, they share a head.
+    The head is None for an encoder that was made in memory. If both towers are one encoder, they share a head.
     """
     backbone = next(iter(context.models.values()))
     loaded: dict[str, LanguageHead | NoLanguageHead | None] = {}
@@ -108,7 +108,7 @@ def plan(context: Context, settings: VocabularySettings) -> Planned:
 
 
 def measure(context: Context, settings: VocabularySettings, planned: Planned) -> Measurement:
-    """Return the shares of decoded words for each model, e.g. "before", over (query, layer, quantity).
+    """Return the shares of decoded words for each model, such as "before": (query, layer, quantity).
 
     The quantities are the shares that `QUANTITIES` names.
 

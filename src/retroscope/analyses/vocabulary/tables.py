@@ -16,7 +16,9 @@ def vocabulary_tables(result: VocabularyResult, subject: Subject) -> dict[str, P
     tables = {"vocabulary": _shares(result, subject)}
     if result.associated:
         frame = pd.DataFrame(associated_rows(result), columns=["pairs", "rank correlation", "p", "texts"])
-        caption = f"Rank correlation of the change of the overlap with the change of {result.measure}, over query texts"
+        caption = (
+            f"Rank correlation of the change of the word overlap with the change of {result.measure}, over query texts"
+        )
         tables["vocabulary_associated"] = PaperTable(frame, caption, "", ("rank correlation", "p", "texts"))
     return tables
 

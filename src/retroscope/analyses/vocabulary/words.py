@@ -53,22 +53,22 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
 
 
 def _gain(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
-    """State whether fine-tuning raised the overlap of relevant pairs more than that of shuffled ones."""
+    """State whether fine-tuning raised the word overlap of relevant pairs more than that of shuffled pairs."""
     if result.gain is None:
         return
     row = rows(result.gain, layer=result.last).iloc[0]
     text = (
-        f"At layer {subject.layer_label(result.last)}, relevant pairs overlap more than shuffled ones by "
-        f"{signed(row['before'])} before fine-tuning and {signed(row['after'])} after. The change is "
-        f"{effect_tests(result.gain, row)}."
+        f"At layer {subject.layer_label(result.last)}, the words of relevant pairs overlap more than those of "
+        f"shuffled pairs, by {signed(row['before'])} before fine-tuning and {signed(row['after'])} after. The change "
+        f"is {effect_tests(result.gain, row)}."
     )
-    number = estimate_of(row, "change of the overlap beyond that of shuffled pairs", result.collection)
+    number = estimate_of(row, "change of the word overlap beyond that of shuffled pairs", result.collection)
     yield Statement("vocabulary", state_of(result.gain, row), text, code="gain", estimate=number,
                     control="shuffled pairs", figure="vocabulary")  # fmt: skip
 
 
 def _associated(result: VocabularyResult) -> Iterator[Statement]:
-    """State whether the change of overlap correlates with that of retrieval more than it does for shuffled pairs."""
+    """State whether the change of word overlap correlates with that of retrieval, more than for shuffled pairs."""
     if not result.associated:
         return
     correlations = {correlation.pairs: correlation for correlation in result.associated}
@@ -77,8 +77,8 @@ def _associated(result: VocabularyResult) -> Iterator[Statement]:
     significant = real.p < 1 - _level(result) and apart
     verb = "is associated" if significant else "is not significantly associated"
     text = (
-        f"The change of the overlap {verb} with the change of {result.measure} of a query: the rank correlation is "
-        f"{_rho(real)}, {tied_p(real.p)}. With shuffled pairs, it is {_rho(control)}; the difference is "
+        f"The change of the word overlap {verb} with the change of {result.measure} of a query: the rank correlation "
+        f"is {_rho(real)}, {tied_p(real.p)}. With shuffled pairs, it is {_rho(control)}; the difference is "
         f"{_rho(difference)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT

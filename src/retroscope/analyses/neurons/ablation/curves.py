@@ -65,7 +65,7 @@ def ablation_curves(
     *,
     whole: WholeSearch | None = None,
 ) -> AblationCurves:
-    """Measure retrieval for each fraction with the top, largest, bottom and random neurons fixed, and with none fixed.
+    """Measure retrieval with no neuron fixed, and with fractions of the top, largest, bottom and random neurons fixed.
 
     The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), and the other tower's
     texts once. Searches and tests take little time in comparison. A corpus of more than `settings.passages` is sampled,
@@ -147,7 +147,8 @@ def _values(
     """Measure retrieval with every set of neurons fixed, and with none.
 
     Returns:
-        The scores `ablated`, (query, how, draw, fraction, measure), and `intact`, (query, measure).
+        The scores `ablated`, (query, how, draw, fraction, measure), and `intact`, (query, measure). `how` is the kind
+            of fixed neurons, e.g. "top".
     """
     groups = [list(pool.queries) for pool in trials.pools]
     labels: dict[str, list[Any]] = {
@@ -167,7 +168,10 @@ def _values(
 
 
 def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """Yield (how, draw, fraction) and the neurons to fix. All sets of a fraction have equally many in each layer."""
+    """Yield each set of neurons to fix with its key: kind of neurons (such as "top"), draw and fraction.
+
+    All sets of a fraction have equally many neurons in each layer.
+    """
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
@@ -251,7 +255,7 @@ def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evalu
 
 
 def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
-    """Return caveats: which sample was searched, and which measures look deeper than it."""
+    """Return caveats: which sample was searched, and which measures need deeper rankings than it can give."""
     if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
         return depth_caveats(measures, recipe["passages"])
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"

@@ -90,7 +90,7 @@ def _panel(frame: pd.DataFrame, title: str, colour: str, chart: Any) -> Any:
 
 
 def _channels(colour: str, hows: list[str]) -> dict[str, Any]:
-    """Return the encodings of colour and dash, which differ by the kind of fixed neurons (`hows`, e.g. "top")."""
+    """Return the encodings of colour and dash, which differ by the kind of fixed neurons (`hows`)."""
     names = [LINES[how] for how in hows]
     colours = [{RANDOM: PALE, INTACT: GREY, LARGEST: OTHER}.get(how, colour) for how in hows]
     dashes = [DASHES.get(how, [1, 0]) for how in hows]

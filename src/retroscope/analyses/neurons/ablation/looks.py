@@ -52,7 +52,7 @@ def measure_in_looks(
 ) -> None:
     """Write the scores of every measured set of neurons into `values`, (query, how, draw, fraction, measure).
 
-    Sets of neurons that no open test needs are not measured. Their scores stay NaN.
+    Sets of neurons that no undecided test needs are not measured. Their scores stay NaN.
 
     Args:
         values: array of NaN. Its coordinate `group` has the group of each query.
@@ -93,7 +93,7 @@ class _Looks:
         return table(headline, self.settings.intervals, self.passages).set_index("fraction")
 
     def first(self, fraction: float, *, every_draw: bool) -> None:
-        """Measure the sets of a fraction on the first group of queries.
+        """Measure the sets of neurons of one fraction on the first group of queries.
 
         Args:
             every_draw: measure every random set. Otherwise stop after `FEW` random sets if more harm by the top neurons
@@ -110,7 +110,7 @@ class _Looks:
             self._fill(0, (RANDOM, draw, fraction))
 
     def second(self, fraction: float) -> None:
-        """Measure, on all other groups, the sets of a fraction that were measured on the first group."""
+        """Measure, on all other groups of queries, the sets of one fraction that were measured on the first group."""
         first = first_group(self.values).sel(fraction=fraction).isel(query=0, measure=0)
         for how, draw in product(first["how"].values.tolist(), first["draw"].values.tolist()):
             if not np.isnan(first.sel(how=how, draw=draw)):
@@ -131,7 +131,7 @@ class _Looks:
 
 
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether the tests of a fraction are undecided on the first group of queries, but may be decided by all.
+    """Return whether the tests of a fraction are undecided on the first group, but may be decided by all queries.
 
     They are decided if it is unlikely that all queries show more harm than by random neurons. They are also decided if
     the top neurons harm significantly more than random neurons, and either also harm significantly more than the
@@ -144,7 +144,7 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether, after the first group, all queries are unlikely to show more harm by the top than by random ones.
+    """Return whether all queries are unlikely to show more harm by top than by random neurons, given the first group.
 
     This is so if the test over queries, or the test over draws, is unlikely to become significant. The test over draws
     is predicted as if draws differed only by the sample of queries, so that more queries reduce their spread. If all

@@ -74,7 +74,7 @@ def claim_rows(
 
 
 def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[float]":
-    """Return each row's p over both looks: the smaller p of the two, each divided by the alpha share of its look.
+    """Return each row's p over both looks: the p of each look is divided by its share of alpha, and the smaller counts.
 
     A row without a second look has the p of its first look, divided in the same way.
     """
@@ -85,7 +85,7 @@ def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[
 def look_rows(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return a row for each fraction and measure, over the queries of one look, with uncorrected tests.
+    """Return a row for each fraction and measure, over the queries of one look at the data, with uncorrected tests.
 
     The columns are those of `curve_table`, except `intact`, `over_random` and `confirmed`.
     """
@@ -116,7 +116,7 @@ def reported_fraction(rows: pd.DataFrame) -> float:
 
 
 def nearest_to_reference(fractions: Sequence[float]) -> float:
-    """Return the fraction nearest to 1 %, for which the report gives numbers if no claim holds."""
+    """Return the fraction nearest to 1 %, for which the report gives numbers if no test is significant."""
     return min(fractions, key=lambda fraction: abs(math.log(fraction / REFERENCE)))
 
 
@@ -139,7 +139,7 @@ def _intact(values: xr.DataArray, intact: xr.DataArray, fraction: float, measure
 def _paired(
     other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]]
 ) -> Difference:
-    """Return the harm, paired by query: the score with another set of neurons fixed minus that with the top fixed."""
+    """Return the harm, paired by query: the score with another set fixed minus that with the top neurons fixed."""
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
@@ -154,7 +154,7 @@ def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
 
 
 def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) -> dict[str, float | bool]:
-    """Return the means, harms and p-values of one fraction and measure, from scores (query, how, draw)."""
+    """Return the means, harms and p-values of one fraction and measure, from scores (query, kind of neurons, draw)."""
     means = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
     draws = cell.sel(how=RANDOM).dropna("draw", how="all").mean(QUERY).values
     not_above = int((draws <= means[TOP]).sum())
@@ -184,7 +184,7 @@ def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) ->
 
 
 def _harmful(test: xr.Dataset) -> float:
-    """Return the p of a paired test if fixing the top set gives lower scores, else 1."""
+    """Return the p of a paired test if fixing the top neurons gives lower scores, else 1."""
     return float(test["p"]) if float(test["effect"]) > 0 else 1.0
 
 
@@ -196,10 +196,10 @@ def _all_of(p: Sequence[float]) -> float:
 def area_table(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return the areas between the mean curve of the random sets and the curve of each other set, e.g. the top.
+    """Return the areas between the mean curve of the random sets and the curve of each other kind of neurons.
 
     Only queries that were measured at every fraction count. Columns: `how`, `measure`, `area` (in units of the measure:
-    the mean distance over log10 of the fraction), `area_low`, `area_high` (interval over queries, for these draws
+    the mean distance over log10 of the fraction), `area_low`, `area_high` (interval over queries, for these random sets
     only), `n` queries.
 
     Args:

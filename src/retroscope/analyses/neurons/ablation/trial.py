@@ -106,7 +106,7 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The ablation trials of all groups of queries. Each is prepared at its first use.
+    """The prepared texts and encodings of every group of queries. Each is prepared at its first use.
 
     Attributes:
         pools: for each group, its queries and the passages that they search.
@@ -129,7 +129,10 @@ class Trials:
         return [numbers.setdefault(folded(query.text), len(numbers)) for query in queries]
 
     def of(self, group: int) -> AblationTrial:
-        """Return the trial of a group. In all groups, neurons are fixed at their means over the first group's texts."""
+        """Return the prepared texts and encodings of one group of queries.
+
+        In all groups, neurons are fixed at their means over the first group's texts.
+        """
         if group not in self.made:
             moments = self.of(0).moments if group else None
             counter = Counter(self.progress, group)

@@ -19,8 +19,8 @@ VALUES = {"mean": "their mean", "zero": "zero"}
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance, or among the largest
 AS_LARGE = (
-    "Fixing as many of the largest neurons of the same layers lowers {measure} not significantly less than fixing the "
-    "top neurons does. (The largest neurons are chosen without gradient or query.) So there is no evidence that the "
+    "Fixing the top neurons does not lower {measure} significantly more than fixing as many of the largest neurons of "
+    "the same layers. (The largest neurons are chosen without gradient or query.) So there is no evidence that the "
     "attribution finds more than large neurons."
 )
 TOO_FEW = (
@@ -119,7 +119,7 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
 
 
 def _curve(ablation: AblationCurves) -> str:
-    """Compare the top set with every random set at each fraction, and state the areas between the curves."""
+    """Compare the top neurons with every random set at each fraction, and state the areas between the curves."""
     table, measure = ablation.of_headline, ablation.measures[0]
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())

@@ -35,7 +35,7 @@ class FurtherTrainings:
     names: tuple[str, ...]
 
     def notes(self, backbone: Retriever) -> list[str]:
-        """Return the caveats: what was measured for which trainings, and why other trainings are left out."""
+        """Return the caveats: what was measured for which training runs, and why some training runs are left out."""
         notes = [
             f"{name} (another training) is left out of the effects over trainings, because {reason}"
             for name, reason in self.left_out.items()
@@ -51,12 +51,12 @@ class FurtherTrainings:
 
 
 def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
-    """Return the other training runs that can be transplanted, and the reasons why other trainings cannot.
+    """Return the other training runs whose weights can be transplanted, and why those of the rest cannot.
 
     On every collection but the first of a study, return none.
 
     Args:
-        names: all transplants of the sweep. Only those of single places are used.
+        names: names of all transplants of the first training. Only those of a single block, group or part are used.
     """
     trainings, backbone = context.trainings if context.first else (), context.models[BEFORE]
     reasons = {training.name: refused_pair(backbone, training) for training in trainings}
@@ -100,7 +100,7 @@ def further_scores(sweep: Sweep, further: FurtherTrainings) -> dict[str, tuple[S
     """Return, for each other training run by name, the scores of the intact receiver and of its hybrids.
 
     Args:
-        sweep: the sweep of the first training. Its backbone, sample and first direction are used.
+        sweep: the transplants of the first training. Their backbone, sample and first direction are used.
     """
     direction = sweep.settings.directions[0]
     settings = replace(sweep.settings, directions=(direction,))

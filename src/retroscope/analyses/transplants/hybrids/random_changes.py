@@ -20,10 +20,10 @@ ORDER = ("query", "transplant", "draw", "measure")
 def random_scores(
     sweep: Sweep, differences: Mapping[str, Difference], statistics: ComparisonSettings
 ) -> dict[str, Scores]:
-    """Return direction -> scores of random changes at the places with a significant effect.
+    """Return direction -> scores of random changes of the blocks, groups and parts with a significant effect.
 
-    Their dimensions are (query, transplant, draw, measure). Half of the draws are made for all these places, the other
-    half only for places whose test is then undecided. Scores of draws that were not made are NaN.
+    Their dimensions are (query, transplant, draw, measure). Half of the draws are made for all of them, the other half
+    only for those whose test is then undecided. Scores of draws that were not made are NaN.
     """
     scores = {}
     for direction, difference in differences.items():
@@ -36,7 +36,7 @@ def random_scores(
 def _sequential(
     sweep: Sweep, difference: Difference, direction: str, places: Sequence[str], statistics: ComparisonSettings
 ) -> Scores:
-    """Return the scores of random changes, drawn in stages. Later stages omit places whose test is decided."""
+    """Return the scores of random changes, drawn in stages. Later stages omit weights whose test is decided."""
     numbers = [sweep.settings.seed + k for k in range(sweep.settings.draws)]
     first, *later = looks(len(numbers))
     scores = _among(places, numbers, _drawn(sweep, direction, places, numbers[: first.draws]))
@@ -52,7 +52,7 @@ def _sequential(
 
 
 def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scores:
-    """Expand the scores of some draws and places to all draws and places. Missing scores are NaN."""
+    """Expand the scores of some draws and places (blocks, parts) to all of them. Missing scores are NaN."""
     values = drawn.values.reindex(transplant=list(places), draw=list(numbers))
     ordered = values.transpose(*ORDER)
     kept = ordered.copy(data=np.ascontiguousarray(ordered.values))  # as it is read again: sums agree to the last bit
@@ -60,7 +60,7 @@ def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scor
 
 
 def _drawn(sweep: Sweep, direction: str, places: Sequence[str], numbers: Sequence[int]) -> Scores:
-    """Return the scores of these draws of random changes at the given places."""
+    """Return the scores of these draws of random changes of the given places (blocks, groups or parts)."""
     settings = replace(sweep.settings, directions=(direction,))
     draws = []
     for number in numbers:

@@ -53,7 +53,7 @@ class Sweep:
 
 
 def tokenised(sweep: Sweep) -> Sweep:
-    """Return the sweep with its texts tokenised for each receiving model."""
+    """Return a copy of `sweep` whose texts are tokenised for each receiving model."""
     texts = {
         (side, tower): replace(
             texts_of(sweep.pair[side], sweep.collection, tower, sweep.settings.batch_tokens),
@@ -76,7 +76,7 @@ def hybrid_scores(sweep: Sweep) -> Measured:
 
 
 def run_alike(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders treat tokens and pooled vectors alike, so that both directions can share a pass."""
+    """Return whether two encoders treat tokens and pooled vectors alike, so that one forward pass serves both."""
     return same_recipe(one, two) and repr(one.head) == repr(two.head)
 
 
@@ -118,7 +118,7 @@ def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int],
     """Return a function that reports how many of `total` texts are encoded.
 
     Args:
-        each: how many directions one encoding of a text serves; the text counts as often.
+        each: number of directions that share one encoding of a text. The text counts once for each of them.
     """
     done = 0
 

@@ -1,4 +1,4 @@
-"""The final vectors of many hybrids, written to disk window by window, so that an interrupted run resumes."""
+"""The final vectors of many hybrids, written to disk after every few texts, so that an interrupted run can resume."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
