@@ -66,3 +66,9 @@ def test_an_error_keeps_its_expressions_and_its_fix(tool: ModuleType, tmp_path: 
         'def f(n: int) -> None:\n    raise ValueError(f"n is {n}", fix="give " "1")\n'
     )
     assert [text for _, text in tool.errors(tmp_path)] == ["n is {n} | fix: give 1"]
+
+
+def test_an_abbreviation_does_not_end_a_sentence(tool: ModuleType, tmp_path: Path) -> None:
+    text = "One form, e.g. `pip install .`, as in Rao et al. 2022 (ch. 6), is enough. Another follows."
+    (tmp_path / "README.md").write_text(f"{text}\n")
+    assert [sentence for _, sentence in tool.prose(tmp_path)] == [text[: -len(" Another follows.")], "Another follows."]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FEWEST_WORDS = 4  # below that a sentence is a label
-END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9`*\"\[])")
+END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!et al\.)(?<!ch\.)\s+(?=[A-Z0-9`*\"\[])")
 NO_PROSE = ("#", "|", ":::", "<", "![", "    ", "---", "$$")
 FOLDERS = ("docs/**/*.md", "*.md")
 LEFT_OUT = ("CHANGELOG.md",)
