@@ -123,7 +123,7 @@ def test_an_unmeasured_headline_is_an_error() -> None:
 def test_a_difference_whose_method_is_silent_is_an_error() -> None:
     silent = retrieval_result(effect=replace(retrieval_result().effect, method={}))
     with pytest.raises(
-        AnalysisError, match=r"does not record 'correction' in its method\n  fix: compute the difference with compare_s"
+        AnalysisError, match=r"lacks 'correction' in its field `method`, which tables need\n  fix: .*`compare_scores`"
     ):
         report(silent, reading())
 

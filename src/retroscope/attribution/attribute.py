@@ -174,7 +174,10 @@ def _begin(plan: AttributionPlan) -> Aggregates:
 def _fitting(
     plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
 ) -> tuple[Values, Float[Tensor, "example"], int]:
-    """Attribute one batch, and return its values, bounds on the rounding errors of F, and how many tokens run at once.
+    """Attribute one batch, with as many tokens at once as fit into memory.
+
+    Return the values, a bound for each example on the rounding error of F (the attributed scalar), and the number of
+    tokens that fitted.
 
     If memory is short, the batch is halved, so that its recorded forward pass needs less memory, or fewer rows run at
     once. A row is one text at one node of the integration path.

@@ -85,7 +85,7 @@ def with_shared_negatives(
     candidates: Sequence[Candidates],
     settings: AttributionSettings,
 ) -> list[Candidates]:
-    """Return the candidates of every query whose margin is attributed, with one negative that all retrievers share.
+    """Return the candidates of every attributed query, with a single negative that is the same for all retrievers.
 
     Every retriever ranks the first `settings.negatives` negatives of a query by its own scores. The shared negative is
     the one with the best mean rank, or the first of them if several tie.

@@ -72,7 +72,7 @@ class ModelTrial:
 
 
 def scale_named(name: str, *, limit_queries: int | None = None, device: str = "cpu") -> Scale:
-    """Return the scale "smoke" or "full" with the user's limit of queries and device.
+    """Return how much of a study is measured ("smoke" or "full"), with the user's device and limit on queries.
 
     Raises:
         SettingsError: if no scale has that name.

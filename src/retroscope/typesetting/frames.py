@@ -65,8 +65,8 @@ def correction(difference: Difference) -> str:
 def _stated(key: str, value: Value | None, difference: Difference) -> Value:
     if value is None:
         raise AnalysisError(
-            f"this difference does not record {key!r} in its method",
+            f"the `Difference` lacks {key!r} in its field `method`, which tables need",
             where=difference.before.name,
-            fix="compute the difference with compare_scores",
+            fix="make the `Difference` with `compare_scores`, which fills in this field",
         )
     return value

@@ -1,4 +1,7 @@
-"""Card of the baselines: how much of the gain by fine-tuning does the frozen backbone already reach?"""
+"""Card of the baselines on the first screen of the report.
+
+It answers: how much of the gain by fine-tuning does the frozen backbone already reach?
+"""
 
 from collections.abc import Sequence
 

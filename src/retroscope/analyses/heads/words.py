@@ -165,7 +165,7 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
     text = (
         f"Attention of {heads} (those whose effect changed significantly or, if there are none, the top heads): "
         f"{len(moved)} of {count(len(table), 'share')} of attention by head and kind of token changed significantly. "
-        f"The largest changes of the share: {shares}."
+        f"The share of attention changed most for {shares}."
     )
     number = Estimate(
         f"change of the share of attention of head {row['head']} to {row['kind']} tokens", row["effect"], row["ci_low"],

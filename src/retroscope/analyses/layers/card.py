@@ -1,4 +1,7 @@
-"""Card of retrieval by layer: the layer that changed most, and the curves for the figure of the first screen."""
+"""Card of retrieval by layer on the first screen of the report.
+
+It has the layer that changed most, and the curves of its figure.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""Card of localisation: which block does retrieval need, and which block suffices?"""
+"""Card of localisation on the first screen of the report.
+
+It answers: which block does retrieval need, and which block suffices?
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -28,7 +28,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, with_side
 
 NOTHING = PaperTable(pd.DataFrame(), "")
 PRINTED = {
-    LAYER_SHARE: "share of the total",
+    LAYER_SHARE: "share of the total attribution",
     GINI: "Gini index",
     TOP_SHARE: "share of the top 1 %",
     PARTICIPATION: "participation",

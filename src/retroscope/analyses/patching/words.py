@@ -45,7 +45,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     shown = one.totals[one.totals["p"] < level]
     largest = one.totals.loc[one.totals["clean_less_corrupted"].abs().idxmax()]
     number = Estimate(
-        f"change of the margin (in {UNIT}) with {CORRUPTED[largest['corruption']]}", -largest["clean_less_corrupted"],
+        f"change of the margin with {CORRUPTED[largest['corruption']]} (in {UNIT})", -largest["clean_less_corrupted"],
         -largest["high"], -largest["low"], largest["p"], int(largest["n"]),
     )  # fmt: skip
     none = "" if len(shown) else " No change is significant, so there is no loss to recover."

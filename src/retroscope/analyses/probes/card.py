@@ -1,4 +1,7 @@
-"""Card of the probes: how often the backbone's similarity picks the relevant passage, and curves by layer."""
+"""Card of the probes on the first screen of the report.
+
+It says how often the backbone's similarity picks the relevant passage, and has curves by layer.
+"""
 
 from collections.abc import Sequence
 

@@ -43,12 +43,15 @@ def map_frames(
         "queries": len(queries),
         "passages": len(passages),
         "of": len(collection.passages),
-        **_loss(embedding),
+        **_fidelity(embedding),
     }
 
 
-def _loss(embedding: EmbeddingMap) -> dict[str, float]:
-    """Return what the map keeps of variance and distances, and the shift of the means, as JSON-like values."""
+def _fidelity(embedding: EmbeddingMap) -> dict[str, float]:
+    """Return how faithful the map is: for each model, how much variance and which distances its plane keeps.
+
+    The last value is the distance between the two models' mean vectors, which the map does not show.
+    """
     names = ("variance_before", "variance_after", "distances_before", "distances_after", "shift")
     return {name: float(vars(embedding)[name]) for name in names}
 

@@ -87,7 +87,7 @@ def _explained(effect: Difference, result: RetentionResult) -> str:
 
 
 def scope(result: RetentionResult) -> str:
-    """Return a sentence that limits intervals to these relations, or "" if relations are the observations."""
+    """Return the sentence that intervals hold for the measured relations only, or "" if relations are observations."""
     if result.about["clusters"] == "relation":
         return ""
     relations = result.about["relations"]

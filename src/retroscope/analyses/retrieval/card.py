@@ -1,4 +1,7 @@
-"""Cards of retrieval: did retrieval change, and did it fall on other collections?"""
+"""Card of retrieval on the first screen of the report.
+
+It answers: did retrieval change, and did it fall on other collections?
+"""
 
 from collections.abc import Sequence
 

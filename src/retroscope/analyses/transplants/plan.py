@@ -105,6 +105,8 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
 def plan(context: Context, settings: SweepSettings) -> Planned:
     """Plan the transplants: count hybrids, passages, queries and bytes of vectors, and estimate the seconds.
 
+    A hybrid is one model with some weights of the other.
+
     The seconds include the hybrids of other training runs. They also include the first half of the random changes, for
     an expected share (`SIGNIFICANT`) of the blocks and parts.
 

@@ -54,8 +54,8 @@ class TransplantOptions:
     interactions: o.InteractionsOption = None
     precision: Annotated[
         str | None,
-        option("--precision", help="Precision in which hybrids run: float32, tf32, bfloat16 or float16; the report "
-        "compares the effect of all weights with that in float32",
+        option("--precision", help="Precision in which models with transplanted weights run: float32, tf32, bfloat16 "
+        "or float16; the report compares the effect of transplanting all weights with that in float32",
                metavar="NAME", default=written(f"{SWEEP}.precision", "float32"),
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip

@@ -62,7 +62,7 @@ class Module:
 
 @dataclass(frozen=True, eq=False)
 class Modules:
-    """The content of a sentence-transformers folder: transformer, final modules, and recipe fields.
+    """The content of a sentence-transformers folder: transformer, modules after the pooling, and encoding settings.
 
     Attributes:
         transformer: the folder of the backbone.

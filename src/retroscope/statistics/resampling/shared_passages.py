@@ -220,7 +220,10 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
 
 
 def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.ndarray, "text cell"]:
-    """Subtract the mean over the queries of its group from every query of a text's sum."""
+    """Centre the sums of the texts within their groups.
+
+    From the sum of each text, subtract its number of queries times the mean per query of its group.
+    """
     if not design.groups.any():
         return sums
     into = np.eye(int(design.groups.max()) + 1)[design.groups]

@@ -1,8 +1,8 @@
-"""Probability that several instruments name the same place (e.g. a block) by chance.
+"""Probability that several measurements point to the same place in the model (e.g. a block) by chance.
 
-An instrument (e.g. the drift of the weights) gives every place a value. The transplants, called the answer here, give
-every place an effect. Under the null hypothesis that the instrument does not depend on the answer, every assignment of
-its values to the places is equally likely.
+A measurement (e.g. the drift of the weights), called an instrument here, gives every place a value. The transplants,
+called the answer here, give every place an effect. Under the null hypothesis that the instrument does not depend on the
+answer, every assignment of its values to the places is equally likely.
 """
 
 from collections.abc import Sequence

@@ -42,7 +42,7 @@ class SetOutcome:
         return self.studies.write_pages(folder)
 
     def news(self) -> str:
-        """Return one sentence about what was measured since the last outcome, with the retriever's name."""
+        """Return a sentence of progress with the retriever's name: what was measured since the last `SetOutcome`."""
         if self.current is None:
             return f"{self.name}: read, since it was measured before"
         news = "finished" if self.current.is_final else self.current.news()

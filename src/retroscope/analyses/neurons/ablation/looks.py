@@ -131,7 +131,9 @@ class _Looks:
 
 
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether the tests of a fraction are undecided on the first group, but may be decided by all queries.
+    """Return whether the tests of a fraction of the neurons are undecided, but may be decided by more queries.
+
+    The tests have seen the first group of queries only; all queries may decide them.
 
     They are decided if it is unlikely that all queries show more harm than by random neurons. They are also decided if
     the top neurons harm significantly more than random neurons, and either also harm significantly more than the
