@@ -23,6 +23,7 @@ from retroscope.inputs.choices import choices_of
 from retroscope.inputs.settings import NegativesSettings, StudySettings
 from retroscope.probing.settings import ProbeSettings
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.typesetting.statements import State
 from tiny_study import Tiny
 
 STUDY = StudySettings(measures=("RR@10",), statistics=ComparisonSettings(resamples=200, permutations=200))
@@ -80,6 +81,29 @@ def test_what_is_loaded_is_what_was_saved(context: Context, probes: Measurement)
         probes.frames["seeds"].astype(types), fresh.frames["seeds"].astype(types), check_dtype=False
     )
     assert set(probes.frames["seeds"]["side"]) == {"before", "after"}
+
+
+def test_hash_labels_of_negatives_that_all_queries_share_are_undecided(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
+    """As BM25 finds them where queries and passages share function words only: the same passages for every query."""
+    context = context_of(tiny, cache, STUDY)
+    first = list(context.collection.passages)[:50]
+    (tmp_path / "run").write_text(
+        "".join(
+            f"{q} Q0 {p} {rank} {-rank} run\n"
+            for q in context.collection.judged_queries
+            for rank, p in enumerate(first)
+        )
+    )
+    shared = replace(STUDY, negatives=NegativesSettings(how="run", run=tmp_path / "run"))
+    context = context_of(tiny, cache, shared)
+    settings = replace(LEAST, controls=("none", "hash_labels"), passages=(2, 4), seeds=2)
+    probes = measured(ANALYSIS, context, settings, tmp_path / "probes")
+    result, section = reported(ANALYSIS, [probes], subject_of(context))
+    assert {*result.independent_examples} == {2, 4}
+    assert max(result.independent_examples.values()) < 12
+    (control,) = [s for s in section.statements if s.control == "hash labels"]
+    assert control.state == State.NOT_SIGNIFICANT
+    assert "too few for this control" in control.text
 
 
 def test_each_side_has_its_own_random_weights(context: Context) -> None:

@@ -212,6 +212,21 @@ def test_eight_queries_cannot_fail_a_control() -> None:
     assert alarms(probes_result(effect=effect)) == []
 
 
+def test_hash_labels_of_shared_candidates_are_no_alarm_and_too_few_are_undecided() -> None:
+    """With the same four hard negatives for all queries, one hash decides nearly all labels."""
+    failed = broken("hash_labels")
+    assert alarms(replace(failed, independent_examples={2: 100.0, 5: 100.0})) != []
+    result = replace(failed, independent_examples={2: 3.0, 5: 3.0})
+    assert alarms(result) == []
+    (statement,) = [s for s in section(result).statements if s.control == "hash labels"]
+    assert statement.state == State.NOT_SIGNIFICANT
+    assert "worth only about 3 independent examples" in statement.text
+    assert "even an accuracy of 1 would not be significant" in statement.text
+    enough = replace(probes_result(), independent_examples={2: 40.0, 5: 40.0})
+    (passed,) = [s for s in section(enough).statements if s.control == "hash labels"]
+    assert passed.state == State.MEASURED
+
+
 def test_probe_conclusions_are_marked_when_a_control_failed() -> None:
     statement = said_of(broken("shuffled_queries"), "first gains accuracy")
     assert statement.doubts == ("CONTROL FAILED (shuffled queries) (see above)",)
@@ -239,6 +254,13 @@ def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> Non
     (alarm,) = alarms(result)
     assert alarm.title == "Random-weight control"
     assert alarm.text.startswith(alarm.title)
+
+
+def test_a_dozen_queries_cannot_show_that_random_weights_are_as_good() -> None:
+    alike = probe_scores(accuracy=lambda p, c, n, k, s: accuracy(p, "none" if c == "random_weights" else c, n, k, s))
+    few = compare(*(replace(s, values=s.values.isel(query=slice(12))) for s in alike))
+    statements = [s for s in section(probes_result(effect=few)).statements if s.code.startswith("random_weights.")]
+    assert {s.state for s in statements} == {State.NOT_SIGNIFICANT}
 
 
 def test_a_control_of_random_weights_rests_on_its_own_side() -> None:

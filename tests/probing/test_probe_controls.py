@@ -1,9 +1,17 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planted import choices
 
-from retroscope.probing.controls import CONTROLS, controls_on, hash_labels, shuffled_queries, views
+from retroscope.probing.controls import (
+    CONTROLS,
+    controls_on,
+    hash_labels,
+    independent_examples,
+    shuffled_queries,
+    views,
+)
 from retroscope.probing.splits import Choices, disjoint_split
 from retroscope.probing.tasks import build_task
 
@@ -51,6 +59,33 @@ def test_the_passage_with_the_largest_hash_wins_in_whatever_company():
     winners = np.take_along_axis(sets, right[:, None], axis=1)[:, 0]
     beats = {(w, loser) for w, row in zip(winners, sets, strict=True) for loser in row if loser != w}
     assert not any((b, a) in beats for a, b in beats)
+
+
+def sharing(negatives: int, size: int, n: int = 60) -> Choices:
+    """Examples with a passage of their own, `negatives` that all of them share, and others of their own."""
+    passages = 100 + np.arange(n * size).reshape(n, size)
+    passages[:, 1 : 1 + negatives] = np.arange(negatives)
+    return Choices(np.arange(n), passages)
+
+
+def test_examples_that_share_no_candidate_are_independent():
+    assert independent_examples({0: sharing(0, 5), 1: sharing(0, 5)}, (2, 5)) == {2: 120.0, 5: 120.0}
+
+
+@pytest.mark.parametrize(("shared", "size"), [(4, 5), (2, 5), (2, 3), (1, 2)])
+def test_hash_labels_vary_no_more_than_the_independent_examples_say(shared, size):
+    """One shared passage is predicted for all: so many accuracies by other hashes have at most the stated variance."""
+    examples, draws = sharing(shared, size), 2000
+    drawn = [float((hash_labels(examples, (size,), seed)[0] == 1).mean()) for seed in range(draws)]
+    worth = independent_examples({0: examples}, (size,))[size]
+    bound = (size - 1) / size**2 / worth
+    assert np.var(drawn) < bound * (1 + 4 * (2 / draws) ** 0.5)
+    assert np.var(drawn) > 5 * (size - 1) / size**2 / len(examples), "as if all were independent would be too narrow"
+
+
+def test_the_same_candidates_for_all_are_less_than_two_examples():
+    same = Choices(np.arange(60), np.tile(np.arange(2), (60, 1)))
+    assert 1 <= independent_examples({0: same}, (2,))[2] < 2
 
 
 def test_another_seed_hashes_otherwise():

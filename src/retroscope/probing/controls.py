@@ -56,6 +56,29 @@ def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
     return np.stack([hashes[places.reshape(choices.passages.shape)][:, :size].argmax(axis=1) for size in sizes])
 
 
+def independent_examples(tests: Mapping[int, Choices], sizes: tuple[int, ...]) -> dict[int, float]:
+    """Return, for every N, how many independent examples the test examples of all seeds are worth with hash labels.
+
+    If a passage is a candidate of many examples (a hub among the hard negatives), its hash decides about the labels of
+    all of them. For a probe with fixed predictions, labels by random hashes give an example the variance v = (N - 1) /
+    N^2, and two examples that share s candidates a covariance of at most 1 / (2N - s) - 1 / N^2: both predict the same
+    shared passage. That is at most s w v, with w = max((N - 1) / (2N - 1), 1 / N). So the mean accuracy of n examples
+    has at most the variance of n^2 / (n + w sum of m (m - 1)) independent examples, where m counts the examples of one
+    seed that have a passage as a candidate.
+
+    Args:
+        tests: seed -> test examples. Every seed has other hashes.
+        sizes: the numbers N of candidates.
+    """
+    n, worth = sum(map(len, tests.values())), {}
+    for size in sizes:
+        counts = [np.unique(choices.passages[:, :size], return_counts=True)[1] for choices in tests.values()]
+        pairs = sum(float((m * (m - 1)).sum()) for m in counts)
+        weight = max((size - 1) / (2 * size - 1), 1 / size)
+        worth[size] = n**2 / (n + weight * pairs) if n else 0.0
+    return worth
+
+
 def _hash(passage: int, seed: int) -> int:
     """Return a 63-bit hash of a passage number and a seed."""
     digest = blake2b(passage.to_bytes(8, "big"), digest_size=8, salt=seed.to_bytes(16, "big")).digest()

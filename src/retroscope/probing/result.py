@@ -10,8 +10,9 @@ import pandas as pd
 import xarray as xr
 
 from retroscope.number_format import count
+from retroscope.probing.controls import independent_examples
 from retroscope.probing.records import ProbeRecord
-from retroscope.probing.tally import MDL, ProbeTally
+from retroscope.probing.tally import MDL, ProbePlan, ProbeTally
 from retroscope.representations.vectors import RetrieverRepresentations, VectorsRecipe
 from retroscope.scores import Scores
 from retroscope.statistics import IntervalSettings, summarise
@@ -32,8 +33,9 @@ class ProbeRecipe(TypedDict):
     """How the accuracies were measured, as JSON-like values: settings, vectors, and counts of queries and examples.
 
     `choices` is the number of probe examples, and `choices_dropped` the number of those with too few negatives. The
-    last three keys have one value for each seed: the number of probe examples in each part, whether every part takes
+    next three keys have one value for each seed: the number of probe examples in each part, whether every part takes
     its negatives from its own passages, and the number of test examples whose query text is also in training.
+    `independent_examples` has a number for every N (see `controls.independent_examples`).
     """
 
     settings: dict[str, Any]
@@ -47,6 +49,7 @@ class ProbeRecipe(TypedDict):
     split_sizes: list[dict[str, int]]
     own_negatives: list[bool]
     repeats: list[int]
+    independent_examples: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +244,13 @@ def _recipe(
         "split_sizes": [split.sizes() for split in plan.splits],
         "own_negatives": [split.own_negatives for split in plan.splits],
         "repeats": [split.repeats for split in plan.splits],
+        "independent_examples": {str(n): worth for n, worth in _independent_examples(plan).items()},
     }
+
+
+def _independent_examples(plan: ProbePlan) -> dict[int, float]:
+    """Return, for every N, how many independent examples the test examples of all seeds are worth with hash labels."""
+    return independent_examples({split.seed: split.test for split in plan.splits}, tuple(plan.settings.passages))
 
 
 def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:

@@ -13,10 +13,9 @@ from scipy import stats
 
 from retroscope.analyses.probes.result import ROUNDING, ProbesResult
 from retroscope.number_format import count, interval, score
-from retroscope.statistics import Difference
 from retroscope.typesetting.effect_words import side_score
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
-from retroscope.typesetting.statements import State, Statement
+from retroscope.typesetting.statements import FEWEST, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 CELL = ["probe", "passages", "layer"]
@@ -45,12 +44,17 @@ def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
     """Return the accuracies of a control for each probe, N, layer and model, with widened intervals.
 
     The column "chance" is 1/N. "ceiling" is the upper limit of the accuracy of the probe `passage_only`, or chance if
-    that is higher.
+    that is higher. "observations" is how many independent observations a row has: distinct query texts, and with hash
+    labels no more than `ProbesResult.independent_examples`.
     """
     if result.effect is None:
         raise ValueError(f"the control {control!r} has no accuracies, because no probe was measured")
     rows = result.rows(control=control)
-    cells = _no_narrower_than_exact(widened(by_side(rows, CELL), alpha(result.effect)), result.effect)
+    cells = widened(by_side(rows, CELL), alpha(result.effect))
+    cells["observations"] = min(int(result.effect.table["n"].max()), int(result.effect.method["texts"]))
+    if control == HASHED and result.independent_examples:
+        cells["observations"] = np.minimum(cells["observations"], cells["passages"].map(result.independent_examples))
+    cells = _no_narrower_than_exact(cells, alpha(result.effect))
     blind = by_side(result.rows(control=PLAIN, probe="passage_only"), CELL)
     ceiling = blind.rename(columns={"high": "ceiling"})[["side", "passages", "layer", "ceiling"]]
     cells = cells.merge(ceiling, on=["side", "passages", "layer"], how="left")
@@ -64,18 +68,19 @@ def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
     return cells
 
 
-def _no_narrower_than_exact(cells: pd.DataFrame, effect: Difference) -> pd.DataFrame:
+def _no_narrower_than_exact(cells: pd.DataFrame, error_rate: float) -> pd.DataFrame:
     """Widen intervals to at least the exact binomial ones (Clopper and Pearson 1934), corrected for all rows.
 
     If a few queries are all answered wrongly, their bootstrap interval has no width, and a control at chance would seem
-    to fail.
+    to fail. The column "decides" says whether an accuracy of 1 would be above chance.
     """
-    n = min(int(effect.table["n"].max()), int(effect.method["texts"]))  # queries of one text are one observation
-    tail = alpha(effect) / (2 * max(len(cells), 1))
+    n = cells["observations"]
+    tail = error_rate / (2 * max(len(cells), 1))
     right = cells["value"] * n
     low = np.where(right <= 0, 0.0, stats.beta.ppf(tail, right, n - right + 1))
     high = np.where(right >= n, 1.0, stats.beta.ppf(1 - tail, right + 1, n - right))
-    return cells.assign(low=np.minimum(cells["low"], low), high=np.maximum(cells["high"], high))
+    decides = tail ** (1 / n) > 1 / cells["passages"]
+    return cells.assign(low=np.minimum(cells["low"], low), high=np.maximum(cells["high"], high), decides=decides)
 
 
 def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
@@ -106,8 +111,20 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
         return [_alarm(HASHED, off, len(cells), "the accuracy differs from chance, although the labels are arbitrary")]
+    if not cells["decides"].any():
+        return [_too_few_labels(cells)]
     text = f"Hash labels: {_behaves(cells, 0)}{_memorised(result, subject)}"
     return [Statement("controls", State.MEASURED, text, **NAMED[HASHED])]
+
+
+def _too_few_labels(cells: pd.DataFrame) -> Statement:
+    """State that not even an accuracy of 1 would be significant, because the labels depend on too few passages."""
+    text = (
+        "Hash labels: the test examples share so many candidates that they are worth only about "
+        f"{count(round(cells['observations'].max()), 'independent example')}. That is too few for this control: even "
+        "an accuracy of 1 would not be significant. Use other hard negatives (`negatives.how`) or more queries."
+    )
+    return Statement("controls", State.NOT_SIGNIFICANT, text, caution=True, **NAMED[HASHED])
 
 
 def _memorised(result: ProbesResult, subject: Subject) -> str:
@@ -179,7 +196,7 @@ def _beside_random(subject: Subject, side: str, peak: "pd.Series[float]", random
         f"{RANDOM_TITLE}: the similarity probe is not significantly more accurate with {model} than with the same "
         f"architecture with random weights at {where} ({sizes})."
     )
-    undecided = random[side] < peak[side]
+    undecided = random[side] < peak[side] or peak["n"] < FEWEST
     if undecided:
         text += " The intervals overlap; more queries may separate them."
     state = State.FAILED if side == AFTER and not undecided else State.NOT_SIGNIFICANT

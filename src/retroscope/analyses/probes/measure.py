@@ -152,6 +152,7 @@ def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
         ],
         "bare_records": bare,
         "split_sizes": last.probed.recipe["split_sizes"],
+        "independent_examples": last.probed.recipe["independent_examples"],
     }
 
 

@@ -47,6 +47,9 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult
         seed_spread=seed_spread(measurement.frames.get("seeds")),
         records=measurement.facts["records"],
         split_sizes=measurement.facts["split_sizes"],
+        independent_examples={
+            int(n): labels for n, labels in measurement.facts.get("independent_examples", {}).items()
+        },
     )
 
 

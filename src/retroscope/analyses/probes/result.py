@@ -31,6 +31,8 @@ class ProbesResult:
             if nothing is fitted), in the columns `SEED_COLUMNS`.
         records: accuracy, interval, spread over seeds ... for each model, probe, control, N and layer, JSON-like.
         split_sizes: for each seed, how many probe examples each part of the split (e.g. the test part) has.
+        independent_examples: N -> how many independent examples the test examples are worth with hash labels: fewer if
+            they share candidates. Empty for a study that was measured before they were counted.
     """
 
     similarity: str
@@ -40,6 +42,7 @@ class ProbesResult:
     seed_spread: pd.DataFrame | None = None
     records: Sequence[ProbeRecord] = field(default_factory=tuple)
     split_sizes: Sequence[Mapping[str, int]] = field(default_factory=tuple)
+    independent_examples: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seed_spread is not None:
