@@ -48,6 +48,12 @@ SMALLER = {  # smaller samples for analyses that would take too long in a demo
     "transplants": {"passages": 150, "draws": 4, "shares": []},
 }
 TITLE = "The shipped pair in a world of invented people"
+LEGEND = (
+    "  pre-trained, from scratch: retrievers that were fine-tuned from the demo's backbone and from random weights",
+    "  known: the backbone's pre-training text describes the person; unknown: it does not",
+    "  trained: fine-tuning questions are about the person; held-out: none is",
+    "  lexical: the question uses the alias that stands in the passage, so it needs no knowledge",
+)
 
 
 @dataclass(frozen=True)
@@ -189,4 +195,4 @@ def exposures_table(rows: Sequence[StratumScore]) -> str:
     lines += [
         f"  {row.retriever:<13}{row.stratum:<18}{score(row.mean)} {interval(row.ci_low, row.ci_high)}" for row in rows
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *LEGEND])
