@@ -365,8 +365,8 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
         for t in texts
     )
     no_single = (
-        "Grafted into the backbone alone, no block or group of blocks raises RR@10 significantly more than random "
-        "changes"
+        "No block or group of blocks that is grafted into the backbone alone raises RR@10 significantly more than "
+        "random changes"
     )
     assert any(no_single in text for text in texts)
     assert "with 150 queries and 150 passages;" in texts[0]
