@@ -31,10 +31,10 @@ demo: $(HAS_RUNTIME)  ## compare two small retrievers and write runs/demo
 	$(BIN)/retroscope demo --out runs/demo
 	@echo runs/demo/report.html
 
-quick: $(HAS_DEV)  ## run the tests below 0.1 s each: two minutes on two cores
+quick: $(HAS_DEV)  ## run the tests below 0.1 s each: one to two minutes on two cores
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
-test: $(HAS_DEV)  ## run all tests but the longest: six minutes on two cores
+test: $(HAS_DEV)  ## run all tests but the longest: four minutes on two cores
 	$(BIN)/pytest $(PARALLEL) -m "not long"
 
 everything: $(HAS_DEV)  ## run all tests: twenty-five minutes on two cores

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-SLOW = 0.1  # seconds: `make quick` runs what is below, in two minutes on two cores
-LONG = 0.8  # seconds: `make test` runs what is below, in six minutes on two cores; `make check` runs all
+SLOW = 0.1  # seconds: `make quick` runs what is below, in one to two minutes on two cores
+LONG = 0.8  # seconds: `make test` runs what is below, in four minutes on two cores; `make check` runs all
 LIST = Path(__file__).with_name("slow.txt")
 HEADER = f"# Tests that need {SLOW:g} s of processor time or more. Written by `make slow`.\n"
 
