@@ -12,7 +12,7 @@ import xarray as xr
 from retroscope.number_format import count
 from retroscope.probing.controls import independent_examples
 from retroscope.probing.records import ProbeRecord
-from retroscope.probing.tally import MDL, ProbePlan, ProbeTally
+from retroscope.probing.tally import MDL, ProbeTally
 from retroscope.representations.vectors import RetrieverRepresentations, VectorsRecipe
 from retroscope.scores import Scores
 from retroscope.statistics import IntervalSettings, summarise
@@ -232,6 +232,8 @@ def _recipe(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> ProbeRecipe:
     plan = tally.plan
+    tests = {split.seed: split.test for split in plan.splits}
+    independent = independent_examples(tests, tuple(plan.settings.passages))
     return {
         "settings": asdict(plan.settings),
         "probes": list(plan.settings.chosen_probes),
@@ -244,13 +246,8 @@ def _recipe(
         "split_sizes": [split.sizes() for split in plan.splits],
         "own_negatives": [split.own_negatives for split in plan.splits],
         "repeats": [split.repeats for split in plan.splits],
-        "independent_examples": {str(n): worth for n, worth in _independent_examples(plan).items()},
+        "independent_examples": {str(n): worth for n, worth in independent.items()},
     }
-
-
-def _independent_examples(plan: ProbePlan) -> dict[int, float]:
-    """Return, for every N, how many independent examples the test examples of all seeds are worth with hash labels."""
-    return independent_examples({split.seed: split.test for split in plan.splits}, tuple(plan.settings.passages))
 
 
 def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:

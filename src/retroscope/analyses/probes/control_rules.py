@@ -110,7 +110,10 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
-        return [_alarm(HASHED, off, len(cells), "the accuracy differs from chance, although the labels are arbitrary")]
+        why = "the accuracy differs from chance, although the labels are arbitrary"
+        if not result.independent_examples:
+            why += " (this study was measured before shared candidates were counted, so measure it again first)"
+        return [_alarm(HASHED, off, len(cells), why)]
     if not cells["decides"].any():
         return [_too_few_labels(cells)]
     text = f"Hash labels: {_behaves(cells, 0)}{_memorised(result, subject)}"
@@ -122,7 +125,8 @@ def _too_few_labels(cells: pd.DataFrame) -> Statement:
     text = (
         "Hash labels: the test examples share so many candidates that they are worth only about "
         f"{count(round(cells['observations'].max()), 'independent example')}. That is too few for this control: even "
-        "an accuracy of 1 would not be significant. Use other hard negatives (`negatives.how`) or more queries."
+        "an accuracy of 1 would not be significant. Use more queries, or other hard negatives (--set negatives.how=run "
+        "--set negatives.run=FILE)."
     )
     return Statement("controls", State.NOT_SIGNIFICANT, text, caution=True, **NAMED[HASHED])
 
