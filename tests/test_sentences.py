@@ -72,3 +72,16 @@ def test_an_abbreviation_does_not_end_a_sentence(tool: ModuleType, tmp_path: Pat
     text = "One form, e.g. `pip install .`, as in Rao et al. 2022 (ch. 6), is enough. Another follows."
     (tmp_path / "README.md").write_text(f"{text}\n")
     assert [sentence for _, sentence in tool.prose(tmp_path)] == [text[: -len(" Another follows.")], "Another follows."]
+
+
+def test_a_docstring_is_drawn_with_its_signature(tool: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text(
+        '"""Two models."""\n\n\ndef mean(rows: list[int], *, n: int = 1) -> float:\n    """Average rows. Not this."""\n'
+        '\n\nclass Pair:\n    """Both models."""\n'
+    )
+    assert list(tool.docstrings(tmp_path)) == [
+        ("src/a.py:1", "Two models."),
+        ("src/a.py:4 def mean(rows: list[int], *, n: int=1) -> float", "Average rows."),
+        ("src/a.py:8 class Pair", "Both models."),
+    ]

@@ -56,12 +56,13 @@ def errors(root: Path) -> Iterator[Sentence]:
 
 
 def docstrings(root: Path) -> Iterator[Sentence]:
-    """Find the first sentence of every docstring."""
+    """Find the first sentence of every docstring; its place ends with the signature, which a reader sees above it."""
     for name, tree in trees(root):
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 text = ast.get_docstring(node) or ""
-                yield f"{name}:{getattr(node, 'lineno', 1)}", _sentences(text)[0]
+                place = f"{name}:{getattr(node, 'lineno', 1)}"
+                yield f"{place} {_signature(node)}".rstrip(), _sentences(text)[0]
 
 
 def prose(root: Path) -> Iterator[Sentence]:
@@ -91,6 +92,15 @@ def page(root: Path) -> Iterator[Sentence]:
 
 
 KINDS = {"help": help_texts, "errors": errors, "docstrings": docstrings, "docs": prose, "page": page}
+
+
+def _signature(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
+    if isinstance(node, ast.Module):
+        return ""
+    if isinstance(node, ast.ClassDef):
+        return f"class {node.name}"
+    returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"def {node.name}({ast.unparse(node.args)}){returned}"
 
 
 def _strings(tree: ast.AST) -> Iterator[ast.expr]:
