@@ -44,7 +44,7 @@ SMALLER = {  # smaller samples for analyses that would take too long in a demo
         "attribution": {"tower": "passage", "limit": 30},
         "ablation": {"fractions": [0.01, 0.1], "draws": 5, "passages": 150},
     },
-    "probes": {"passages": [2, 5]},
+    "probes": {"passages": [5]},
     "transplants": {"passages": 150, "draws": 4, "shares": []},
 }
 TITLE = "The shipped pair in a world of invented people"

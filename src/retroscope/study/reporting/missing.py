@@ -36,7 +36,10 @@ class Missing:
 
 
 def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing, ...]:
-    """List the measurements that a study of two models lacks, first those that have not run yet."""
+    """List the measurements that a study of two models lacks, the most informative first.
+
+    First those that have not run yet, last those that extend an analysis that was run, e.g. to the query tower.
+    """
     waiting = [Missing(name, AGAIN) for name in subject.pending]
     known = [a for name, a in analyses().items() if name not in sections and a.instrument is not None]
     left_out = [a for a in known if subject.settings.get(a.name, {}) is None]
@@ -57,7 +60,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
     parts = [Missing(what, option) for section in sections.values() for what, option in section.left_out.items()]
     trainings = _of_further_trainings(subject, sections)
     refused = [Missing(_words(step.analysis), "", step.reason) for step in subject.refused]
-    return (*waiting, *refused, *off, *parts, *controls, *trainings, *absent, *untested, *alone, *unasked)
+    return (*waiting, *refused, *off, *controls, *trainings, *absent, *untested, *alone, *unasked, *parts)
 
 
 def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> list[Missing]:
