@@ -29,7 +29,10 @@ NAMED: dict[str, Any] = {  # code and name of each control's statements
 
 
 def control_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check every control by its rule in `CONTROL_RULES`, and name the controls that were not run."""
+    """Check every control of the probes, e.g. shuffled queries, and return a conclusion about each.
+
+    Controls that were not run are named. There are no conclusions if no accuracy was measured.
+    """
     if result.effect is None:
         return []
     measured = set(result.rows()["control"])
@@ -84,7 +87,7 @@ def _no_narrower_than_exact(cells: pd.DataFrame, error_rate: float) -> pd.DataFr
 
 
 def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that the accuracy with shuffled queries is not above both chance and the accuracy of `passage_only`."""
+    """State whether accuracy with shuffled queries is too high: above chance and above a probe that reads no query."""
     cells = control_cells(result, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
@@ -121,7 +124,6 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
 
 
 def _too_few_labels(cells: pd.DataFrame) -> Statement:
-    """State that not even an accuracy of 1 would be significant, because the labels depend on too few passages."""
     text = (
         "Hash labels: the test examples share so many candidates that they are worth only about "
         f"{count(round(cells['observations'].max()), 'independent example')}. That is too few for this control: even "
@@ -151,7 +153,7 @@ def _memorised(result: ProbesResult, subject: Subject) -> str:
 
 
 def random_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that the model is more accurate at its best layer than a copy with random weights is at this layer."""
+    """State whether each model is more accurate at its best layer than a copy with random weights is at this layer."""
     return [s for side in (BEFORE, AFTER) for s in _random_of(result, subject, side)]
 
 
