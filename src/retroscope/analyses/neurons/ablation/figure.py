@@ -59,7 +59,6 @@ def _one_at_a_time(frames: Mapping[str, pd.DataFrame]) -> Any:
 
 
 def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
-    """Draw the panel of one model and measure, in the colour of that model."""
     frame = frame[frame["measure"] == measure]
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
     panel = _panel(frame, measure, (LOOKS | NEURON_LOOKS)[name].colour, alt.Chart())

@@ -51,7 +51,7 @@ def relevant_in(pools: Sequence[Collection]) -> Mapping[str, tuple[str, ...]]:
 
 
 def pool_counts(pools: Sequence[Collection], collection: Collection) -> AblationRecipe:
-    """Count passages and queries of all groups of queries (pools) together, and of each group."""
+    """Count the searched passages, of all groups of queries together and of each group, and each group's queries."""
     return {
         "passages": len({p for pool in pools for p in pool.passages}),
         "of_passages": len(collection.passages),
