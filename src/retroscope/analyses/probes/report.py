@@ -114,7 +114,7 @@ def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the report's section on a single model's probes: tables of accuracy, and a caution if it is below chance."""
+    """Return the report's section on a single model's probes: tables of accuracy, and a caution if below chance."""
     facts, subject = measurement.facts, reading.subject
     stored: list[ProbeRecord] = facts["records"]
     records = [row.copy() for row in stored]
