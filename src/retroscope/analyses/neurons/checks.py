@@ -122,7 +122,7 @@ def _held(gaps: SiteGaps, part: int, layer: int, neurons: str) -> str:
 
 
 def target(name: str, side: AttributedModel) -> list[Statement]:
-    """Warn if the target is the norm of an embedding, which does not measure retrieval."""
+    """Return a caution if the attributed quantity (target) is an embedding's norm, which does not measure retrieval."""
     if side.recipe.get("target") != "norm":
         return []
     text = (
@@ -133,7 +133,7 @@ def target(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def warned(name: str, side: AttributedModel) -> list[Statement]:
-    """Return a statement for each warning of the attribution and of the ablation, without repeats."""
+    """Return a statement for each warning of one model's attribution or ablation, without repeats."""
     carried = side.ablation.warnings if side.ablation is not None else ()
     every = dict.fromkeys((*side.attribution.warnings, *carried))
     texts = [f"Caution (neurons {of_model(name, side)}): {w}" for w in every]

@@ -78,7 +78,7 @@ def effect(tower: TowerNeurons, name: str) -> Difference | None:
 
 
 def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a statistic's mean over examples with its interval: a row for each FFN matrix, layer and model.
+    """Return the mean of an attribution statistic, with its interval: a row for each FFN matrix, layer and model.
 
     Columns: part, layer, side, value, low and high. The statistic is one of the attribution's scores, e.g. the Gini
     index, or `LAYER_SHARE`.
@@ -93,7 +93,10 @@ def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=8)
 def gaps_of(attribution: NeuronAttribution) -> SiteGaps:
-    """Return the completeness gaps of an attribution by FFN matrix and layer, in the order of its scores."""
+    """Return by FFN matrix and layer how far attributions fail to sum to the target's change (completeness gaps).
+
+    Matrices and layers are in the order of the attribution's scores.
+    """
     gap, total = (
         attribution.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
     )
@@ -172,9 +175,10 @@ def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
 
 
 def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, FFN matrix, layer and neuron, with a column for each aggregate over examples.
+    """Return a row for each neuron of each model, with a column for each aggregate over examples, e.g. the mean share.
 
-    Examples of aggregates: `share` (mean share), and `count@0.1` (examples in which the neuron is active at 0.1).
+    The rows are labelled by side, part (FFN matrix), layer and neuron. `share` is the mean share, and `count@0.1` the
+    number of examples in which the neuron is active at 0.1.
     """
     parts = [
         _neurons_of(data).assign(side=name, part=part)

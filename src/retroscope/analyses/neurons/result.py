@@ -208,7 +208,7 @@ class AttributedModel:
 
 @dataclass(frozen=True, eq=False)
 class TowerNeurons:
-    """The neurons of the query or passage encoder (tower) of one model, or of two compared models.
+    """Results about the neurons of one encoder (tower), query or passage, in one model or in two compared models.
 
     Attributes:
         sides: role of the model ("before" and "after", or "model" for a single model) -> its neurons.
@@ -275,7 +275,7 @@ class TowerNeurons:
 
 @dataclass(frozen=True, eq=False)
 class NeuronResult:
-    """The neurons of the query encoder, the passage encoder (towers), or both.
+    """Results about the neurons of the query encoder, the passage encoder, or both (towers).
 
     Attributes:
         towers: name of the tower ("passage", "query") -> its neurons. The report begins with the first.
@@ -285,7 +285,7 @@ class NeuronResult:
 
     @property
     def main(self) -> TowerNeurons:
-        """Return the neurons of the first encoder (tower), with which the report begins."""
+        """Return the results about the first encoder (tower), with which the report begins."""
         return next(iter(self.towers.values()))
 
 

@@ -25,7 +25,7 @@ def stored(
     caveats: tuple[str, ...] = (),
     seconds: Mapping[str, float] | None = None,
 ) -> Measurement:
-    """Convert the attribution and ablation of neurons to a measurement.
+    """Convert the attribution and ablation of neurons to a measurement, which can be stored.
 
     Names in the measurement begin with the encoder (tower) and the model's role, e.g. "query/before/".
 
@@ -101,5 +101,5 @@ def _ablation(measurement: Measurement, place: str) -> AblationCurves | None:
 
 
 def overlap_of(measurement: Measurement, tower: str) -> pd.DataFrame | None:
-    """Read from a measurement the overlap of both models' neurons in one encoder; None if they cannot be compared."""
+    """Read from a measurement how far both models' neurons agree in one encoder (tower); None if not comparable."""
     return measurement.frames.get(f"{tower}/{OVERLAP}")

@@ -75,7 +75,7 @@ def threshold_table(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def overlap_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return the overlap of both models' neurons (see `TowerNeurons.overlap`), empty if it was not measured."""
+    """Return how far both models' neurons agree, as the table `TowerNeurons.overlap`; empty if it was not measured."""
     return pd.DataFrame() if tower.overlap is None else tower.overlap.copy()
 
 
@@ -187,7 +187,7 @@ def paper_ablation(tower: TowerNeurons) -> PaperTable:
 
 
 def narrow_ablation(tower: TowerNeurons) -> PaperTable:
-    """Return the ablation table without intervals and single tests, which fits a terminal of 100 columns."""
+    """Return the ablation table without intervals and uncorrected p-values, to fit a terminal of 100 columns."""
     whole = paper_ablation(tower)
     if whole.frame.empty:
         return whole
@@ -235,7 +235,7 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
 
 
 def paper_overlap(tower: TowerNeurons) -> PaperTable:
-    """Return the formatted table of the overlap of both models' neurons, over all layers of an FFN matrix."""
+    """Return the formatted table of how far both models' neurons agree, over all layers of an FFN matrix."""
     if tower.overlap is None:
         return NOTHING
     overlaps = tower.overlap[tower.overlap["layer"] == 0]
@@ -311,7 +311,7 @@ def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
 
 
 def by_prefix(result: NeuronResult) -> list[tuple[str, TowerNeurons]]:
-    """Return the neurons of each encoder (tower), with the prefix of the names of their tables and figures.
+    """Return the results about each encoder (tower), with the prefix of the names of their tables and figures.
 
     The prefix of the first encoder is "".
     """

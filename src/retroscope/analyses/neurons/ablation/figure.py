@@ -24,7 +24,7 @@ OWN_LEGENDS = alt.Resolve(scale=alt.ScaleResolveMap(color="independent", strokeD
 
 
 def ablation_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw each retrieval measure over the fraction of fixed neurons: a panel for each model and measure."""
+    """Draw each retrieval measure as a function of the fraction of fixed neurons, with a panel for each model."""
     sides = tower.ablations
     if not sides:
         return None
