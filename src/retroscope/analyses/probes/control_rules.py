@@ -44,11 +44,12 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 
 
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
-    """Return the accuracies of a control for each probe, N, layer and model, with widened intervals.
+    """Return the accuracies under a control, e.g. shuffled queries: a row for each probe, N, layer and model.
 
-    The column "chance" is 1/N. "ceiling" is the upper limit of the accuracy of the probe `passage_only`, or chance if
-    that is higher. "observations" is how many independent observations a row has: distinct query texts, and with hash
-    labels no more than `ProbesResult.independent_examples`.
+    N is the number of candidates. Intervals are widened to hold for all rows at once. The column "chance" is 1/N.
+    "ceiling" is the upper limit of the accuracy of the probe `passage_only`, or chance if that is higher.
+    "observations" is how many independent observations a row has: distinct query texts, and with hash labels no more
+    than `ProbesResult.independent_examples`.
     """
     if result.effect is None:
         raise ValueError(f"the control {control!r} has no accuracies, because no probe was measured")
@@ -109,7 +110,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
 
 
 def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that arbitrary (hash) labels of test passages are predicted at chance, neither better nor worse."""
+    """State whether probes predict arbitrary (hash) labels of test passages at chance, neither better nor worse."""
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):

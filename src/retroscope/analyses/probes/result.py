@@ -17,7 +17,7 @@ LABELS = ["probe", "control", "passages", "layer"]
 
 @dataclass(frozen=True, eq=False)
 class ProbesResult:
-    """Accuracy of every probe at every layer, paired by query, with its controls.
+    """Accuracy of every probe at every layer before and after fine-tuning, paired by query, with controls.
 
     Attributes:
         similarity: the retriever's own similarity, "cosine" or "dot": the name of the similarity probe.

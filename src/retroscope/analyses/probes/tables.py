@@ -70,7 +70,10 @@ def controls(result: ProbesResult, subject: Subject) -> PaperTable:
 
 
 def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
-    """Return a table of the standard deviation of accuracy over seeds: median and maximum over layers and N."""
+    """Return a table of the standard deviation of accuracy over seeds: its median and maximum over layers and N.
+
+    N is the number of candidates.
+    """
     if result.seed_spread is None or result.seed_spread.empty:
         return PaperTable(pd.DataFrame(), "")
     grouped = result.seed_spread.groupby(["side", "probe", "control"], sort=False)["sd"]
