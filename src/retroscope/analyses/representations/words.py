@@ -38,7 +38,7 @@ def representation_statements(
 
 
 def towers(drift: RepresentationDrift) -> list[str]:
-    """Return whose vectors were compared, in order: those of the "query" encoder, the "passage" encoder, or both."""
+    """Return the encoders (towers) whose vectors were compared, in order: "query", "passage", or both."""
     return list(dict.fromkeys(drift.similarity["tower"]))
 
 
