@@ -1,4 +1,4 @@
-"""Attribute the neurons of one retriever on one collection."""
+"""Compute or plan the attribution of a retriever's FFN neurons on one collection."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from retroscope.files.reading import PathLike, path_of
 
 
 def as_measured(retriever: Retriever, protocol: str) -> Retriever:
-    """Return the retriever with the recipe that the protocol prescribes for neuron attribution."""
+    """Return the retriever with the pooling, length and prompts that the protocol prescribes for neuron attribution."""
     if protocol != PUBLISHED_PROTOCOL:
         return retriever
     query, passage = (published_encoder(retriever.tower(tower), tower) for tower in ("query", "passage"))
@@ -27,9 +27,9 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
 
 
 def as_asked(settings: AttributionSettings, protocol: str) -> AttributionSettings:
-    """Return the settings of an attribution as the protocol changes them.
+    """Return the attribution settings, without early stopping if the protocol is "ielab-2025".
 
-    "ielab-2025" attributes all examples, even if halves of them already agree.
+    This protocol attributes all examples, even if halves of them already agree.
     """
     return replace(settings, agreement=None) if protocol == PUBLISHED_PROTOCOL else settings
 
@@ -42,7 +42,9 @@ def attribute(
     state: PathLike | None = None,
     progress: ShownCount = None,
 ) -> NeuronAttribution:
-    """Attribute every FFN neuron of one tower over the judged queries of a collection, with BM25 negatives.
+    """Compute the attribution of every FFN neuron of the query or passage encoder on a collection.
+
+    The examples are the judged queries, with hard negatives by BM25.
 
     Args:
         settings: settings of the attribution, e.g. target, tower, quadrature and number of queries.
@@ -63,7 +65,7 @@ def shared_negatives(
     settings: AttributionSettings,
     protocol: str = "default",
 ) -> Sequence[Candidates]:
-    """Return each query's relevant passage and negatives, for two retrievers.
+    """Return each query's relevant passage and the hard negatives with which two retrievers are compared.
 
     For the target `margin`, each query keeps one negative, which both retrievers use.
     """
@@ -80,7 +82,7 @@ def plan_on_collection(
     settings: AttributionSettings,
     protocol: str = "default",
 ) -> AttributionPlan:
-    """Plan the attribution of one retriever over the judged queries of a collection.
+    """Plan the attribution of one retriever's FFN neurons over the judged queries of a collection.
 
     For the target `norm`, the examples are the texts of these queries or of their relevant passages.
     """

@@ -13,7 +13,7 @@ DIFFERENCE = "difference"
 
 
 def bin_edges(n: int, bins: int) -> Int[np.ndarray, "edge"]:
-    """Return the index of the first neuron of every bin, and at last `n`, the end of the last bin.
+    """Return the edges of the bins of `n` neurons: the index of each bin's first neuron and, at last, `n`.
 
     Bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1. The numbers of neurons in two bins differ by
     one at most. There are at most `n` bins, so no bin is empty.
@@ -23,7 +23,7 @@ def bin_edges(n: int, bins: int) -> Int[np.ndarray, "edge"]:
 
 
 def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[np.ndarray, "layer bin"]:
-    """Return the mean or the maximum (`layout.within`) of the neurons in every bin."""
+    """Return, for every layer and bin of neurons, the mean or the maximum (`layout.within`) of the neurons' values."""
     edges = bin_edges(values.shape[1], layout.bins)
     if layout.within == "max":
         return np.maximum.reduceat(values, edges[:-1], axis=1)
@@ -31,11 +31,11 @@ def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[
 
 
 def neuron_values(attribution: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
-    """Return a value for every neuron: its mean share or, if `value` is a threshold, how often it is active.
+    """Return each neuron's mean relative attribution (share) or, if `value` is a threshold, how often it is active.
 
-    A share is the magnitude of a neuron's attribution, divided by the largest magnitude in the same example. The second
-    value is the proportion of examples in which the neuron's share is at least the threshold. Both leave out examples
-    that are noise (the target F changes only by rounding).
+    A share is the magnitude of a neuron's attribution, divided by the largest magnitude in the same example. A neuron
+    is active in an example if its share is at least the threshold; "how often" is the proportion of examples. Both
+    leave out examples that are noise (the target F changes only by rounding).
     """
     data = attribution.neurons[part]
     if isinstance(value, str):
@@ -49,10 +49,10 @@ def neuron_values(attribution: NeuronAttribution, part: str, value: str | float)
 
 
 def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
-    """Return a row for each map, layer and bin, with the columns part, map, layer, first, end and value.
+    """Return the heat maps of one FFN matrix's neurons as a table, with a row for each map, layer and bin.
 
-    A map is a model, e.g. "before", or `DIFFERENCE` (after - before), which exists if both models have equally many
-    neurons. A bin holds the neurons first to end - 1.
+    Columns: part (the matrix), map, layer, first, end and value. A map is a model, e.g. "before", or `DIFFERENCE`
+    (after - before), which exists if both models have equally many neurons. A bin holds the neurons first to end - 1.
     """
     layout = tower.heat_map
     attributions = tower.attributions

@@ -23,7 +23,10 @@ INCOMPLETE, WRONG = 0.01, 0.05
 
 
 def check_statements(tower: TowerNeurons) -> list[Statement]:
-    """Return the statements of every check in `CHECKS` for each model, then the warnings of the comparison."""
+    """Check if the results about neurons are reliable, and return one conclusion (statement) for each finding.
+
+    Each model is checked by the functions in `CHECKS`. The warnings of the comparison come last.
+    """
     statements = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
     return [*statements, *_paired_warnings(tower)]
 
@@ -47,7 +50,10 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
 
 
 def noise(name: str, side: AttributedModel) -> list[Statement]:
-    """State in how many examples the target F changes only by rounding. If at least half do, this is an alarm."""
+    """State in how many examples the attributed quantity (target) changes only by rounding.
+
+    If this holds for at least half of the examples, the statement is an alarm.
+    """
     attribution = side.attribution
     if not attribution.noise:
         return []
@@ -66,9 +72,10 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def completeness(name: str, side: AttributedModel) -> list[Statement]:
-    """State by how much the signed attributions miss F(1) - F(0), at the matrix and layer with the largest gap.
+    """State the completeness gap: how far the attributions' sum is from the change of the target along the path.
 
-    Methods that do not integrate along a path claim no completeness, so they have no gap.
+    The gap is that of one FFN matrix and layer: the largest among those with a substantial part of the attribution or
+    of the top neurons. Methods that do not integrate along a path claim no completeness, so they have no gap.
     """
     how = f"method {side.recipe.get('method', 'unknown')}, quadrature {side.recipe.get('quadrature', 'unknown')}"
     gaps = gaps_of(side.attribution)
@@ -115,7 +122,7 @@ def _held(gaps: SiteGaps, part: int, layer: int, neurons: str) -> str:
 
 
 def target(name: str, side: AttributedModel) -> list[Statement]:
-    """Warn if the target is the norm of an embedding, which does not measure retrieval."""
+    """Return a caution if the attributed quantity (target) is an embedding's norm, which does not measure retrieval."""
     if side.recipe.get("target") != "norm":
         return []
     text = (
@@ -126,7 +133,7 @@ def target(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def warned(name: str, side: AttributedModel) -> list[Statement]:
-    """Return a statement for each warning of the attribution and of the ablation, without repeats."""
+    """Return a statement for each warning of one model's attribution or ablation, without repeats."""
     carried = side.ablation.warnings if side.ablation is not None else ()
     every = dict.fromkeys((*side.attribution.warnings, *carried))
     texts = [f"Caution (neurons {of_model(name, side)}): {w}" for w in every]

@@ -57,7 +57,10 @@ NAMES = {GAIN: "higher after", LOSS: "lower after"}
 
 
 def profile_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw statistics of the attribution, such as the Gini index, by layer with intervals, each in a row of panels."""
+    """Draw statistics of the attribution by layer, such as its Gini index, with intervals over examples.
+
+    Each statistic has a row of panels.
+    """
     charts, parts = [], []
     for statistic, title in SHOWN.items():
         frame = profile_rows(tower, statistic)
@@ -83,7 +86,11 @@ def profile_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def move_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the difference after - before of every statistic in every layer, with interval and outcome of the test."""
+    """Draw how fine-tuning changed the attribution's statistics, such as its Gini index, in every layer.
+
+    The paired differences after - before have intervals and the outcome of their test. A single model has no such
+    figure.
+    """
     if tower.profile is None:
         return None
     parts: list[pd.DataFrame] = []
@@ -116,9 +123,10 @@ def _choices(tower: TowerNeurons) -> list[Selector]:
 
 
 def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a row for each FFN matrix and layer: a statistic's paired difference, interval and outcome in words.
+    """Return how fine-tuning changed a statistic of the attribution, with a row for each FFN matrix and layer.
 
-    The table is empty for a single model.
+    A row has the paired difference, its interval and the outcome of its test in words. The table is empty for a single
+    model.
     """
     effects = effect_rows(tower, statistic)
     if tower.profile is None or effects.empty:
@@ -129,7 +137,10 @@ def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 
 def activity_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the share of an FFN matrix's neurons that are active, over thresholds."""
+    """Draw the share of the neurons that are active, as a function of the activity threshold.
+
+    The share is over all layers of a kind of FFN matrix (see `frames.activity`).
+    """
     frame = activity_rows(tower)
     if frame.empty:
         return None
@@ -150,7 +161,7 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the share of active neurons over thresholds, with one line for each layer."""
+    """Draw the share of the neurons that are active in each layer, as a function of the activity threshold."""
     frame = layer_activity(tower)
     if frame.empty:
         return None
@@ -198,7 +209,10 @@ def threshold_axis(tower: TowerNeurons) -> Any:
 
 
 def overlap_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw by layer how far the attributions of both models agree and, as a ceiling, those of example halves."""
+    """Draw by layer how similar the neurons with large attribution are in both models.
+
+    The ceiling is the agreement between two halves of one model's examples.
+    """
     frame = overlap_curves(tower)
     if frame.empty:
         return None
@@ -232,7 +246,7 @@ def _overlapping(frame: pd.DataFrame, title: str) -> Any:
 
 
 def overlap_curves(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each FFN matrix, layer, measure of overlap and line of the figure.
+    """Return the points of the overlap figure, with a row for each FFN matrix, layer, measure of overlap and line.
 
     Columns: part, layer, measure, series, line, value, low and high (both NaN). Overlaps over all layers together are
     left out.
@@ -266,12 +280,15 @@ FIGURES: dict[str, Callable[[TowerNeurons], Figure | None]] = {
 
 
 def draw_neurons(tower: TowerNeurons) -> list[Figure]:
-    """Draw all figures that the results of one tower allow."""
+    """Draw all figures about the neurons of the query or passage encoder for which there are data."""
     return [figure for make in FIGURES.values() if (figure := make(tower)) is not None]
 
 
 def neuron_figures(result: NeuronResult) -> tuple[Figure, ...]:
-    """Draw all figures of all towers. Names and titles of figures contain the tower, except for the first tower."""
+    """Draw all figures about neurons of the query encoder, the passage encoder, or both.
+
+    Names and titles of figures name the encoder (tower), except for the first encoder.
+    """
     drawn = []
     for prefix, tower in by_prefix(result):
         named = f" ({tower.label} tower)" if prefix else ""

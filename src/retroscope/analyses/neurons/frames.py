@@ -22,7 +22,10 @@ METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", 
 
 
 def sound(attribution: NeuronAttribution) -> xr.DataArray:
-    """Return true for examples whose target F changes by more than rounding (no noise), [query, part, layer]."""
+    """Return true for each example whose attributed quantity (target) changes by more than rounding, else false.
+
+    The array has the dimensions [query, part (FFN matrix), layer].
+    """
     values = attribution.scores.values
     if not attribution.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
@@ -30,10 +33,10 @@ def sound(attribution: NeuronAttribution) -> xr.DataArray:
 
 
 def layer_shares(attribution: NeuronAttribution) -> Scores:
-    """Return, for each example and kind of FFN matrix, each layer's share of the attribution: [query, part, layer].
+    """Return each layer's share of the total attribution, for each example and kind of FFN matrix.
 
-    The whole is the sum of magnitudes over all layers. Such sums differ in scale between two models, shares do not.
-    Examples that are noise have no shares (NaN).
+    The dimensions are [query, part, layer]. The total is the sum of magnitudes over all layers. Such sums differ in
+    scale between two models, shares do not. Examples that are noise have no shares (NaN).
     """
     total = attribution.scores.values.sel(statistic=TOTAL, drop=True)
     whole = total.sum("layer")
@@ -42,7 +45,11 @@ def layer_shares(attribution: NeuronAttribution) -> Scores:
 
 
 def activity(attribution: NeuronAttribution) -> Scores:
-    """Return each example's share of active neurons over all layers of a kind of matrix: [query, part, threshold]."""
+    """Return the share of the neurons that are active, for each example, kind of FFN matrix and threshold.
+
+    The dimensions are [query, part, threshold]. The share is over all layers. A neuron is active if the magnitude of
+    its attribution, divided by the largest magnitude in the example, is at least the threshold.
+    """
     values = attribution.scores.values.isel(statistic=list(attribution.activities.values())).mean("layer", skipna=False)
     named = values.rename(statistic="threshold").assign_coords(threshold=list(attribution.thresholds))
     shares = named.transpose("query", "part", "threshold")
@@ -54,9 +61,12 @@ DERIVED: dict[str, Callable[[NeuronAttribution], Scores]] = {LAYER_SHARE: layer_
 
 @lru_cache(maxsize=8)  # words, tables and figures of one report ask for the same
 def effect(tower: TowerNeurons, name: str) -> Difference | None:
-    """Return the difference after - before of layer shares or of activity (`DERIVED`), or None for a single model.
+    """Return how fine-tuning changed the layers' shares of the attribution, or the share of active neurons.
 
-    The difference is paired by query, and all its tests are one family.
+    The difference after - before is paired by query, and all its tests are one family. For a single model, return None.
+
+    Args:
+        name: name of the quantity in `DERIVED`.
     """
     profile = tower.profile
     if profile is None:
@@ -68,7 +78,7 @@ def effect(tower: TowerNeurons, name: str) -> Difference | None:
 
 
 def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a row for each FFN matrix, layer and model: the mean of a statistic over examples, and its interval.
+    """Return the mean of an attribution statistic, with its interval: a row for each FFN matrix, layer and model.
 
     Columns: part, layer, side, value, low and high. The statistic is one of the attribution's scores, e.g. the Gini
     index, or `LAYER_SHARE`.
@@ -83,7 +93,10 @@ def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=8)
 def gaps_of(attribution: NeuronAttribution) -> SiteGaps:
-    """Return the completeness gaps of one attribution by FFN matrix and layer, in the order of its scores."""
+    """Return by FFN matrix and layer how far attributions fail to sum to the target's change (completeness gaps).
+
+    Matrices and layers are in the order of the attribution's scores.
+    """
     gap, total = (
         attribution.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
     )
@@ -112,10 +125,10 @@ def completeness_rows(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def effect_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a row for each FFN matrix and layer: the paired difference of a statistic, and its tests.
+    """Return how fine-tuning changed a statistic of the attribution: a row with tests for each FFN matrix and layer.
 
-    The statistic is one of the attribution's scores, e.g. the Gini index, or a quantity in `DERIVED`. The table is
-    empty for a single model.
+    The statistic is one of the attribution's scores, e.g. the Gini index, or a quantity in `DERIVED`. The differences
+    are paired by query. The table is empty for a single model.
     """
     if tower.profile is None:
         return pd.DataFrame(columns=["part", "layer"])
@@ -126,18 +139,21 @@ def effect_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 
 def activity_effect(tower: TowerNeurons) -> pd.DataFrame | None:
-    """Return a row for each FFN matrix and threshold: the paired difference in active neurons. None for one model."""
+    """Return how fine-tuning changed the share of active neurons: a row for each FFN matrix and threshold.
+
+    The differences are paired by query and tested. For a single model, return None.
+    """
     paired = effect(tower, "activity")
     return None if paired is None else rows(paired)
 
 
 def activity_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each FFN matrix, threshold and model: the mean share of active neurons, with its interval."""
+    """Return the mean share of active neurons with its interval: a row for each FFN matrix, threshold and model."""
     return curve_rows(tower, "activity", ["part", "threshold"])
 
 
 def layer_activity(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each FFN matrix, layer, threshold and model: the mean share of active neurons."""
+    """Return the mean share of active neurons: a row for each FFN matrix, layer, threshold and model."""
     parts = []
     for name, attribution in tower.attributions.items():
         values = attribution.scores.mean().isel(statistic=list(attribution.activities.values()))
@@ -148,7 +164,7 @@ def layer_activity(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
-    """Return a row for each point of each ablation curve: the mean of a measure over queries, and its interval.
+    """Return the points of the ablation curves: the mean of each retrieval measure over queries, with its interval.
 
     Columns: how (which neurons are fixed, or "intact"), draw, fraction (NaN for "intact"), measure, value, low, high.
     """
@@ -159,9 +175,10 @@ def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
 
 
 def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, FFN matrix, layer and neuron, with a column for each aggregate over examples.
+    """Return a row for each neuron of each model, with a column for each aggregate over examples, e.g. the mean share.
 
-    Examples of aggregates: `share` (mean share), and `count@0.1` (examples in which the neuron is active at 0.1).
+    The rows are labelled by side, part (FFN matrix), layer and neuron. `share` is the mean share, and `count@0.1` the
+    number of examples in which the neuron is active at 0.1.
     """
     parts = [
         _neurons_of(data).assign(side=name, part=part)
@@ -174,10 +191,11 @@ def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def curve_rows(tower: TowerNeurons, name: str, labels: list[str]) -> pd.DataFrame:
-    """Return the mean and interval of layer shares or of activity, for each model and combination of `labels`.
+    """Return the mean and interval of layer shares or of the share of active neurons, by model and `labels`.
 
     Args:
-        labels: dimensions of the quantity besides queries, e.g. part and threshold.
+        name: name of the quantity in `DERIVED`.
+        labels: dimensions of the quantity besides queries, e.g. part and threshold. Each combination has a row.
     """
     paired = effect(tower, name)
     if paired is not None:

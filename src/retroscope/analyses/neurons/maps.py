@@ -20,7 +20,7 @@ DIGITS = 3  # significant ones
 
 
 def map_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw heat maps of every FFN matrix: one for each model and, for a pair, one of the difference."""
+    """Draw heat maps of the neurons of every FFN matrix: one for each model and, for two models, their difference."""
     if not tower.parts:
         return None
     frames = {part: map_rows(tower, part) for part in tower.parts}

@@ -1,4 +1,4 @@
-"""Attribute and ablate the neurons of one model, or of two in the same way."""
+"""Measure the neurons of one model or two: their attribution, and ablations that test it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,10 +31,10 @@ SHARED_NEGATIVE = "the candidate with the smallest mean rank by both retrievers"
 
 
 def refusal(context: Context, settings: NeuronsSettings) -> str:
-    """Return "" (no refusal), because neurons can be attributed in every model.
+    """Return "", because no model is refused: neurons can be attributed in every model.
 
     Raises:
-        SettingsError: if the settings name both towers in a study of one model.
+        SettingsError: if the settings name both encoders (towers) in a study of one model.
     """
     towers_of(context, settings)
     return ""
@@ -46,7 +46,11 @@ def plan(context: Context, settings: NeuronsSettings) -> Planned:
 
 
 def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Measurement:
-    """Attribute and ablate the neurons of every model and tower. Both models of a pair use the same negatives."""
+    """Compute the attribution of every model's neurons and test it by ablations; return the measurement.
+
+    Neurons of the query encoder, the passage encoder or both are attributed. Two compared models use the same
+    negatives.
+    """
     candidates = _candidates(context, settings)
     towers: dict[str, dict[str, AttributedModel]] = {}
     plans: list[AttributionPlan] = []
@@ -96,17 +100,13 @@ def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candida
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model whose tower is attributed, with the plan of its attribution and the durations of its stages."""
-
     retriever: Retriever
     plan: AttributionPlan
     stages: Stages
 
 
 def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, NeuronAttribution]:
-    """Attribute the neurons of every model over the same examples: as many as the model with the less stable ranking
-    needs.
-    """
+    """Attribute the neurons of every model over equally many examples, as many as the less stable ranking needs."""
 
     def attributed(side: _Side, stop_at: int = 0) -> NeuronAttribution:
         attribution = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)
@@ -124,7 +124,6 @@ def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, Neu
 def _measured(
     context: Context, side: _Side, attribution: NeuronAttribution, ablation: NeuronAblationSettings | None
 ) -> AttributedModel:
-    """Return the attributed neurons of one model and tower, with their ablation if the settings ask for one."""
     retriever, target, stages = side.retriever, side.plan.settings.target, side.stages
     if target != "norm":  # whose examples are distinct texts
         attribution = replace(attribution, scores=attribution.scores.with_texts(context.collection.query_texts))
@@ -180,7 +179,6 @@ def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTow
 
 
 def _described(context: Context, retriever: Retriever) -> Retriever:
-    """Return a model with the recipe that the protocol uses for neuron attribution."""
     return as_measured(retriever, context.settings.protocol)
 
 

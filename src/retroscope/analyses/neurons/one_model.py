@@ -26,12 +26,11 @@ from retroscope.typesetting.subject import MODEL
 
 
 def caveats_of_one(plan: AttributionPlan, towers: AttributedTowers) -> list[str]:
-    """Return the caveats: texts that may have been cut, and the warnings of the attribution."""
+    """Return the caveats of a single model's attribution: texts that may have been cut, and warnings."""
     return [*_cut_texts(plan), *_warnings(towers)]
 
 
 def _cut_texts(plan: AttributionPlan) -> list[str]:
-    """Return a caveat on the texts of maximum length, whose ends may be cut; an empty list if there are none."""
     rows = [row for example in plan.tokens for row in example]
     full = sum(len(row) >= plan.encoder.recipe.max_length for row in rows)
     many = f"{full} of {len(rows)} attributed texts fill the maximum of {plan.encoder.recipe.max_length} tokens"
@@ -47,7 +46,7 @@ class TextsPlan:
     """Planned attribution of one model's neurons over a file of texts. Without queries, there is no ablation.
 
     Attributes:
-        retriever: the model, with the recipe that the protocol prescribes for neuron attribution.
+        retriever: the model, with the pooling, lengths and prompts that the protocol prescribes for neuron attribution.
         planned: the plan; its `work` is the attribution to run.
         source: path of the file.
         cache: folder in which progress is saved, so that a stopped attribution can continue.
@@ -79,7 +78,7 @@ class TextsPlan:
 
 
 def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
-    """Load the model that the settings name, read a file of one text a line, and plan the attribution.
+    """Load a model and a file with one text a line, and plan the attribution of the model's neurons over the texts.
 
     Raises:
         SettingsError: if the target needs queries, if no model is named, or if the settings switch off the analysis of
@@ -103,7 +102,9 @@ def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
 def plan_on_texts(
     retriever: Retriever, texts: Sequence[str], settings: AttributionSettings, protocol: str = "default"
 ) -> AttributionPlan:
-    """Plan the attribution over texts without queries. Only the target `norm` is possible.
+    """Plan the attribution of a retriever's neurons over texts without queries.
+
+    The attributed quantity must be the norm of an embedding (target `norm`).
 
     Raises:
         SettingsError: for another target, which needs queries.

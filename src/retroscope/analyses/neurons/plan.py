@@ -24,7 +24,7 @@ class AblationSize:
 
     Attributes:
         ablations: how often each text is encoded: once for each set of fixed neurons, and twice by the intact model.
-        ablation_texts: number of texts.
+        ablation_texts: number of texts to encode.
         ablation_seconds: estimated seconds.
     """
 
@@ -35,7 +35,7 @@ class AblationSize:
 
 @dataclass(frozen=True)
 class TowerSize:
-    """Expected work on the neurons of one model and tower.
+    """Expected work of attributing and ablating the neurons of one model's query or passage encoder (tower).
 
     Attributes:
         examples: the largest number of examples that are attributed.
@@ -53,10 +53,13 @@ class TowerSize:
 
 
 def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
-    """Return the towers to attribute: those in the settings or, for a pair under the published protocol, both.
+    """Return the encoders (towers) whose neurons are attributed: "query", "passage", or both.
+
+    They are those of the settings. If the settings name none, a comparison under the published protocol attributes
+    both.
 
     Raises:
-        SettingsError: if the settings name both towers in a study of one model.
+        SettingsError: if the settings name both in a study of one model.
     """
     attribution = settings.attribution
     if not context.is_pair:
@@ -67,7 +70,7 @@ def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
 
 
 def plan_neurons(context: Context, settings: NeuronsSettings) -> Planned:
-    """Plan the work of every model and tower: examples, ablations and seconds."""
+    """Plan the work on the neurons of every model: count examples and ablations, and estimate the seconds."""
     sizes = {
         f"{side}, {tower} tower": _expected(context, retriever, settings, tower)
         for side, retriever in context.models.items()
@@ -91,7 +94,6 @@ def _line(size: TowerSize) -> str:
 
 
 def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings, tower: str) -> TowerSize:
-    """Count the examples of one attribution and the texts of its ablation, and estimate the seconds of both."""
     attribution, collection = replace(settings.attribution, tower=tower), context.collection
     size = attribution_size(retriever.tower(tower), attribution, len(collection.judged_queries))
     once = context.seconds_each(retriever, tower, attribution.precision)

@@ -42,7 +42,7 @@ ENCODER_TYPES = {"cls": "CLS", "pooler": "CLS", "mean": "mean", "last_column": "
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult | None:
-    """Compare both models' neurons in every tower, paired by query; None if nothing was measured.
+    """Compare the neurons of both models, paired by query, in each encoder (tower); None if nothing was measured.
 
     The tests of one statistic are one family.
     """
@@ -66,7 +66,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult
 
 
 def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
-    """Return the layout of the heat map that the protocol prescribes.
+    """Return the layout of the heat map that the protocol prescribes: the drawn value, and the bins of neurons.
 
     The published layout needs activity counts at its threshold. If the attribution has none there, the layout uses the
     largest threshold that was counted.
@@ -79,7 +79,10 @@ def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
 
 
 def report(result: NeuronResult, reading: Reading) -> Section:
-    """Return the section about the neurons of a pair. Statements with reasons to doubt them are in `unconfirmed`."""
+    """Return the report's section about the neurons of two compared models.
+
+    Statements with reasons to doubt them are in `unconfirmed`.
+    """
     every = all_statements(result)
     profiles = {
         f"Neurons, {tower.label} tower" if prefix else "Neurons": tower.profile for prefix, tower in by_prefix(result)
@@ -100,7 +103,7 @@ def report(result: NeuronResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section about a single model's neurons.
+    """Return the report's section about a single model's neurons.
 
     Under the protocol ielab-2025, it comes with files of activity counts in the published layout.
     """
@@ -128,14 +131,12 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _result_of_one(measurement: Measurement, reading: Reading) -> NeuronResult:
-    """Return the result of a single model, without a comparison."""
     ((tower, sides),) = attributed(measurement).items()
     layout = heat_map(reading.subject.protocol, sides[MODEL].attribution)
     return NeuronResult({tower: TowerNeurons(sides, heat_map=layout)})
 
 
 def _section(result: NeuronResult) -> Section:
-    """Return the section about the neurons of one model or of both."""
     return Section(
         draw=lambda: _figures(result),
         tables=neuron_tables(result),
@@ -146,7 +147,6 @@ def _section(result: NeuronResult) -> Section:
 
 
 def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
-    """Return the JSON document of one tower: both attributions, paired differences of their statistics, and overlap."""
     return {
         **{name: _side_document(side) for name, side in tower.sides.items()},
         "differences": effect_records(tower.profile),
@@ -155,7 +155,6 @@ def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
 
 
 def _side_document(side: AttributedModel) -> dict[str, Any]:
-    """Return the JSON document of one model's neurons: counts of examples, recipe, warnings and ablation."""
     attribution = side.attribution
     return {
         "examples": attribution.examples,
@@ -198,7 +197,7 @@ def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:
 
 
 def published_files(attribution: NeuronAttribution) -> dict[str, dict[str, Any]]:
-    """Return file name -> activity counts in the layout of the published study (arXiv 2505.07166).
+    """Return file name -> how often each neuron is active, in the layout of the published study (arXiv 2505.07166).
 
     There is one file for each threshold. In a file, each FFN matrix has a key, e.g. `layer_0_intermediate` for the
     first block.

@@ -1,4 +1,4 @@
-"""Result about neurons: the attribution of one model, or of two paired by query, tower by tower. No torch."""
+"""Results about neurons: their attribution, their ablation, and the comparison of two models. No torch."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -150,17 +150,22 @@ class AblationCurves:
 
     @property
     def of_headline(self) -> pd.DataFrame:
-        """Return the rows of `table` for the headline measure."""
+        """Return the rows of `table` for the headline measure, which is the first."""
         return self.table[self.table["measure"] == self.measures[0]]
 
     def fractions_where(self, claim: str) -> tuple[float, ...]:
-        """Return the fractions at which a claim ("confirmed", "over_random") holds, in rising order."""
+        """Return the fractions of the neurons at which a claim holds for the headline measure, in rising order.
+
+        Args:
+            claim: "over_random" (fixing the top neurons costs significantly more than fixing random neurons) or
+                "confirmed" (also more than fixing the largest neurons).
+        """
         rows = self.of_headline
         return tuple(sorted(float(f) for f in rows.loc[rows[claim].astype(bool), "fraction"]))
 
     @property
     def harms(self) -> bool:
-        """Return whether fixing the top neurons costs significantly more than both controls at some fraction.
+        """Return whether fixing the top neurons harms retrieval significantly more than both controls at some fraction.
 
         The controls are random neurons and the largest neurons. The p-values are corrected over the fractions (see
         `ablation.table.curve_table`).
@@ -169,18 +174,21 @@ class AblationCurves:
 
     @property
     def choosing_queries(self) -> int:
-        """Count the measured queries that the attribution used."""
+        """Return how many queries of the ablation the attribution had also used."""
         return self.recipe.get("attributed_queries", 0)
 
     @property
     def confirms(self) -> bool:
-        """Return whether `harms` holds and the attribution used none of the measured queries."""
+        """Return whether fixing the top neurons harms retrieval more than both controls, on held-out queries only.
+
+        This is true if `harms` is true and the attribution used none of the measured queries.
+        """
         return self.harms and not self.choosing_queries
 
 
 @dataclass(frozen=True, eq=False)
 class AttributedModel:
-    """The neurons of one model.
+    """The neurons of one model: their attribution, and the ablation that tests it.
 
     Attributes:
         name: name of the model.
@@ -194,13 +202,13 @@ class AttributedModel:
 
     @property
     def recipe(self) -> AttributionRecipe:
-        """Return the recipe of the attribution: model, texts, method, quadrature and numerical error."""
+        """Return how the neurons were attributed: model, texts, method, quadrature and numerical error."""
         return self.attribution.recipe
 
 
 @dataclass(frozen=True, eq=False)
 class TowerNeurons:
-    """The neurons of one tower, of one model or two.
+    """Results about the neurons of one encoder (tower), query or passage, in one model or in two compared models.
 
     Attributes:
         sides: role of the model ("before" and "after", or "model" for a single model) -> its neurons.
@@ -236,12 +244,15 @@ class TowerNeurons:
 
     @property
     def attributions(self) -> Mapping[str, NeuronAttribution]:
-        """Return role of each model, such as "before" -> its attribution."""
+        """Return the attribution of each model by the model's role, e.g. "before" (fine-tuning)."""
         return {name: side.attribution for name, side in self.sides.items()}
 
     @property
     def ablations(self) -> Mapping[str, AblationCurves]:
-        """Return each model's ablation curves by its role. A model without an ablation is left out."""
+        """Return the ablation curves of each model by the model's role, e.g. "before" (fine-tuning).
+
+        A model without an ablation is left out.
+        """
         return {name: side.ablation for name, side in self.sides.items() if side.ablation is not None}
 
     @property
@@ -251,7 +262,7 @@ class TowerNeurons:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the FFN matrices whose neurons were attributed in every model."""
+        """Return the kinds of FFN matrices, e.g. "intermediate", whose neurons were attributed in every model."""
         by_model = [attribution.parts for attribution in self.attributions.values()]
         return tuple(part for part in by_model[0] if all(part in parts for parts in by_model))
 
@@ -264,7 +275,7 @@ class TowerNeurons:
 
 @dataclass(frozen=True, eq=False)
 class NeuronResult:
-    """The neurons of every tower.
+    """Results about the neurons of the query encoder, the passage encoder, or both (towers).
 
     Attributes:
         towers: name of the tower ("passage", "query") -> its neurons. The report begins with the first.
@@ -274,7 +285,7 @@ class NeuronResult:
 
     @property
     def main(self) -> TowerNeurons:
-        """Return the neurons of the first tower."""
+        """Return the results about the first encoder (tower), with which the report begins."""
         return next(iter(self.towers.values()))
 
 

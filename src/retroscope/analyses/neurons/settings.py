@@ -101,7 +101,10 @@ class NeuronAblationSettings:
 
     @property
     def beside(self) -> str:
-        """Return the quantity of a second ranking of neurons. The report shows its curve together with that of `by`."""
+        """Return the quantity by which neurons are ranked a second time, e.g. "signed".
+
+        The report shows the curve of this ranking together with that of `by`.
+        """
         return BESIDE[self.by]
 
 

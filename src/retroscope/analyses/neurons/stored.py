@@ -25,7 +25,9 @@ def stored(
     caveats: tuple[str, ...] = (),
     seconds: Mapping[str, float] | None = None,
 ) -> Measurement:
-    """Return the measurement that holds these neurons. Its names begin with "TOWER/SIDE/", e.g. "query/before/".
+    """Convert the attribution and ablation of neurons to a measurement, which can be stored.
+
+    Names in the measurement begin with the encoder (tower) and the model's role, e.g. "query/before/".
 
     Args:
         towers: tower -> role of the model -> its neurons. The report begins with the first tower.
@@ -55,7 +57,6 @@ def stored(
 
 
 def _facts(model: AttributedModel) -> dict[str, Any]:
-    """Return what is stored of one model's attribution besides its arrays: names, counts of examples and warnings."""
     attribution = model.attribution
     return {
         "model": model.name,
@@ -68,7 +69,7 @@ def _facts(model: AttributedModel) -> dict[str, Any]:
 
 
 def attributed(measurement: Measurement) -> dict[str, dict[str, AttributedModel]]:
-    """Return tower -> role of the model -> its neurons, as `stored` received them."""
+    """Read the neurons from a measurement: encoder (tower) -> role of the model, e.g. "before" -> its neurons."""
     return {
         tower: {side: _attributed(measurement, f"{tower}/{side}", facts) for side, facts in sides.items()}
         for tower, sides in measurement.facts[TOWERS].items()
@@ -100,5 +101,5 @@ def _ablation(measurement: Measurement, place: str) -> AblationCurves | None:
 
 
 def overlap_of(measurement: Measurement, tower: str) -> pd.DataFrame | None:
-    """Return the overlap of both models' neurons in a tower, or None if they cannot be compared."""
+    """Read from a measurement how far both models' neurons agree in one encoder (tower); None if not comparable."""
     return measurement.frames.get(f"{tower}/{OVERLAP}")

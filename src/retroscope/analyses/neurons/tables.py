@@ -53,7 +53,10 @@ ABLATION_NOTE = (
 
 
 def profile_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each statistic, FFN matrix and layer. For two models, it has the tests of their difference."""
+    """Return the statistics of the attribution, e.g. its Gini index: a row for each statistic, FFN matrix and layer.
+
+    For two models, a row has the difference of a statistic and its tests. For one, it has the mean and its interval.
+    """
     if tower.profile is not None:
         shares = effect_rows(tower, LAYER_SHARE).assign(statistic=LAYER_SHARE)
         return pd.concat([rows(tower.profile), shares], ignore_index=True)
@@ -63,28 +66,31 @@ def profile_table(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def threshold_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each FFN matrix and threshold: the share of its neurons, over all layers, that are active."""
+    """Return the share of the neurons that are active, with a row for each FFN matrix and threshold.
+
+    The share is over all layers. For two models, a row has the difference and its tests.
+    """
     paired = activity_effect(tower)
     return activity_rows(tower) if paired is None else paired
 
 
 def overlap_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return the table of the measured overlap of both models' neurons, empty if it was not measured."""
+    """Return how far both models' neurons agree, as the table `TowerNeurons.overlap`; empty if it was not measured."""
     return pd.DataFrame() if tower.overlap is None else tower.overlap.copy()
 
 
 def ablation_points(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model and each point of an ablation curve."""
+    """Return the points of the ablation curves: retrieval of each model with each set of neurons fixed."""
     return _by_side(tower, ablation_rows)
 
 
 def ablation_harm(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, fraction and measure: retrieval with the top neurons fixed, and with controls."""
+    """Return retrieval with top neurons and with control neurons fixed: a row for each model, fraction and measure."""
     return _by_side(tower, lambda ablation: ablation.table)
 
 
 def ablation_areas(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, curve and measure: the area between the curve and the mean curve of random sets."""
+    """Return the area of each ablation curve below that of random neurons: a row for each model, curve and measure."""
     return _by_side(tower, lambda ablation: ablation.areas)
 
 
@@ -94,18 +100,27 @@ def _by_side(tower: TowerNeurons, rows_of: Callable[[AblationCurves], pd.DataFra
 
 
 def map_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each FFN matrix, map (a model, or the difference), layer and bin of the heat maps."""
+    """Return the values of the heat maps: a row for each FFN matrix, map, layer and bin of neurons.
+
+    A map is a model, or the difference between two.
+    """
     frames = [map_rows(tower, part) for part in tower.parts]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def paper_shares(tower: TowerNeurons) -> PaperTable:
-    """Return the table of each layer's share of the total attribution, before and after; empty for a single model."""
+    """Return the formatted table of each layer's share of the total attribution, before and after fine-tuning.
+
+    It is empty for a single model.
+    """
     return _paired(tower, LAYER_SHARE)
 
 
 def paper_gini(tower: TowerNeurons) -> PaperTable:
-    """Return the table of the Gini index of each layer, before and after; empty for a single model."""
+    """Return the formatted table of the attribution's Gini index in each layer, before and after fine-tuning.
+
+    It is empty for a single model.
+    """
     return _paired(tower, GINI)
 
 
@@ -121,7 +136,10 @@ def _paired(tower: TowerNeurons, statistic: str) -> PaperTable:
 
 
 def paper_profile(tower: TowerNeurons) -> PaperTable:
-    """Return the table of every statistic by layer, for a single model."""
+    """Return the formatted table of a single model's attribution statistics, e.g. the Gini index, by layer.
+
+    It is empty for two models.
+    """
     if tower.profile is not None:
         return NOTHING
     place = ["part", "layer"]
@@ -133,13 +151,12 @@ def paper_profile(tower: TowerNeurons) -> PaperTable:
 
 
 def _values(frame: pd.DataFrame) -> "pd.Series[str]":
-    """Format values with their intervals."""
     texts = [f"{score(r['value'])} {interval(r['low'], r['high'])}" for _, r in frame.iterrows()]
     return pd.Series(texts, index=frame.index, dtype=object)
 
 
 def paper_ablation(tower: TowerNeurons) -> PaperTable:
-    """Return the table of the ablation: retrieval with the top neurons fixed, and with controls, by fraction."""
+    """Return the formatted table of retrieval with the top neurons and with control neurons fixed, by fraction."""
     losses = ablation_harm(tower)
     if losses.empty:
         return NOTHING
@@ -170,7 +187,7 @@ def paper_ablation(tower: TowerNeurons) -> PaperTable:
 
 
 def narrow_ablation(tower: TowerNeurons) -> PaperTable:
-    """Return the ablation table without intervals and single tests, which fits a terminal of 100 columns."""
+    """Return the ablation table without intervals and uncorrected p-values, to fit a terminal of 100 columns."""
     whole = paper_ablation(tower)
     if whole.frame.empty:
         return whole
@@ -192,7 +209,7 @@ def _effect(row: "pd.Series[Any]", name: str) -> str:
 
 
 def paper_completeness(tower: TowerNeurons) -> PaperTable:
-    """Return the table of the completeness gap by layer and FFN matrix."""
+    """Return the formatted table of the completeness gap by layer and FFN matrix."""
     gaps = completeness_rows(tower)
     if gaps.empty:
         return NOTHING
@@ -218,7 +235,7 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
 
 
 def paper_overlap(tower: TowerNeurons) -> PaperTable:
-    """Return the table of the overlap of both models' neurons, over all layers of an FFN matrix."""
+    """Return the formatted table of how far both models' neurons agree, over all layers of an FFN matrix."""
     if tower.overlap is None:
         return NOTHING
     overlaps = tower.overlap[tower.overlap["layer"] == 0]
@@ -268,19 +285,22 @@ PAPER_TABLES: dict[str, Callable[[TowerNeurons], PaperTable]] = {
 
 
 def neuron_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
-    """Return every table of numbers about neurons by its name, for every tower."""
+    """Return all tables of unformatted numbers about neurons by their names, for each encoder (tower)."""
     return {f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in FRAMES.items()}
 
 
 def large_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
-    """Return the tables with one row for each neuron by their names, for every tower."""
+    """Return the tables with one row for each neuron by their names, for each encoder (tower)."""
     return {
         f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in LARGE_FRAMES.items()
     }
 
 
 def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
-    """Return the tables for the page and the paper. Captions name the tower if there are two."""
+    """Return all formatted tables about neurons by their names, for the report's page and for a paper.
+
+    If there are results for both encoders (towers), captions name the encoder.
+    """
     tables_of = {}
     for prefix, tower in by_prefix(result):
         lead = f"{tower.label.capitalize()} tower. " if tower.label else ""
@@ -291,5 +311,8 @@ def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
 
 
 def by_prefix(result: NeuronResult) -> list[tuple[str, TowerNeurons]]:
-    """Return every tower with the prefix of its table and figure names. The prefix of the first tower is ""."""
+    """Return the results about each encoder (tower), with the prefix of the names of their tables and figures.
+
+    The prefix of the first encoder is "".
+    """
     return [(f"{name}_" if number else "", tower) for number, (name, tower) in enumerate(result.towers.items())]

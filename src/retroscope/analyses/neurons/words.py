@@ -32,12 +32,12 @@ PARTICIPATING = "the participation (1 if all neurons have equal attribution)"
 
 
 def all_statements(result: NeuronResult) -> list[Statement]:
-    """Return every statement about neurons, tower by tower."""
+    """Return all conclusions (statements) about the neurons, first those of one encoder, then those of the other."""
     return [s for tower in result.towers.values() for s in neuron_statements(tower)]
 
 
 def neuron_statements(tower: TowerNeurons) -> list[Statement]:
-    """Return every statement about a tower: first on its ablation, then on its attribution, then the checks."""
+    """Return all conclusions (statements) about one encoder's neurons: from ablation, from attribution, from checks."""
     proof = [s for name, side in tower.sides.items() for s in ablation_statements(name, side)]
     claims = [
         s for part in tower.parts for rule in (concentration, layers, activity_statements) for s in rule(tower, part)
@@ -172,7 +172,7 @@ def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
-    """State how far the attributions of both models agree, and how far those of two halves of the examples do."""
+    """State how similar the neurons with large attribution are in both models, and in two halves of the examples."""
     if tower.overlap is None:
         return []
     together = tower.overlap[tower.overlap["layer"] == 0]
@@ -250,7 +250,6 @@ def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
 
 
 def _about(part: str, code: str, row: "pd.Series[Any]", name: str) -> dict[str, Any]:
-    """Return the code and the estimate of a statement about the largest change, as keyword arguments."""
     return {"code": f"{code}.{part}", "estimate": estimate_of(row, name)}
 
 
@@ -265,7 +264,6 @@ def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":
 
 
 def _effect(tower: TowerNeurons, row: "pd.Series[Any]") -> str:
-    """Format the values of both models, the effect with its interval, and its corrected p."""
     corrected = f", {correction(tower.profile)}-corrected {tied_p(row['p_corrected'])}" if tower.profile else ""
     return f"from {score(row[BEFORE])} to {score(row[AFTER])} ({signed(row['effect'])} {effect_limits(row)}{corrected})"
 

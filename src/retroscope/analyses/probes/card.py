@@ -1,4 +1,4 @@
-"""Card of the probes on the first screen of the report.
+"""Summary of the probes (card) for the first screen of the report.
 
 It says how often the backbone's similarity picks the relevant passage, and has curves by layer.
 """
@@ -15,7 +15,10 @@ from retroscope.typesetting.subject import BEFORE
 
 
 def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
-    """Return the card with the best accuracy of the similarity probe on the backbone."""
+    """Return the summary of the probes (card): how often the backbone's similarity picks the relevant passage.
+
+    The accuracy is that of the best layer. Without a statement on the best layers, there is no card.
+    """
     peaks = [s for s in statements if s.code == "peaks"]
     if not peaks:
         return ()
@@ -26,7 +29,10 @@ def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, 
 
 
 def probe_curves_by_layer(result: ProbesResult) -> LayerCurves | None:
-    """Return the accuracy of the similarity probe by layer, before and after, for the figure of the first screen."""
+    """Return the accuracy of the similarity probe by layer, before and after fine-tuning, as curves for the report.
+
+    The first screen of the report shows them. If the similarity probe was not run, return None.
+    """
     table = result.similarity_rows()
     if table.empty:
         return None

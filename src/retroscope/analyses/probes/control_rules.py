@@ -29,7 +29,10 @@ NAMED: dict[str, Any] = {  # code and name of each control's statements
 
 
 def control_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check every control by its rule in `CONTROL_RULES`, and name the controls that were not run."""
+    """Check every control of the probes, e.g. shuffled queries, and return a conclusion about each.
+
+    Controls that were not run are named. There are no conclusions if no accuracy was measured.
+    """
     if result.effect is None:
         return []
     measured = set(result.rows()["control"])
@@ -41,11 +44,12 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 
 
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
-    """Return the accuracies of a control for each probe, N, layer and model, with widened intervals.
+    """Return the accuracies under a control, e.g. shuffled queries: a row for each probe, N, layer and model.
 
-    The column "chance" is 1/N. "ceiling" is the upper limit of the accuracy of the probe `passage_only`, or chance if
-    that is higher. "observations" is how many independent observations a row has: distinct query texts, and with hash
-    labels no more than `ProbesResult.independent_examples`.
+    N is the number of candidates. Intervals are widened to hold for all rows at once. The column "chance" is 1/N.
+    "ceiling" is the upper limit of the accuracy of the probe `passage_only`, or chance if that is higher.
+    "observations" is how many independent observations a row has: distinct query texts, and with hash labels no more
+    than `ProbesResult.independent_examples`.
     """
     if result.effect is None:
         raise ValueError(f"the control {control!r} has no accuracies, because no probe was measured")
@@ -84,7 +88,7 @@ def _no_narrower_than_exact(cells: pd.DataFrame, error_rate: float) -> pd.DataFr
 
 
 def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that the accuracy with shuffled queries is not above both chance and the accuracy of `passage_only`."""
+    """State whether accuracy with shuffled queries is too high: above chance and above a probe that reads no query."""
     cells = control_cells(result, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
@@ -106,7 +110,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
 
 
 def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that arbitrary (hash) labels of test passages are predicted at chance, neither better nor worse."""
+    """State whether probes predict arbitrary (hash) labels of test passages at chance, neither better nor worse."""
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
@@ -121,7 +125,6 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
 
 
 def _too_few_labels(cells: pd.DataFrame) -> Statement:
-    """State that not even an accuracy of 1 would be significant, because the labels depend on too few passages."""
     text = (
         "Hash labels: the test examples share so many candidates that they are worth only about "
         f"{count(round(cells['observations'].max()), 'independent example')}. That is too few for this control: even "
@@ -151,7 +154,7 @@ def _memorised(result: ProbesResult, subject: Subject) -> str:
 
 
 def random_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that the model is more accurate at its best layer than a copy with random weights is at this layer."""
+    """State whether each model is more accurate at its best layer than a copy with random weights is at this layer."""
     return [s for side in (BEFORE, AFTER) for s in _random_of(result, subject, side)]
 
 

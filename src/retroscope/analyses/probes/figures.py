@@ -20,7 +20,7 @@ ACCURACY = alt.Y("value:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
 
 
 def probe_figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.DataFrame) -> tuple[Figure, ...]:
-    """Draw all figures for which the result has data.
+    """Draw the figures of the probes for which there are data: accuracy, effects of fine-tuning and selectivity.
 
     Args:
         beyond_shuffled: rows of `selectivity`: accuracy minus the accuracy with shuffled queries.
@@ -126,7 +126,10 @@ def selectivity_figure(beyond_shuffled: pd.DataFrame, subject: Subject) -> Figur
 
 
 def probe_curves(result: ProbesResult) -> pd.DataFrame:
-    """Return the rows of the accuracy curves: probe, passages, layer, series, line, value, low, high."""
+    """Return the points of the accuracy curves by layer: of every probe, of its controls, and of chance.
+
+    Columns: probe, passages (number of candidates), layer, series, line, value, low, high.
+    """
     cells = result.rows()
     if cells.empty:
         return cells
@@ -140,8 +143,10 @@ def probe_curves(result: ProbesResult) -> pd.DataFrame:
 
 
 def effect_points(result: ProbesResult) -> pd.DataFrame:
-    """Return the effects on the accuracy of probes without control: probe, passages, layer, value, low,
-    high, outcome.
+    """Return the points of the effect figure: how fine-tuning changed each probe's accuracy at each layer.
+
+    Accuracies under a control are left out. Columns: probe, passages (number of candidates), layer, value, low, high,
+    outcome (of the test).
     """
     cells = result.rows(control=PLAIN)
     if cells.empty or result.effect is None:
@@ -166,7 +171,7 @@ def _choices(probe: str, frame: pd.DataFrame) -> list[Selector]:
 
 
 def at_largest_n(panel: Any, frame: pd.DataFrame, probes: Sequence[str], title: str) -> Any:
-    """Repeat a panel for every probe. Each panel shows the rows with the largest number of candidate passages."""
+    """Draw one panel for every probe, each with the data of the largest number of candidate passages."""
     largest = int(frame["passages"].max())
     return facets(panel, frame[frame["passages"] == largest], "probe", probes).properties(
         title=f"{title} (N = {largest})"

@@ -53,7 +53,7 @@ def _choices(context: Context, settings: ProbeSettings) -> tuple[Candidates, ...
 
 
 def plan(context: Context, settings: ProbeSettings) -> Planned:
-    """Plan the probes: prepare their probe examples, and estimate the seconds."""
+    """Plan the probes: list the queries with their candidates (probe examples), and estimate the seconds."""
     settings = _with_controls(context, settings)
     choices = _choices(context, settings)
     seconds = sum(_seconds(context, retriever, settings, len(choices)) for retriever in context.models.values())
@@ -71,9 +71,10 @@ def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, ch
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
-    """Return the accuracies of each model by names such as "before", and "before/bare" without the final norm.
+    """Train and test the probes on the vectors of every model, and return their accuracies.
 
-    "before/mdl" has its online code lengths. The frame "seeds" has the mean accuracies of every seed.
+    The scores have names such as "before", "before/bare" (without the final norm) and "before/mdl" (online code
+    lengths). The frame "seeds" has the mean accuracies of every seed.
     """
     settings = _with_controls(context, settings)
     sides = {side: _measured(context, side, settings, planned.work) for side in context.models}
@@ -142,7 +143,6 @@ def _scores(side: str, one: Side) -> list[tuple[str, Scores]]:
 
 
 def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
-    """Return JSON-like values: the accuracies of every model as records, and how many examples each split has."""
     level = context.settings.statistics.level
     last = list(sides.values())[-1]
     bare = [] if last.bare is None or context.is_pair else last.bare.records(level)
@@ -157,7 +157,6 @@ def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
 
 
 def _caveats(context: Context, sides: Mapping[str, Side]) -> tuple[str, ...]:
-    """List reasons to doubt the accuracies, and what was not probed."""
     caveats: list[str] = []
     for side, side_result in sides.items():
         own = [warning for warning in side_result.probed.warnings if warning not in side_result.known]

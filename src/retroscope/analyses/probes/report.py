@@ -27,7 +27,10 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult | None:
-    """Compare accuracies before and after, paired by query. The protocol says which tests are corrected together."""
+    """Compare the probes' accuracies before and after fine-tuning, paired by query; None if nothing was measured.
+
+    The protocol says which tests are corrected together.
+    """
     if not measurements:
         return None
     measurement, subject = measurements[0], reading.subject
@@ -54,7 +57,10 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult
 
 
 def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Return the standard deviation of accuracy over seeds and the mean training accuracy, by probe, N, layer ..."""
+    """Return the standard deviation of accuracy over seeds, and the mean accuracy on the training examples.
+
+    There is a row for each model, probe, control, N (number of candidates) and layer.
+    """
     if seeds is None:
         return None
     groups = seeds.groupby(["side", "probe", "control", "n_passages", "layer"], sort=False)
@@ -62,7 +68,10 @@ def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def report(result: ProbesResult, reading: Reading) -> Section:
-    """Return the section: failed controls, statements (marked as doubtful if a control failed), figures and tables."""
+    """Return the report's section on the probes of two compared models: conclusions, figures and tables.
+
+    If a control failed, the conclusions from accuracies are marked as doubtful.
+    """
     subject, beyond_shuffled = reading.subject, selectivity(result.effect)
     conclusions = statements(result, subject)
     frames = {"selectivity": beyond_shuffled}
@@ -94,7 +103,10 @@ def report(result: ProbesResult, reading: Reading) -> Section:
 
 
 def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return failed controls first, then results (marked as doubtful if a control failed), then passed controls."""
+    """Return the conclusions about the probes: failed controls, then accuracies, then all other controls.
+
+    If a control failed, the conclusions from accuracies are marked as doubtful.
+    """
     controls = control_statements(result, subject)
     alarms = [s for s in controls if s.failed]
     readings = (*similarity_probe(result, subject), *passage_only_statements(result, subject))
@@ -102,7 +114,7 @@ def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of a single model: tables of its accuracy, and a caution if accuracy is below chance."""
+    """Return the report's section on a single model's probes: tables of accuracy, and a caution if below chance."""
     facts, subject = measurement.facts, reading.subject
     stored: list[ProbeRecord] = facts["records"]
     records = [row.copy() for row in stored]

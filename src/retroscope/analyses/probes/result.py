@@ -17,7 +17,7 @@ LABELS = ["probe", "control", "passages", "layer"]
 
 @dataclass(frozen=True, eq=False)
 class ProbesResult:
-    """Accuracy of every probe at every layer, paired by query, with its controls.
+    """Accuracy of every probe at every layer before and after fine-tuning, paired by query, with controls.
 
     Attributes:
         similarity: the retriever's own similarity, "cosine" or "dot": the name of the similarity probe.
@@ -65,11 +65,17 @@ class ProbesResult:
         return int(cells["passages"].max())
 
     def rows(self, **labels: object) -> pd.DataFrame:
-        """Return the rows of the effects that have these labels, e.g. layer=3; no rows if no probe was measured."""
+        """Return the effects of fine-tuning on accuracy, as a table of the rows that have these labels, e.g. layer=3.
+
+        If no probe was measured, the table is empty.
+        """
         return pd.DataFrame(columns=LABELS) if self.effect is None else rows(self.effect, **labels)
 
     def similarity_rows(self) -> pd.DataFrame:
-        """Return the effects on the similarity probe at the largest N, without controls, one row for each layer."""
+        """Return how fine-tuning changed the similarity probe's accuracy: a row for each layer, without controls.
+
+        The accuracies are those with the largest number of candidates N.
+        """
         if self.effect is None:
             return self.rows()
         return self.rows(probe=self.similarity, control=PLAIN, passages=self.hardest)

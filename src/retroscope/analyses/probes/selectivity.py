@@ -16,9 +16,10 @@ COLUMNS = ["side", "probe", "passages", "layer", "value", "low", "high"]
 
 
 def selectivity(effect: Difference | None) -> pd.DataFrame:
-    """Return a row for each model, probe, number of passages and layer: selectivity (value) with its interval.
+    """Return each probe's selectivity (accuracy minus accuracy with shuffled queries) with its interval, as a table.
 
-    There are no rows if shuffled queries, or the probes themselves, were not measured.
+    There is a row for each model, probe, number of candidates and layer. There are no rows if shuffled queries, or the
+    probes themselves, were not measured.
     """
     if effect is None or not {SHUFFLED, PLAIN} <= set(rows(effect)["control"]):
         return pd.DataFrame(columns=COLUMNS)

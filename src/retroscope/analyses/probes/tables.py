@@ -1,4 +1,4 @@
-"""Tables of the probes."""
+"""Tables of the probes: accuracy by layer, controls and spread over seeds."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,8 +18,9 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def probe_tables(result: ProbesResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of every probe at the largest N, of controls of the similarity probe, and of the spread
-    over seeds.
+    """Return the tables of the probes: accuracy by layer, controls of the similarity probe, and spread over seeds.
+
+    Accuracies are those with the largest number of candidates N. Empty tables are left out.
     """
     if result.effect is None:
         return {}
@@ -35,7 +36,10 @@ def probe_tables(result: ProbesResult, subject: Subject) -> dict[str, PaperTable
 
 
 def by_layer(result: ProbesResult, effect: Difference, subject: Subject) -> PaperTable:
-    """Return a table of every probe's accuracy at the largest N by layer, without controls."""
+    """Return a table of every probe's accuracy by layer, before and after fine-tuning, without controls.
+
+    The accuracies are those with the largest number of candidates N.
+    """
     n = result.hardest
     frame = result.rows(control=PLAIN, passages=n)
     caption = f"Probe accuracy (N={n}, chance {score(1 / n)}): {pair(subject)}."
@@ -45,7 +49,10 @@ def by_layer(result: ProbesResult, effect: Difference, subject: Subject) -> Pape
 
 
 def controls(result: ProbesResult, subject: Subject) -> PaperTable:
-    """Return a table of the similarity probe's accuracy under every control, by layer."""
+    """Return a table of the similarity probe's accuracy by layer, without and with each control.
+
+    The accuracies are those with the largest number of candidates N.
+    """
     n, probe = result.hardest, result.similarity
     frame = result.rows(probe=probe, passages=n)
     printed = pd.DataFrame(
@@ -63,7 +70,10 @@ def controls(result: ProbesResult, subject: Subject) -> PaperTable:
 
 
 def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
-    """Return a table of the standard deviation of accuracy over seeds: median and maximum over layers and N."""
+    """Return a table of the standard deviation of accuracy over seeds: its median and maximum over layers and N.
+
+    N is the number of candidates.
+    """
     if result.seed_spread is None or result.seed_spread.empty:
         return PaperTable(pd.DataFrame(), "")
     grouped = result.seed_spread.groupby(["side", "probe", "control"], sort=False)["sd"]
@@ -75,7 +85,10 @@ def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
 
 
 def accuracy_tables(records: Sequence[ProbeRecord], subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of a single model's accuracy for every N. Rows are probes with a control, columns are layers."""
+    """Return tables of a single model's accuracy, one for each N (number of candidates).
+
+    Rows are probes with a control, columns are layers.
+    """
     sizes = sorted({int(row["n_passages"]) for row in records})
     return {f"probing_{n}": _accuracies(n, [r for r in records if r["n_passages"] == n], subject) for n in sizes}
 

@@ -207,7 +207,10 @@ def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
 
 
 def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[Statement]:
-    """Return a caution if a single model's similarity probe is below chance at some layer, for the largest N."""
+    """Return a caution if a single model's similarity probe is below chance at some layer.
+
+    The accuracies are those with the largest number of candidates N.
+    """
     largest = max((r["n_passages"] for r in records), default=0)  # 0: only code lengths were measured
     low = [
         r

@@ -29,7 +29,10 @@ MAP_SIDE = (120, 400)
 
 
 def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
-    """Draw similarity, layer map and geometry by layer; if the models have a final norm, also without this norm."""
+    """Draw the figures of how both models' vectors differ: similarity by layer, map of layers, geometry, map of texts.
+
+    If the models have a final norm, similarity and geometry are also drawn without this norm.
+    """
     figures = [_similarity(drifted.drift, subject), _layer_map(drifted.drift), _geometry(drifted.drift, subject)]
     if drifted.text_map is not None:
         figures.append(text_map_figure(drifted.text_map))
@@ -39,7 +42,6 @@ def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[
 
 
 def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """Draw CKA and other similarities of the two models by layer, with their controls."""
     charts, parts = [], []
     for name, title in PANELS.items():
         similarities = drift.similarity[drift.similarity["statistic"] == name]
@@ -108,7 +110,6 @@ def _layer_map(drift: RepresentationDrift) -> Figure:
 
 
 def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """Draw the geometry of both models' vectors by layer: mean cosine, uniformity, effective dimensions, alignment."""
     charts, parts = [], []
     for name, title in STATISTICS.items():
         frame = drift.geometry[drift.geometry["statistic"] == name].rename(columns={"side": "series"})

@@ -20,7 +20,10 @@ MOVED = "#7a7a7a"
 
 
 def text_map_figure(text_map: TextMap) -> Figure:
-    """Draw the map of one model at a time. Lines connect a chosen query with its passages, and show how they moved."""
+    """Draw a two-dimensional map of sampled queries and passages, for one model at a time.
+
+    Lines connect a chosen query with its relevant passages, and show how these texts moved.
+    """
     points, moves = _points(text_map.places), _moves(text_map)
     queries = list(dict.fromkeys(moves["query"]))
     loss = {name: MISSING if value is None or value != value else value for name, value in text_map.loss.items()}

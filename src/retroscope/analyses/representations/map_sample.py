@@ -19,10 +19,10 @@ SEED = 0
 def map_frames(
     before: RetrieverRepresentations, after: RetrieverRepresentations, context: Context
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Return frames with the positions of sampled texts under both models, and facts on what the map loses.
+    """Return a map of sampled texts as data frames, and numbers on how faithful this map is.
 
-    "map": text_id, kind ("query", "relevant", "other"), text, and x and y for both models; "map_links": query_id and
-    passage_id of every query of the map and its relevant passages.
+    The frame "map" has text_id, kind ("query", "relevant", "other"), text, and the positions x and y under both models.
+    The frame "map_links" has query_id and passage_id of every query of the map and its relevant passages.
     """
     collection = context.collection
     queries, links, passages = sample_of_map(collection)
@@ -57,7 +57,7 @@ def _fidelity(embedding: EmbeddingMap) -> dict[str, float]:
 
 
 def sample_of_map(collection: Collection) -> tuple[list[str], list[tuple[str, str]], list[str]]:
-    """Draw queries and passages for the map. Return queries, pairs (query, relevant passage), and all passages."""
+    """Sample queries and passages for the map; return queries, pairs (query, relevant passage), and all passages."""
     rng = np.random.default_rng(SEED)
     judged, everything = list(collection.judged_queries), list(collection.passages)
     queries = [judged[i] for i in rng.permutation(len(judged))[:QUERIES]]

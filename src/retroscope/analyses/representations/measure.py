@@ -34,9 +34,7 @@ TOO_MANY = "retrieval with whitened vectors was not measured: the passage vector
 
 
 def refusal(context: Context, settings: DriftSettings) -> str:
-    """Return the reason why the vectors of the two models cannot be compared on this collection, or "" if there is
-    none.
-    """
+    """Return the reason why both models' vectors cannot be compared on this collection, or "" if they can."""
     if not context.is_pair:
         return "representations are compared between two models, but only one model is given"
     return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(
@@ -45,7 +43,7 @@ def refusal(context: Context, settings: DriftSettings) -> str:
 
 
 def plan(context: Context, settings: DriftSettings) -> Planned:
-    """Plan the comparison of every layer, and estimate its seconds (without the time of encoding)."""
+    """Plan the comparison of both models' vectors, and estimate its seconds (without the time of encoding)."""
     passage, rate = context.models["before"].passage, context.product_rate
     counts = len(context.collection.queries), len(context.collection.passages)
     seconds = representations_seconds(counts, len(passage.layer_names), passage.width, settings, rate)
@@ -57,11 +55,11 @@ def plan(context: Context, settings: DriftSettings) -> Planned:
 
 
 def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:
-    """Return frames that compare both models' vectors: similarity and geometry by layer, and CKA of all pairs of
-    layers.
+    """Compare both models' vectors of the same texts: similarity and geometry by layer, and CKA of all pairs of layers.
 
-    On the first collection, also return a map of a sample of texts, the controls of similarity, the frames without the
-    final norm (e.g. "bare/similarity"), and the scores of retrieval with whitened vectors (e.g. "before/whitened").
+    On the first collection, also map a sample of texts, compare with control models, repeat the comparison without the
+    final norm (frames such as "bare/similarity"), and measure retrieval with whitened vectors (scores such as
+    "before/whitened").
     """
     stages = context.stages("representations")
     vectors = _vectors(context)
@@ -90,8 +88,6 @@ def measure(context: Context, settings: DriftSettings, planned: Planned) -> Meas
 
 @dataclass(frozen=True, eq=False)
 class _Vectors:
-    """The vectors of all texts of one collection by both models, and by the models that serve as controls."""
-
     before: RetrieverRepresentations
     after: RetrieverRepresentations
     random_weights: RetrieverRepresentations | None
@@ -140,12 +136,14 @@ def judged_pairs(collection: Collection) -> list[tuple[str, str]]:
 
 
 def texts_by_id(collection: Collection) -> dict[str, Callable[[str], str]]:
-    """Return, for each tower, the function that returns the text of an id. Identical texts are then counted once."""
+    """Return, for "query" and "passage", a function that maps an id to its text. It helps to count equal texts once."""
     return {"query": lambda i: collection.queries[i].text, "passage": collection.passage_text}
 
 
 def whitened(vectors: RetrieverRepresentations, collection: Collection, measures: tuple[str, ...]) -> Scores | None:
-    """Search with final vectors that are whitened by the mean and covariance of the passages. This uses no query.
+    """Measure retrieval with whitened vectors of queries and passages.
+
+    Whitening uses the mean and covariance of the passages, and no query.
 
     Returns:
         The scores, or None if there are too many passages to hold in memory.
@@ -169,7 +167,6 @@ def _in_memory(tower: Representations, final: np.ndarray) -> Representations:
 
 
 def _whitened(vectors: _Vectors, context: Context) -> dict[str, Scores]:
-    """Return the retrieval scores with whitened vectors of each model whose vectors can be whitened."""
     sides = (("before", vectors.before), ("after", vectors.after))
     scores_by_side = {side: whitened(v, context.collection, context.settings.measures) for side, v in sides}
     return {f"{side}/whitened": scores for side, scores in scores_by_side.items() if scores is not None}

@@ -67,7 +67,10 @@ def _whitened(measurement: Measurement, subject: Subject) -> Difference | None:
 
 
 def report(result: RepresentationResult, reading: Reading) -> Section:
-    """Return the section: statements, figures and tables of the first collection, and numbers of all others."""
+    """Return the report's section on how both models' vectors differ: statements, figures, tables and numbers.
+
+    The figures show the first collection only.
+    """
     retrieval = reading.result("retrieval", RetrievalResult)
     first = result.first
     return Section(

@@ -51,7 +51,7 @@ class CollectionDrift:
 
 @dataclass(frozen=True, eq=False)
 class RepresentationResult:
-    """Drift of representations on every collection, the study's first collection first."""
+    """How both models' vectors differ on every collection, the study's first collection first."""
 
     by_collection: tuple[CollectionDrift, ...]
 

@@ -1,4 +1,4 @@
-"""Tables of the drift of representations."""
+"""Tables on how both models' vectors differ."""
 
 import pandas as pd
 
@@ -13,8 +13,9 @@ from retroscope.typesetting.subject import Subject
 
 
 def representation_tables(result: RepresentationResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of retrieval with whitened vectors and, with several collections, of CKA by layer on
-    each of them.
+    """Return the tables of both models' vectors: retrieval with whitened vectors, and CKA by layer on each collection.
+
+    The first is left out if it was not measured, the second if there is only one collection.
     """
     tables, whitened = {}, result.first.whitened
     if whitened is not None:

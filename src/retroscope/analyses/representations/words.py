@@ -21,7 +21,7 @@ OTHER_TRAINING = "one trained with another seed"
 def representation_statements(
     result: RepresentationResult, retrieval: Difference | None, subject: Subject
 ) -> tuple[Statement, ...]:
-    """Return every statement about representation drift.
+    """Return all conclusions (statements) on how both models' vectors differ.
 
     Args:
         result: drift on all collections.
@@ -38,7 +38,7 @@ def representation_statements(
 
 
 def towers(drift: RepresentationDrift) -> list[str]:
-    """Return the towers whose vectors were compared, in order."""
+    """Return the encoders (towers) whose vectors were compared, in order: "query", "passage", or both."""
     return list(dict.fromkeys(drift.similarity["tower"]))
 
 

@@ -43,7 +43,7 @@ from retroscope.scores import QUERY, TEXT, Scores
 
 @dataclass(frozen=True, eq=False)
 class Rankings:
-    """Three rankings of the same neurons.
+    """Three rankings of the same neurons, from which an ablation chooses the neurons to fix.
 
     Attributes:
         chosen: ranking that the ablation tests, by `settings.by`.

@@ -24,7 +24,7 @@ OWN_LEGENDS = alt.Resolve(scale=alt.ScaleResolveMap(color="independent", strokeD
 
 
 def ablation_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw each retrieval measure over the fraction of fixed neurons: a panel for each model and measure."""
+    """Draw each retrieval measure as a function of the fraction of fixed neurons, with a panel for each model."""
     sides = tower.ablations
     if not sides:
         return None
@@ -59,7 +59,6 @@ def _one_at_a_time(frames: Mapping[str, pd.DataFrame]) -> Any:
 
 
 def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
-    """Draw the panel of one model and measure, in the colour of that model."""
     frame = frame[frame["measure"] == measure]
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
     panel = _panel(frame, measure, (LOOKS | NEURON_LOOKS)[name].colour, alt.Chart())

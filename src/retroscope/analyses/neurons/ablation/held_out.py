@@ -28,7 +28,7 @@ class Evaluated:
 def evaluated_queries(
     collection: Collection, attribution: NeuronAttribution, *, held_out: bool | None, enough: int = 1
 ) -> Evaluated:
-    """Return the queries to measure: all judged queries, or only those that the attribution did not use.
+    """Return the queries on which ablations are measured: all judged queries, or only those new to the attribution.
 
     The attribution used a query if it used the text of this query, or of one of its relevant passages. It used a
     passage as an example of the target `norm`, or as the relevant passage or hard negative of an attributed query.
@@ -57,7 +57,6 @@ def evaluated_queries(
 
 
 def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
-    """Return the judged queries that the attribution used."""
     examples = attribution.scores.query_ids
     if (attribution.recipe["target"], attribution.recipe["tower"]) == ("norm", "passage"):
         queries, passages = set[str](), _passage_texts(collection, examples)

@@ -50,12 +50,12 @@ def measure_in_looks(
     settings: NeuronAblationSettings,
     passages: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Write the scores of every measured set of neurons into `values`, (query, how, draw, fraction, measure).
+    """Measure retrieval with sets of neurons fixed, and write the scores into `values`.
 
     Sets of neurons that no undecided test needs are not measured. Their scores stay NaN.
 
     Args:
-        values: array of NaN. Its coordinate `group` has the group of each query.
+        values: array of NaN, (query, how, draw, fraction, measure). Its coordinate `group` has the group of each query.
         value_of: function that measures one set of neurons on one group of queries.
         passages: query id -> its relevant passages.
     """
@@ -84,7 +84,6 @@ class _Looks:
 
     @property
     def groups(self) -> int:
-        """Return the number of groups of queries."""
         return int(query_groups(self.values).max()) + 1
 
     def rows(self, table: Callable[..., pd.DataFrame], values: xr.DataArray) -> pd.DataFrame:
@@ -133,11 +132,9 @@ class _Looks:
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
     """Return whether the tests of a fraction of the neurons are undecided, but may be decided by more queries.
 
-    The tests have seen the first group of queries only; all queries may decide them.
-
-    They are decided if it is unlikely that all queries show more harm than by random neurons. They are also decided if
-    the top neurons harm significantly more than random neurons, and either also harm significantly more than the
-    largest neurons or are unlikely to do so with all queries.
+    The tests so far use the first group of queries. They are decided if it is unlikely that all queries show more harm
+    than by random neurons. They are also decided if the top neurons harm significantly more than random neurons, and
+    either also harm significantly more than the largest neurons or are unlikely to do so with all queries.
     """
     spent = SPENT[0] * (1 - settings.intervals.level) / len(settings.fractions)  # whatever Holm says of the others
     if row["p_over_random"] > spent:
@@ -146,11 +143,11 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether all queries are unlikely to show more harm by top than by random neurons, given the first group.
+    """Predict whether all queries are unlikely to show that top neurons harm retrieval more than random neurons do.
 
-    This is so if the test over queries, or the test over draws, is unlikely to become significant. The test over draws
-    is predicted as if draws differed only by the sample of queries, so that more queries reduce their spread. If all
-    draws are equal, nothing is decided yet.
+    The prediction uses the first group of queries. The result is true if the test over queries, or the test over draws,
+    is unlikely to become significant. The test over draws is predicted as if draws differed only by the sample of
+    queries, so that more queries reduce their spread. If all draws are equal, nothing is decided yet.
     """
     if _is_futile_effect(row, "harm", settings, groups):
         return True

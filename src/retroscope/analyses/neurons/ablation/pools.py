@@ -51,7 +51,7 @@ def relevant_in(pools: Sequence[Collection]) -> Mapping[str, tuple[str, ...]]:
 
 
 def pool_counts(pools: Sequence[Collection], collection: Collection) -> AblationRecipe:
-    """Count passages and queries of all groups of queries (pools) together, and of each group."""
+    """Count the queries and searched passages of each group of queries, and the passages of all groups together."""
     return {
         "passages": len({p for pool in pools for p in pool.passages}),
         "of_passages": len(collection.passages),

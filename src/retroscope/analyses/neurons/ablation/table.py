@@ -31,13 +31,14 @@ def curve_table(
     settings: IntervalSettings,
     passages: Mapping[str, tuple[str, ...]] | None = None,
 ) -> pd.DataFrame:
-    """Return a row for each fraction and measure: means over the measured queries, harms and their tests.
+    """Return by fraction and measure how much more fixing the top neurons harms retrieval than fixing control neurons.
 
-    The columns of means are `intact`, one for each label of `how` (`random`: mean of the draws), `random_lowest` and
-    `random_highest`, over `n` queries and `draws` draws. `harm` is random - top, and `harm_over_largest` is largest -
-    top. Both are paired by query, with the ends of their interval (`_low`, `_high`) over queries, for these draws only.
-    `below_every_draw` is true if top is lower than each draw. `p` is (1 + draws not above top) / (1 + draws), the exact
-    probability of such a low rank if the ranking within layers carried no information (Phipson and Smyth 2010).
+    There is a row for each fraction of the neurons and measure. The columns of means over queries are `intact`, one for
+    each label of `how` (`random`: mean of the draws), `random_lowest` and `random_highest`, over `n` queries and
+    `draws` draws. `harm` is random - top, and `harm_over_largest` is largest - top. Both are paired by query, with the
+    ends of their interval (`_low`, `_high`) over queries, for these draws only. `below_every_draw` is true if top is
+    lower than each draw. `p` is (1 + draws not above top) / (1 + draws), the exact probability of such a low rank if
+    the ranking within layers carried no information (Phipson and Smyth 2010).
 
     There are three uncorrected tests. `p_queries` (top against the mean draw) and `p_largest` (top against the largest)
     are paired by query and two-sided. `p_draws` tests whether the top could be one more random set (see
@@ -62,7 +63,11 @@ def curve_table(
 def claim_rows(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return the rows of `look_rows` with p-values of claims, corrected over both looks and all fractions."""
+    """Return how much more fixing the top neurons harms retrieval than fixing control neurons, with corrected p-values.
+
+    Rows and columns are those of `look_rows`, and two more columns, `over_random` and `confirmed`. The p-values of
+    claims are corrected over both looks at the data and all fractions of the neurons.
+    """
     table = look_rows(values, settings, passages)
     first = look_rows(first_group(values), settings, passages) if query_groups(values).any() else None
     for claim, p in (("over_random", "p_over_random"), ("confirmed", "p_confirmed")):
@@ -85,9 +90,10 @@ def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[
 def look_rows(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return a row for each fraction and measure, over the queries of one look at the data, with uncorrected tests.
+    """Return how much more fixing the top neurons harms retrieval than fixing control neurons, with uncorrected tests.
 
-    The columns are those of `curve_table`, except `intact`, `over_random` and `confirmed`.
+    There is a row for each fraction and measure, over the queries of one look at the data. The columns are those of
+    `curve_table`, except `intact`, `over_random` and `confirmed`.
     """
     random = values.sel(how=RANDOM, drop=True)
     top, largest = (values.sel(how=how, drop=True).isel(draw=0, drop=True) for how in (TOP, LARGEST))
@@ -103,10 +109,13 @@ def look_rows(
 
 
 def reported_fraction(rows: pd.DataFrame) -> float:
-    """Return the fraction for which the report gives numbers, from the rows of one measure.
+    """Return the fraction of fixed neurons for which the report gives numbers.
 
     It is the smallest confirmed fraction. Without one, it is the smallest fraction at which fixing the top neurons
     costs significantly more than fixing random neurons. Without such a fraction, it is the one nearest to 1 %.
+
+    Args:
+        rows: the rows of one measure (see `curve_table`).
     """
     for claim in ("confirmed", "over_random"):
         claimed = rows.loc[rows[claim].astype(bool), "fraction"]
@@ -196,7 +205,7 @@ def _all_of(p: Sequence[float]) -> float:
 def area_table(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return the areas between the mean curve of the random sets and the curve of each other kind of neurons.
+    """Return the area between the mean ablation curve of the random sets and the curve of each other kind of neurons.
 
     Only queries that were measured at every fraction count. Columns: `how`, `measure`, `area` (in units of the measure:
     the mean distance over log10 of the fraction), `area_low`, `area_high` (interval over queries, for these random sets
@@ -226,7 +235,7 @@ def area_table(
 
 
 def shared_by_chance(top: NeuronSet, ranking: Ranking) -> float:
-    """Return which share of the top neurons a random set with as many neurons in every layer contains on average."""
+    """Return the share of the top neurons that a random set with as many neurons in every layer contains on average."""
     sizes = dict(zip(ranking.sites, map(len, ranking.values), strict=True))
     counts = {(part, layer): len(some) for part, layers in top.neurons.items() for layer, some in layers.items()}
     return sum(n * n / sizes[site] for site, n in counts.items()) / len(top)

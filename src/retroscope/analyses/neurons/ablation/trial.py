@@ -1,4 +1,4 @@
-"""Run ablations on the same texts: texts are tokenised once, and a tower without ablation is encoded once."""
+"""Run ablations on the same texts: they are tokenised once, and an encoder (tower) that is not ablated runs once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,7 +93,11 @@ class Counter:
 
 
 def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...]) -> None:
-    """Refuse to ablate neurons in a tower whose weights differ from those of the attributed tower."""
+    """Check that the encoders (towers) to ablate have the same weights as the one whose neurons were attributed.
+
+    Raises:
+        SettingsError: if the weights differ.
+    """
     one = retriever.tower(attributed)
     for tower in towers:
         if not same_weights(one, retriever.tower(tower)):
@@ -106,7 +110,7 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The prepared texts and encodings of every group of queries. Each is prepared at its first use.
+    """The tokenised texts and the intact encodings of every group of queries. Each group is prepared at its first use.
 
     Attributes:
         pools: for each group, its queries and the passages that they search.
@@ -123,7 +127,7 @@ class Trials:
 
     @property
     def query_texts(self) -> list[int]:
-        """Return an identifier of each query's text, group by group. Equal texts have equal identifiers."""
+        """Return a number for each query's text, group by group. Equal texts have equal numbers."""
         numbers: dict[str, int] = {}
         queries = [query for pool in self.pools for query in pool.queries.values()]
         return [numbers.setdefault(folded(query.text), len(numbers)) for query in queries]
@@ -151,7 +155,7 @@ def make_trial(
     *,
     moments: Mapping[str, NeuronMoments] | None = None,
 ) -> AblationTrial:
-    """Tokenise the texts, encode them with the intact model, and measure the neurons of the towers to ablate.
+    """Prepare ablations: tokenise the texts, encode them with the intact model, and measure the neurons to ablate.
 
     Args:
         moments: tower -> mean and spread of its neurons. If None, they are measured on these texts.
@@ -170,7 +174,7 @@ def _moments(texts: TowerTexts) -> NeuronMoments:
 
 
 def encoded(texts: TowerTexts, counter: Counter, precision: str) -> Representations:
-    """Encode the texts of a tower and return their final vectors."""
+    """Encode the queries or the passages and return their final vectors."""
     with in_precision(precision, texts.encoder.device):
         final = final_vectors(texts.encoder, texts.rows, texts.tokens, counter.add).float()
     return representations_in_memory(texts.ids, final[:, None].numpy())

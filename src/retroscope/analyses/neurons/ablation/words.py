@@ -42,7 +42,10 @@ def named_control(what: str, side: str) -> str:
 
 
 def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
-    """State whether, and at which fractions, fixing the top neurons harms retrieval more than fixing both controls."""
+    """State whether, and at which fractions, fixing the top neurons harms retrieval more than fixing control neurons.
+
+    The two controls are random neurons and the largest neurons.
+    """
     control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
@@ -78,7 +81,10 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":
-    """Return the row for which the report gives numbers (see `ablation.table.reported_fraction`)."""
+    """Return the results of the ablation at the one fraction of the neurons for which the report gives numbers.
+
+    For the choice of the fraction, see `ablation.table.reported_fraction`.
+    """
     table = ablation.of_headline
     return table.loc[(table["fraction"] - reported_fraction(table)).abs().idxmin()]
 
