@@ -24,7 +24,7 @@ from retroscope.encoders.final_modules import Normalize
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """The scalar F of each example of one batch.
+    """The attributed scalar F of each example of one batch, computed from embeddings.
 
     An example is a text (`norm`) or a query (`score`, `margin`). On the passage tower, the margin of a query depends on
     two texts: the relevant passage and the negative. All other examples depend on one text.
@@ -73,7 +73,10 @@ class Objective:
         return total
 
     def only(self, examples: Sequence[int]) -> "Objective":
-        """Return the objective of these examples only. They are numbered 0.. in this order, and so are their texts."""
+        """Return the objective (scalar F) of these examples only.
+
+        They are numbered 0.. in this order, and so are their texts.
+        """
         texts = [text for example in examples for text in self.texts_of(example)]
         numbers = [new for new, example in enumerate(examples) for _ in self.texts_of(example)]
         other = None if self.other is None else self.other[texts]

@@ -34,7 +34,7 @@ from retroscope.attribution.sites import Site
 
 
 def conductance(work: Work) -> Values:
-    """Compute the conductance of every neuron.
+    """Compute the conductance of every neuron: the part of the scalar F's change that passes through this neuron.
 
     signed_i is the conductance, and magnitude_i the sum of its absolute values over tokens. `start` and `end` are F at
     alpha = 0 and alpha = 1. The signed values of one FFN matrix do not sum to F(1) - F(0), because part of the change
