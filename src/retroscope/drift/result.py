@@ -21,7 +21,9 @@ LAYER_MAP_COLUMNS = ("tower", "layer_before", "layer_after", "cka")
 
 @dataclass(frozen=True, eq=False)
 class WeightDrift:
-    """Comparison of two checkpoints, or of one tower of two models, tensor by tensor.
+    """How much the weights of two models differ, tensor by tensor.
+
+    The models are two checkpoints, or the query or passage encoders of two retrievers.
 
     Attributes:
         tensors: a row for each tensor, with the columns `name`, `layer` (0: embeddings, k: block k; the last layer
@@ -61,7 +63,7 @@ class WeightDrift:
 
 @dataclass(frozen=True, eq=False)
 class RepresentationDrift:
-    """Comparison of two retrievers' vectors of the same texts.
+    """Similarity and geometry of two retrievers' vectors of the same texts, at every layer.
 
     Attributes:
         similarity: a row for each tower, layer and statistic (cka, procrustes, rsa, neighbours), with the columns
