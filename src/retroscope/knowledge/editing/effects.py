@@ -30,7 +30,7 @@ BOUNDS = {RELIABILITY: 1.0, GENERALITY: 1.0, LOCALITY: 1.0, SAME: 1.0}
 
 @dataclass(frozen=True, eq=False)
 class EditReading:
-    """What one model answers before or after an edit.
+    """Measurements of one model before or after an edit of facts: P@1, log-probabilities, loss, and answers.
 
     Attributes:
         values: name of an effect -> one value for each fact or text: P@1 of the edited facts in the edited cloze
@@ -48,7 +48,7 @@ class EditReading:
 
 @dataclass(frozen=True)
 class Effect:
-    """One effect of an edit: means before and after, and their paired difference with its interval.
+    """One effect of an edit of facts, e.g. on P@1: means before and after, and their paired difference.
 
     Attributes:
         before, after: mean over facts, or over texts.
