@@ -125,7 +125,7 @@ class PairVectors:
 
 @dataclass(frozen=True, eq=False)
 class Erasure:
-    """Erasers of r directions of one layer, one for each tower.
+    """Two functions that erase r directions from the states of one layer: one for queries, and one for passages.
 
     Attributes:
         erasers: tower -> function that erases the directions from the states of a layer.
@@ -151,7 +151,7 @@ def check_erasers_installed() -> None:
 
 
 def pair_erasure(pairs: PairVectors, rank: int) -> Erasure:
-    """Return erasers of the `rank` directions in which queries and relevant passages correlate most, by tower."""
+    """Fit maps that erase the `rank` directions in which queries and relevant passages correlate most."""
     queries, passages = (pairs.whitened[tower].coordinates for tower in ("query", "passage"))
     left, right = _canonical(pairs, rank)
     concepts = {"query": passages @ right, "passage": queries @ left}
@@ -199,7 +199,7 @@ def concept_basis(whitened: Whitened, concept: Float[Tensor, "pair rank"]) -> Fl
 
 
 def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | None = None) -> Erasure:
-    """Return erasers of `rank` random directions for each tower.
+    """Return maps that erase `rank` random directions from queries, and as many from passages.
 
     Args:
         like: an erasure whose removed share of the variance is to be matched. For this, the random directions prefer
