@@ -104,7 +104,7 @@ class Selector:
 
 
 def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, size: bool = True) -> Any:
-    """Return a panel with selectors. It shows the rows that the reader selects.
+    """Return a chart in which the reader of the page selects the rows that it shows, e.g. those of a measure.
 
     Args:
         panel: chart without data.
