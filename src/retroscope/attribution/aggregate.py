@@ -217,7 +217,7 @@ def quantiles_of(
 
 
 def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> None:
-    """Write the sums so far to a file, with a checksum, so that an interrupted attribution can resume from them.
+    """Write the sums of attributions so far to a file with a checksum, from which an interrupted run can resume.
 
     Args:
         done: how many batches the sums contain.

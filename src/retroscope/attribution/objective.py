@@ -51,7 +51,7 @@ class Objective:
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Return what each row (a text at one path node) contributes to F of its example.
+        """Return what each row (a text at one path node) contributes to the scalar F of its example.
 
         Args:
             pooled: the pooled last layer of each row.
@@ -66,7 +66,7 @@ class Objective:
         return self.sign[texts] * scores
 
     def of_examples(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node example"]:
-        """Return F of every example: the sum of its texts' contributions."""
+        """Return the scalar F of every example: the sum of its texts' contributions."""
         total = torch.zeros(*shares.shape[:-1], self.n_examples, dtype=torch.float64, device=shares.device)
         for text, example in enumerate(self.example.tolist()):  # in order: the same sum on every device
             total[..., example] += shares[..., text].double()

@@ -1,4 +1,4 @@
-"""Measure margins exactly with heads fixed, by encoding queries, relevant passages and negatives again.
+"""Measure the margins of queries exactly with attention heads fixed, by encoding queries and passages again.
 
 The margin is s(q, p+) - s(q, p-). The negative p- is the same passage, whichever heads are fixed.
 """
@@ -42,7 +42,7 @@ class MarginTexts:
 
     @cached_property
     def means(self) -> dict[str, HeadValues]:
-        """Return the mean output of every head over these texts, for each tower in `towers`."""
+        """Return, by encoder (tower), the mean output of every attention head over these texts."""
         return {
             tower: head_means(self.retriever.tower(tower), self.rows[tower], self._tokens(tower))
             for tower in self.towers

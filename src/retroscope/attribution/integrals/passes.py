@@ -69,7 +69,7 @@ class Stretch:
         return (factors * by_row).to(states.dtype).reshape(states.shape)
 
     def apart(self, states: Tensor) -> Float[Tensor, "node text token hidden"]:
-        """Return the rows with the shape (node, text, token, hidden), in float32 and without a graph."""
+        """Return the rows with the shape (node, text, token, hidden), in float32 and detached from autograd."""
         return states.detach().reshape(len(self.nodes), len(self.texts), -1, states.shape[-1]).float()
 
 
