@@ -46,7 +46,9 @@ class WeightDrift:
 
     @cached_property
     def groups(self) -> pd.DataFrame:
-        """Return a row for each layer and part, with sums over its tensors.
+        """Return how much the weights of each layer and part (e.g. "attention") changed: one row each.
+
+        A row has sums over the tensors.
 
         Columns: `layer`, `part`, `tensors` (how many), `changed` (how many changed), `parameters`, `norm`, `change` and
         `relative`. Tensors that only one of the models has are not included.

@@ -32,7 +32,7 @@ from retroscope.encoders.checkpoints.tensors import LowRank
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Statistics of one matrix's change, as defined at the top of this module.
+    """Ranks, amplification and alignment of one matrix's change, as defined at the top of this module.
 
     Attributes:
         stable_rank, effective_rank: ranks of the change D.
