@@ -132,7 +132,9 @@ class RelationClozes:
         return tuple(context.before), tuple(context.after) if self.kind == "masked" else ()
 
     def places(self, fact: int) -> list[ReadInput]:
-        """Return the model inputs of one fact, with the positions that predict objects, in the order of `points`.
+        """Return the model inputs of one fact, with the positions whose states predict tokens of objects.
+
+        They are in the order of `points`.
 
         Args:
             fact: index of the fact in this relation.

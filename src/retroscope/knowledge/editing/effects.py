@@ -135,10 +135,11 @@ def _losses(
 
 
 def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
-    """Return the effects of an edit by name, in the order of `EFFECTS`, without those that have no values.
+    """Compare a model before and after an edit: return each effect, e.g. on reliability, by name.
 
-    `SAME` is the share of facts to keep whose first-ranked object is the same after the edit, whether it is correct or
-    not. A tie for the first rank never counts as the same answer.
+    They are in the order of `EFFECTS`. Effects without values are left out. `SAME` is the share of facts to keep whose
+    first-ranked object is the same after the edit, whether it is correct or not. A tie for the first rank never counts
+    as the same answer.
     """
     measured = {name: _effect(name, before, after) for name in before.values}
     pairs = zip(before.answers, after.answers, strict=True)
