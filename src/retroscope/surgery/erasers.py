@@ -40,7 +40,7 @@ HALVINGS = 40
 
 @dataclass(frozen=True, eq=False)
 class Whitened:
-    """Leading principal components of one tower's vectors, and the whitened coordinates of the vectors.
+    """Leading principal components of the vectors of queries or of passages, and their whitened coordinates.
 
     Attributes:
         mean: mean of the vectors.
@@ -99,7 +99,10 @@ class Whitened:
 
 @dataclass(frozen=True, eq=False)
 class PairVectors:
-    """Pooled vectors of one layer by tower. Row i of "passage" is relevant to the query in row i of "query"."""
+    """Pooled vectors of queries and of their relevant passages at one layer.
+
+    Row i of "passage" is relevant to the query in row i of "query".
+    """
 
     towers: Mapping[str, TowerVectors]
 
@@ -108,11 +111,11 @@ class PairVectors:
 
     @cached_property
     def whitened(self) -> Mapping[str, Whitened]:
-        """Return principal components and whitened coordinates of the vectors of each tower."""
+        """Return principal components and whitened coordinates of the queries and of the passages."""
         return {tower: Whitened.of(vectors) for tower, vectors in self.towers.items()}
 
     def allows(self, rank: int) -> bool:
-        """Return whether the vectors of both towers vary in at least `rank` directions."""
+        """Return whether queries and passages each vary in at least `rank` directions."""
         return all(len(whitened.variances) >= rank for whitened in self.whitened.values())
 
     def shuffled(self, seed: int) -> "PairVectors":
