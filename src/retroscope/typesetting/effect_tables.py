@@ -31,7 +31,7 @@ def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame
 
 
 def mark(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Return stars if the difference is significant, "=" if equivalence is significant, both, or "" for neither."""
+    """Return the mark of an effect: stars if it is significant, "=" if equivalence is, both, or "" for neither."""
     return marks(row["p_corrected"], alpha(difference)) + (EQUAL_MARK if is_equivalent(row) else "")
 
 

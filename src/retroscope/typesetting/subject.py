@@ -268,7 +268,7 @@ class Subject:
 
     @property
     def paired_statistics(self) -> ComparisonSettings:
-        """Return the settings of the paired tests, without the published unpaired test of probes."""
+        """Return the settings for comparing scores other than probe accuracies: always with a paired test."""
         return self.statistics.paired
 
     def side(self, name: str) -> Model:

@@ -30,7 +30,7 @@ def embedded(frame: pd.DataFrame) -> Any:
 
 
 def layer_axis(names: Sequence[str] = ()) -> Any:
-    """Return the x axis of layers, labelled by name, else by number. "6 (post-norm)" takes two lines."""
+    """Return an x axis for layers, labelled by `names` or, without them, by number. "6 (post-norm)" takes two lines."""
     label = f"split({json.dumps(list(names))}[datum.value] || toString(datum.value), ' ')"
     axis = alt.Axis(labelExpr=label, labelAngle=0, labelOverlap="parity", grid=False)
     return alt.X("layer:O", title="layer", axis=axis)
