@@ -102,9 +102,10 @@ def _deviation(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None) -> Iterator[None]:
-    """Fix neurons at their mean, or at zero where `moments` is None, on every token while the context is open.
+    """Fix neurons at their mean activation, on every token, while the context is open.
 
-    No weight is changed. If other encoders share this backbone, their neurons are fixed, too.
+    If `moments` is None, they are fixed at zero. No weight is changed. If other encoders share this backbone, their
+    neurons are fixed, too.
 
     Raises:
         SettingsError: if `neurons` names an FFN matrix, layer or neuron that the encoder does not have.

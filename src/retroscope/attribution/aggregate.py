@@ -31,7 +31,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(eq=False)
 class Aggregates:
-    """Sums over the attributed examples, from which means, histograms and counts are computed.
+    """Sums of neuron attributions over examples, and statistics of each example, e.g. its completeness gap.
 
     Attributes:
         settings: settings of the attribution, e.g. the attributed scalar F.
@@ -50,14 +50,14 @@ class Aggregates:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the FFN matrices whose neurons are attributed, in the order of the statistics."""
+        """Return the names of the FFN matrices whose neurons are attributed, in the order of the array "stats"."""
         return self.settings.parts
 
 
 def begin(
     settings: AttributionSettings, widths: dict[str, int], layers: int, half: Int[np.ndarray, "example"]
 ) -> Aggregates:
-    """Return aggregates to which no example has been added yet.
+    """Return sums of neuron attributions to which no example has been added yet.
 
     Args:
         widths: how many neurons one layer has, by FFN matrix ("intermediate", "up", "output").
@@ -83,7 +83,7 @@ def begin(
 
 
 def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
-    """Return the same sums with empty rows for further examples, after the rows of the examples added so far.
+    """Return the same sums of attributions with room for more examples: empty rows after those of the examples so far.
 
     Args:
         half: 0 or 1 for each example, old and new: the random half to which it belongs.
@@ -95,7 +95,7 @@ def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
 
 
 def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[Tensor, "example"]) -> None:
-    """Add the attributions of a batch to the sums.
+    """Add the neuron attributions of one batch of examples to the sums.
 
     An example whose F changes by no more than `level` along the path is marked as noise. Its shares and its gap would
     be rounding errors, so they are left out. An example with a value that is not finite (e.g. an overflow in float16)
@@ -175,7 +175,6 @@ def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "example
 def _add_statistics(
     sums: Aggregates, site: Site, site_values: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """Store the statistics of each example at one FFN matrix, e.g. the change of F and the Gini index."""
     unknown = share[:, 0].isnan()
     stats = {
         r.CHANGE: site_values.end - site_values.start,
@@ -204,9 +203,10 @@ def _set(
 def quantiles_of(
     bins: Int[np.ndarray, "layer neuron bin"], wanted: Sequence[float]
 ) -> Float[np.ndarray, "quantile layer neuron"]:
-    """Return quantiles of each neuron's shares, computed from its histogram of shares over examples.
+    """Return quantiles of each neuron's share over examples, computed from its histogram.
 
-    A quantile is the geometric centre of the bin that contains it, and NaN for an empty histogram.
+    The share of a neuron is its magnitude over the largest magnitude of the example. A quantile is the geometric centre
+    of the bin that contains it, and NaN for an empty histogram.
     """
     total = bins.sum(-1, keepdims=True)
     reached = np.cumsum(bins, axis=-1) / np.maximum(total, 1)
@@ -217,7 +217,7 @@ def quantiles_of(
 
 
 def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> None:
-    """Write the sums so far to a file, with a checksum, so that an interrupted attribution can resume from them.
+    """Write the sums of attributions so far to a file with a checksum, from which an interrupted run can resume.
 
     Args:
         done: how many batches the sums contain.
@@ -228,9 +228,10 @@ def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> N
 
 
 def load_state(path: Path, sums: Aggregates) -> tuple[int, int] | None:
-    """Fill `sums` from a file of `save_state`, and return (`done`, `row_tokens`) as they were saved.
+    """Read saved sums of attributions from a file into `sums`.
 
-    If the file is missing or damaged, return None and leave `sums` as it is.
+    Return (how many batches the sums contain, how many tokens ran at once). If the file is missing or damaged, return
+    None and leave `sums` as it is.
     """
     content = read_if_sound(path)
     if content is None:

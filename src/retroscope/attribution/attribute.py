@@ -81,9 +81,9 @@ def plan_attribution(
 def attribute_neurons(
     plan: AttributionPlan, folder: Path | None = None, progress: Count | None = None, *, stop_at: int = 0
 ) -> NeuronAttribution:
-    """Compute the attribution of every neuron over the examples of a plan, stage by stage.
+    """Compute the attribution of every neuron, as means over the examples of a plan, and statistics of each example.
 
-    A stage adds more examples. The attribution stops after the stage at which two random halves of the examples agree
+    Examples are added in stages. The attribution stops after the stage at which two random halves of the examples agree
     on the top neurons as well as `settings.agreement` requires.
 
     Args:

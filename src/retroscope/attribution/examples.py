@@ -1,4 +1,4 @@
-"""The examples of an attribution: texts or queries, with the texts and vectors that define their target F."""
+"""The examples of an attribution: texts or queries, with the texts and vectors that define the scalar F."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One example of an attribution: a text (`norm`), or a query with its passages (`score`, `margin`).
+    """One example of an attribution: a text (target `norm`), or a query and its passages (`score`, `margin`).
 
     Attributes:
         id: id of the text or of the query.
@@ -46,7 +46,10 @@ class Example:
 
 
 def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
-    """Return one example for each distinct text, for the target `norm`. Its id is the first id with this text."""
+    """Return one attribution example for each distinct text, with the norm of its embedding as the target.
+
+    The id of an example is the first id with its text.
+    """
     first: dict[str, str] = {}
     for text_id, text in zip(ids, texts, strict=True):
         first.setdefault(text, text_id)
@@ -56,7 +59,7 @@ def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
 def collection_examples(
     retriever: Retriever, collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Example]:
-    """Return the examples of a collection: its judged queries or, for the target `norm`, its distinct texts.
+    """Return the attribution examples of a collection: judged queries or, for the target `norm`, distinct texts.
 
     For `score` and `margin`, a query with several relevant passages is attributed with the first of them. For `norm`,
     the texts are queries on the query tower, and relevant passages on the passage tower. `settings.limit` examples are
@@ -85,7 +88,7 @@ def with_shared_negatives(
     candidates: Sequence[Candidates],
     settings: AttributionSettings,
 ) -> list[Candidates]:
-    """Return the candidates of every attributed query, with a single negative that is the same for all retrievers.
+    """Choose one hard negative for each attributed query, shared by all retrievers. Return candidates with it alone.
 
     Every retriever ranks the first `settings.negatives` negatives of a query by its own scores. The shared negative is
     the one with the best mean rank, or the first of them if several tie.
@@ -140,7 +143,7 @@ def _drawn(items: Mapping[str, Item], ids: Sequence[str], settings: AttributionS
 
 
 def left_out(collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings) -> list[str]:
-    """Return notes on what is not attributed: queries without a hard negative, and examples that were not drawn."""
+    """Return notes on what an attribution leaves out: queries without a hard negative, and examples not drawn."""
     if settings.target == "norm":
         total, lacking = len(_texts(collection, candidates, settings.scaled)), 0
     else:

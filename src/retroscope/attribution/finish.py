@@ -23,7 +23,7 @@ CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all 
 def finished(
     plan: AttributionPlan, sums: Aggregates, row_tokens: int, reached: Mapping[str, float | None]
 ) -> r.NeuronAttribution:
-    """Compute the result of an attribution from its sums over all examples: means, quantiles, scores and warnings.
+    """Compute the result of an attribution from sums over its examples: means and quantiles of neurons, warnings.
 
     Args:
         row_tokens: how many tokens ran through the network at once, at nodes of the integration path.

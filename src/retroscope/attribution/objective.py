@@ -24,7 +24,7 @@ from retroscope.encoders.final_modules import Normalize
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """The scalar F of each example of one batch.
+    """The attributed scalar F of each example of one batch, computed from embeddings.
 
     An example is a text (`norm`) or a query (`score`, `margin`). On the passage tower, the margin of a query depends on
     two texts: the relevant passage and the negative. All other examples depend on one text.
@@ -51,7 +51,7 @@ class Objective:
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Return what each row (a text at one path node) contributes to F of its example.
+        """Return what each row (a text at one path node) contributes to the scalar F of its example.
 
         Args:
             pooled: the pooled last layer of each row.
@@ -66,14 +66,17 @@ class Objective:
         return self.sign[texts] * scores
 
     def of_examples(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node example"]:
-        """Return F of every example: the sum of its texts' contributions."""
+        """Return the scalar F of every example: the sum of its texts' contributions."""
         total = torch.zeros(*shares.shape[:-1], self.n_examples, dtype=torch.float64, device=shares.device)
         for text, example in enumerate(self.example.tolist()):  # in order: the same sum on every device
             total[..., example] += shares[..., text].double()
         return total
 
     def only(self, examples: Sequence[int]) -> "Objective":
-        """Return the objective of these examples only. They are numbered 0.. in this order, and so are their texts."""
+        """Return the objective (scalar F) of these examples only.
+
+        They are numbered 0.. in this order, and so are their texts.
+        """
         texts = [text for example in examples for text in self.texts_of(example)]
         numbers = [new for new, example in enumerate(examples) for _ in self.texts_of(example)]
         other = None if self.other is None else self.other[texts]

@@ -62,7 +62,10 @@ class AttributionPlan:
 
     @property
     def half(self) -> Int[np.ndarray, "example"]:
-        """Assign every example to a random half, 0 or 1. Examples with the same text are in the same half."""
+        """Return to which of two random halves (0 or 1) each example belongs.
+
+        Examples with the same text are in the same half.
+        """
         text = numbered(np.array([folded(example.texts[0]) for example in self.examples], dtype=object))
         n = int(text.max(initial=-1)) + 1
         order = np.arange(n) if len(self.stages) > 1 else np.random.default_rng(self.settings.seed).permutation(n)
@@ -75,12 +78,12 @@ class AttributionPlan:
 
     @property
     def bytes(self) -> int:
-        """Return the estimated bytes of a pass at path nodes and of the recorded forward pass, without the weights."""
+        """Return the estimated memory, without weights: bytes of a pass at path nodes and of the recorded pass."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
     def origin(self) -> CacheOrigin:
-        """Return the record with which the cache lists saved sums: encoder, collection and versions of software."""
+        """Return a cache record that names the encoder, collection and software versions of the saved sums."""
         return CacheOrigin(
             models=(self.encoder.name,),
             collection=self.collection,
@@ -91,7 +94,7 @@ class AttributionPlan:
 
     @property
     def key(self) -> str:
-        """Return the SHA-256 of what determines the sums: encoder, examples, settings, batches and versions.
+        """Return the SHA-256 of what determines the summed attributions: encoder, examples, settings, batches ...
 
         The settings `limit` and `agreement` are not part of it. A plan cut to its first stages therefore has the same
         key as a plan for fewer examples, and both share the saved sums.
@@ -168,7 +171,7 @@ def make_batches(
 
 
 def facts(plan: AttributionPlan) -> AttributionCounts:
-    """Return the counts of a plan as JSON-like values: examples, texts, tokens, batches and bytes."""
+    """Return how many examples, texts, tokens, batches and bytes of memory a plan has, as JSON-like values."""
     return {
         "examples": len(plan.examples),
         "texts": sum(len(example.texts) for example in plan.examples),

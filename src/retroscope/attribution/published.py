@@ -19,7 +19,7 @@ WRAPPING = {"query": "query: ", "passage": "passage: "}
 
 
 def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
-    """Return the encoder with the same weights and the recipe that the published study used for a tower.
+    """Return the same encoder with the pooling, prompt and maximum length that the published study used.
 
     With `cls` pooling, the vector is the output of the model's own pooler if it has one (BERT: tanh of a dense layer;
     DPR: none). With last-token pooling, texts become "query: TEXT</s>" on the query tower (the published target
@@ -75,10 +75,11 @@ def _by_user(recipe: Recipe, field: str) -> bool:
 
 
 def with_padding_read(encoder: Encoder, batch: Batch) -> Batch:
-    """Return the batch as the published code pools it: padding, and so the other texts of the batch, affect it.
+    """Return the batch with padding treated like real tokens by pooling and positions, as in the published code.
 
-    Padding tokens are part of the mean. CLS is the first column of the batch, and positions are counted by column. If a
-    tokenizer pads on the left, the first column is padding in all but the longest texts, and positions are shifted.
+    The vector of a text therefore depends on the other texts of the batch. Padding tokens are part of the mean. CLS is
+    the first column of the batch, and positions are counted by column. If a tokenizer pads on the left, the first
+    column is padding in all but the longest texts, and positions are shifted.
     """
     reads = encoder.recipe.pooling in ("mean", "cls", "pooler")
     return replace(batch, pooled=torch.ones_like(batch.pooled) if reads else batch.pooled, padding_counts=True)

@@ -93,7 +93,7 @@ class AttributionRecipe(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class NeuronAttribution:
-    """Attribution of every neuron of one retriever's tower.
+    """Attribution of every neuron of one retriever's query encoder or passage encoder (tower).
 
     Attributes:
         scores: statistics of each example, with the dimensions (query, statistic, part, layer). `part` is the FFN

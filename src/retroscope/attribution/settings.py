@@ -87,12 +87,12 @@ class AttributionSettings:
 
     @property
     def towers(self) -> tuple[str, ...]:
-        """Return the towers whose neurons a comparison attributes, in this order. The first is the main tower."""
+        """Return the encoders ("query", "passage") whose neurons a comparison attributes, the main one first."""
         return BOTH_TOWERS if self.tower == BOTH else (self.tower or "query",)
 
     @property
     def scaled(self) -> str:
-        """Return the tower whose neurons a single attribution covers.
+        """Return the encoder whose neurons are attributed for a single retriever: "query" or "passage".
 
         Raises:
             SettingsError: if the settings name both towers.

@@ -42,7 +42,7 @@ class Site:
         return self.layer - 1
 
     def units(self, values: Tensor) -> Tensor:
-        """Return the outputs of this FFN matrix from the outputs of its module, which may hold two matrices."""
+        """Select this FFN matrix's outputs from the outputs of its module, which may hold two matrices."""
         return values if self.half is None else values.chunk(2, dim=-1)[self.half]
 
     def weight(self, encoder: Encoder) -> Float[Tensor, "neuron input"]:

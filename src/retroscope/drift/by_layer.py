@@ -32,7 +32,7 @@ def representation_drift(
     settings: DriftSettings | None = None,
     progress: ShownCount = None,
 ) -> RepresentationDrift:
-    """Compare the stored vectors of two retrievers, tower by tower and layer by layer.
+    """Compare two models' stored vectors layer by layer: their similarity (e.g. CKA), and the geometry of each.
 
     Args:
         before: vectors of the backbone.
@@ -111,7 +111,6 @@ def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tow
 
 
 def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> VectorsByLayer:
-    """Return the vectors of all layers for the texts in these rows."""
     return side.texts(rows)
 
 

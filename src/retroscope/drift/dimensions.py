@@ -24,7 +24,7 @@ Eigenvalues = Float[np.ndarray, "value"]
 
 
 def effective_rank(x: Vectors) -> float:
-    """Return the effective rank of the population from which the texts are sampled.
+    """Estimate the effective rank of the vectors of the population from which the texts are sampled.
 
     It is exp of the entropy of the normalised standard deviations along the principal directions (Roy and Vetterli
     2007). It is 1 if all texts have the same vector.
@@ -38,7 +38,7 @@ def effective_rank(x: Vectors) -> float:
 
 
 def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
-    """Estimate the population's variances, and how many directions have each of them (not a whole number).
+    """Estimate the eigenvalues of the population's covariance, and how many there are of each (not a whole number).
 
     Model: the centred vector of a text is sqrt(w) times a random vector. w has mean 1. The random vector has variance t
     in c directions, for several t. At each z < 0, with n - 1 degrees of freedom and the sample's eigenvalues l, there
@@ -71,11 +71,11 @@ def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
 
 
 def squared_lengths(centred: Float[np.ndarray, "text dim"], energies: Eigenvalues) -> Float[np.ndarray, "text"]:
-    """Estimate the factor w (see `population_spectrum`) of every text, from the squared length of its vector.
+    """Estimate the factor w by which a text's vector varies more (or less) than the average text's, from its length.
 
-    Let r be the squared lengths, divided by their mean. They vary even if all w are 1: for normal vectors, the variance
-    is 2 p, where p is the mean squared cosine of two texts. Since 1 + var r = (1 + var w)(1 + 2 p), r is shrunk
-    towards 1 until its variance is var w.
+    The model is that of `population_spectrum`. Let r be the squared lengths, divided by their mean. They vary even if
+    all w are 1: for normal vectors, the variance is 2 p, where p is the mean squared cosine of two texts. Since 1 + var
+    r = (1 + var w)(1 + 2 p), r is shrunk towards 1 until its variance is var w.
 
     Args:
         energies: eigenvalues of the matrix of the dot products of all pairs of texts.
@@ -107,7 +107,7 @@ def _shared_out(share: Float[np.ndarray, "equation"], w: Float[np.ndarray, "text
 def nonnegative_least_squares(
     system: Float[np.ndarray, "equation unknown"], target: Float[np.ndarray, "equation"]
 ) -> Float[np.ndarray, "unknown"]:
-    """Return the c >= 0 for which `system` @ c is nearest to `target` in least squares.
+    """Solve nonnegative least squares: return the c >= 0 that minimises |`system` @ c - `target`|.
 
     Because of rounding, the active-set method of Lawson and Hanson may cycle (this happened once in some thousand
     layers of real models). In this case, a slower interior-point method solves the same problem.

@@ -21,7 +21,7 @@ ZERO = 1e-7  # of the largest singular value: what is below is rounding of the s
 
 @dataclass(frozen=True)
 class Intruders:
-    """How many intruder dimensions one matrix has after fine-tuning, and after a random change.
+    """How many intruder dimensions (singular vectors unlike all before) a matrix has after fine-tuning.
 
     Attributes:
         intruders: how many of the examined singular vectors after fine-tuning resemble no singular vector before it.
@@ -37,7 +37,9 @@ class Intruders:
 
 
 def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], name: str) -> Intruders:
-    """Count the intruder dimensions of a changed matrix, and those after a random change of equal norm.
+    """Count a changed matrix's intruder dimensions: large singular vectors that resemble none before the change.
+
+    As a control, they are also counted after a random change of equal norm.
 
     Args:
         before: the matrix before fine-tuning, one row for each output.

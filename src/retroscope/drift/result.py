@@ -21,7 +21,9 @@ LAYER_MAP_COLUMNS = ("tower", "layer_before", "layer_after", "cka")
 
 @dataclass(frozen=True, eq=False)
 class WeightDrift:
-    """Comparison of two checkpoints, or of one tower of two models, tensor by tensor.
+    """How much the weights of two models differ, tensor by tensor.
+
+    The models are two checkpoints, or the query or passage encoders of two retrievers.
 
     Attributes:
         tensors: a row for each tensor, with the columns `name`, `layer` (0: embeddings, k: block k; the last layer
@@ -44,7 +46,9 @@ class WeightDrift:
 
     @cached_property
     def groups(self) -> pd.DataFrame:
-        """Return a row for each layer and part, with sums over its tensors.
+        """Return how much the weights of each layer and part (e.g. "attention") changed: one row each.
+
+        A row has sums over the tensors.
 
         Columns: `layer`, `part`, `tensors` (how many), `changed` (how many changed), `parameters`, `norm`, `change` and
         `relative`. Tensors that only one of the models has are not included.
@@ -61,7 +65,7 @@ class WeightDrift:
 
 @dataclass(frozen=True, eq=False)
 class RepresentationDrift:
-    """Comparison of two retrievers' vectors of the same texts.
+    """Similarity and geometry of two retrievers' vectors of the same texts, at every layer.
 
     Attributes:
         similarity: a row for each tower, layer and statistic (cka, procrustes, rsa, neighbours), with the columns

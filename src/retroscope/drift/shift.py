@@ -106,7 +106,7 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 
 
 def sample_size(reference: int, other: int | None, texts: int) -> int:
-    """Return how many passages each sample has. There are four samples: two halves of each of the two collections.
+    """Return how many passages each of the four compared samples has: two halves of each of two collections.
 
     Args:
         reference: how many passages of the reference are available.
@@ -118,7 +118,7 @@ def sample_size(reference: int, other: int | None, texts: int) -> int:
 
 
 def outcome(low: float, high: float) -> str:
-    """Return whether the collection has another domain or language: "another", "same" or "undecided".
+    """Return whether a collection has another domain or language than the reference: "another", "same", "undecided".
 
     Args:
         low, high: ends of the interval of the divergence of words.

@@ -32,7 +32,7 @@ from retroscope.encoders.checkpoints.tensors import LowRank
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Statistics of one matrix's change, as defined at the top of this module.
+    """Ranks, amplification and alignment of one matrix's change, as defined at the top of this module.
 
     Attributes:
         stable_rank, effective_rank: ranks of the change D.
@@ -56,7 +56,7 @@ class Spectrum:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Singular values of a change, the largest first, and its first r left and right singular vectors, in float64."""
+    """Singular values of a weight change, the largest first, and its first r singular vectors, in float64."""
 
     values: Float[Tensor, "rank"]
     left: Float[Tensor, "row r"]
@@ -64,7 +64,7 @@ class Directions:
 
 
 def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectrum:
-    """Compute the statistics of a change of the matrix `before` from the singular directions of the change."""
+    """Compute ranks, amplification and alignment of a weight change from its singular directions and the old matrix."""
     s = change.values
     total, p = float(s.square().sum()), s / s.sum()
     p = p[p > 0]
@@ -85,7 +85,7 @@ def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectru
 
 
 def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
-    """Compute the singular values of a change and its first `r` singular vectors.
+    """Compute the singular values of a weight change and its first `r` singular vectors.
 
     They are computed from the smaller Gram matrix in float64. The error is about 1e-8 of the largest singular value.
     """

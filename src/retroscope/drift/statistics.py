@@ -21,7 +21,9 @@ SHAPES: Mapping[str, OfOne] = {"anisotropy": anisotropy, "uniformity": uniformit
 
 
 def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Prepare, float]]:
-    """Map each similarity's name to the function that prepares it (see `Prepare`) and its value by chance.
+    """Map the name of each similarity of two models, e.g. "cka", to a function that computes it and its chance value.
+
+    The function is a `Prepare`: for two models' vectors, it returns a function from row indices to the similarity.
 
     Args:
         neighbours: how many nearest neighbours of a text are compared.

@@ -44,7 +44,7 @@ def diff_weights(
     directions: int = DIRECTIONS,
     progress: Count | None = None,
 ) -> WeightDrift:
-    """Compare two checkpoints of one architecture.
+    """Compare the weights of two checkpoints of one architecture, tensor by tensor.
 
     Args:
         before: the backbone.

@@ -99,7 +99,8 @@ class RelationClozes:
     def points(self) -> dict[tuple[tuple[int, ...], int], int]:
         """Map (token sequence from `inserts`, index in it) to the index of the state that predicts the token there.
 
-        The states are numbered over all inputs of a fact, in the order of `places`.
+        For a causal model, the index is that of the token after the sequence. The states are numbered over all inputs
+        of a fact, in the order of `places`.
         """
         if self.kind == "causal":
             return {(insert, len(insert)): number for number, insert in enumerate(self.inserts)}
@@ -131,7 +132,9 @@ class RelationClozes:
         return tuple(context.before), tuple(context.after) if self.kind == "masked" else ()
 
     def places(self, fact: int) -> list[ReadInput]:
-        """Return the model inputs of one fact, with the positions that predict objects, in the order of `points`.
+        """Return the model inputs of one fact, with the positions whose states predict tokens of objects.
+
+        They are in the order of `points`.
 
         Args:
             fact: index of the fact in this relation.

@@ -38,7 +38,7 @@ def without_facts(texts: Iterable[str], facts: Sequence[Fact]) -> list[str]:
 def neutral_places(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, texts: Sequence[str], settings: ReadoutSettings
 ) -> tuple[list[ReadInput], Int[Tensor, "row"], int]:
-    """Return model inputs from neutral text, the token to predict at each position, and how many are held out.
+    """Return model inputs from neutral text, the token to predict at each position, and how many positions to hold out.
 
     The held-out positions are the last ones, and lie in texts of their own. For a masked model, some tokens of each
     text are masked. If there are too few texts, each is used several times with other masks.

@@ -24,7 +24,7 @@ SMALLEST = 1e-6  # standard deviation that a state is divided by, at least
 
 @dataclass(frozen=True, eq=False)
 class HeadReadout:
-    """Read-out that applies the backbone's language-model head to the states of any layer."""
+    """Read-out of token probabilities from hidden states of any layer, by the backbone's language-model head."""
 
     head: LanguageHead
     columns: None = None
@@ -37,7 +37,7 @@ class HeadReadout:
 
 @dataclass(frozen=True, eq=False)
 class LinearReadout:
-    """Read-out with the logits U (A z + b) + c of a standardised state z, where A, b and c are fitted for every layer.
+    """Linear map, fitted for every layer, from a standardised hidden state z to the token logits U (A z + b) + c.
 
     Attributes:
         mean, scale: mean and standard deviation of each layer's states over the neutral text.
@@ -85,7 +85,7 @@ class Lesson:
 def fit_readout(
     lesson: Lesson, output: Float[Tensor, "token out"], words: Int[Tensor, "word"], settings: ReadoutSettings
 ) -> LinearReadout:
-    """Fit a read-out for every layer to the hidden states of one model.
+    """Fit, for every layer of one model, a linear map from hidden states to token logits (read-out).
 
     Args:
         lesson: states and the tokens to predict.

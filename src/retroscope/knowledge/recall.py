@@ -134,7 +134,7 @@ def measured(
     clozes: RelationClozes,
     others: Int[np.ndarray, "fact"],
 ) -> Float[np.ndarray, "fact measure"]:
-    """Return the `MEASURES` of each fact by one read-out at one layer.
+    """Return P@1, reciprocal rank and the other `MEASURES` of each fact, from the scores of all objects as its answer.
 
     Objects of equal score get the mean of their ranks. An object with the same tokens as the answer (e.g. in a
     lower-case vocabulary) ranks before the answer, because the model cannot distinguish the two.

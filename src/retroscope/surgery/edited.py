@@ -92,7 +92,6 @@ class _Recorded:
         return calls
 
     def final(self, edit: LayerEdit) -> Float[Tensor, "text out"]:
-        """Return the final vectors of the batch with this edit applied."""
         hidden, last = self._states(edit.layer), self.anatomy.n_blocks
         if edit.layer == last:
             hidden = edit.edit(self._normed(hidden))

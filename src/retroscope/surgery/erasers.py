@@ -40,7 +40,7 @@ HALVINGS = 40
 
 @dataclass(frozen=True, eq=False)
 class Whitened:
-    """Leading principal components of one tower's vectors, and the whitened coordinates of the vectors.
+    """Leading principal components of the vectors of queries or of passages, and their whitened coordinates.
 
     Attributes:
         mean: mean of the vectors.
@@ -99,7 +99,10 @@ class Whitened:
 
 @dataclass(frozen=True, eq=False)
 class PairVectors:
-    """Pooled vectors of one layer by tower. Row i of "passage" is relevant to the query in row i of "query"."""
+    """Pooled vectors of queries and of their relevant passages at one layer.
+
+    Row i of "passage" is relevant to the query in row i of "query".
+    """
 
     towers: Mapping[str, TowerVectors]
 
@@ -108,11 +111,11 @@ class PairVectors:
 
     @cached_property
     def whitened(self) -> Mapping[str, Whitened]:
-        """Return principal components and whitened coordinates of the vectors of each tower."""
+        """Return principal components and whitened coordinates of the queries and of the passages."""
         return {tower: Whitened.of(vectors) for tower, vectors in self.towers.items()}
 
     def allows(self, rank: int) -> bool:
-        """Return whether the vectors of both towers vary in at least `rank` directions."""
+        """Return whether queries and passages each vary in at least `rank` directions."""
         return all(len(whitened.variances) >= rank for whitened in self.whitened.values())
 
     def shuffled(self, seed: int) -> "PairVectors":
@@ -125,7 +128,7 @@ class PairVectors:
 
 @dataclass(frozen=True, eq=False)
 class Erasure:
-    """Erasers of r directions of one layer, one for each tower.
+    """Two functions that erase r directions from the states of one layer: one for queries, and one for passages.
 
     Attributes:
         erasers: tower -> function that erases the directions from the states of a layer.
@@ -151,7 +154,7 @@ def check_erasers_installed() -> None:
 
 
 def pair_erasure(pairs: PairVectors, rank: int) -> Erasure:
-    """Return erasers of the `rank` directions in which queries and relevant passages correlate most, by tower."""
+    """Fit maps that erase the `rank` directions in which queries and relevant passages correlate most."""
     queries, passages = (pairs.whitened[tower].coordinates for tower in ("query", "passage"))
     left, right = _canonical(pairs, rank)
     concepts = {"query": passages @ right, "passage": queries @ left}
@@ -199,7 +202,7 @@ def concept_basis(whitened: Whitened, concept: Float[Tensor, "pair rank"]) -> Fl
 
 
 def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | None = None) -> Erasure:
-    """Return erasers of `rank` random directions for each tower.
+    """Return maps that erase `rank` random directions from queries, and as many from passages.
 
     Args:
         like: an erasure whose removed share of the variance is to be matched. For this, the random directions prefer

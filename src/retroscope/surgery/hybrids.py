@@ -35,9 +35,9 @@ def transplanted(
     *,
     tokens: int = DEFAULT_BUDGET,
 ) -> dict[str, Float[Tensor, "text out"]]:
-    """Return the final vectors of tokenised texts under every transplant, by the transplant's name, on the CPU.
+    """Encode texts with hybrids of two models. Return each hybrid's final vectors by the name of its transplant.
 
-    Row i of the vectors belongs to text i. The recipe, pooler and head are those of the receiver.
+    Row i of the vectors belongs to text i. They are on the CPU. The recipe, pooler and head are those of the receiver.
 
     Args:
         rows: token ids of each text.
@@ -224,5 +224,4 @@ class _With(nn.Module):
         self.call = partial(functional_call, block, dict(foreign))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the block with the replaced parameters."""
         return self.call(args, kwargs)

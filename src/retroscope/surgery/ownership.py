@@ -24,7 +24,7 @@ Path = tuple[tuple[int, ...], ...]  # owners of the embeddings, and of every par
 
 @dataclass(frozen=True)
 class Hybrid:
-    """A hybrid of two models (0 and 1): from which of them the weights of each layer and part come.
+    """Definition of a hybrid of two models: from which of them (0 or 1) each layer and part takes its weights.
 
     Attributes:
         owner: function from a layer and a part (e.g. 3 and "attention") to the model from which these weights come. It

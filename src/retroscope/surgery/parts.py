@@ -22,7 +22,7 @@ PartFilter = Callable[[int | None, str], bool]
 
 
 def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
-    """Check that all words name parts of a model with `n_blocks` blocks (by default, of any model).
+    """Check that all names in `parts` are known, and select no more than `n_blocks` blocks (default: any number).
 
     Raises:
         SettingsError: if a word names no part, or more blocks than there are.
@@ -32,7 +32,7 @@ def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
 
 
 def part_filter(word: str, n_blocks: int) -> PartFilter:
-    """Return the function that selects the parameters of a part.
+    """Return a function that decides whether a parameter belongs to a part of the model, e.g. "attention".
 
     Args:
         word: name of the part, e.g. "attention" or "top:2" (the last two blocks).

@@ -60,7 +60,7 @@ class Transplant:
 
 
 def named(name: str, n_blocks: int) -> Transplant:
-    """Parse the name of a transplant.
+    """Parse the name of a transplant, e.g. "block:3", into the weights that the donor gives.
 
     Raises:
         SettingsError: if the name is unknown, or names more blocks than the model has.

@@ -17,7 +17,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p")
 
 
 def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of a table as text: before, after, effect with significance marks, interval, corrected p."""
+    """Format effects as a table of text: before, after, effect with significance marks, interval, corrected p."""
     return pd.DataFrame(
         {
             BEFORE: [score(v) for v in frame[BEFORE]],
@@ -31,7 +31,7 @@ def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame
 
 
 def mark(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Return stars if the difference is significant, "=" if equivalence is significant, both, or "" for neither."""
+    """Return the mark of an effect: stars if it is significant, "=" if equivalence is, both, or "" for neither."""
     return marks(row["p_corrected"], alpha(difference)) + (EQUAL_MARK if is_equivalent(row) else "")
 
 
@@ -78,7 +78,7 @@ def pair(subject: Subject, collection: str = "") -> str:
 
 
 def labelled(subject: Subject, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with a column "layer_name" after the column "layer": the printed label, e.g. "6 (post-norm)"."""
+    """Return the table with a column "layer_name" inserted: the printed label of the layer, e.g. "6 (post-norm)"."""
     labelled_frame = frame.copy()
     place = list(labelled_frame.columns).index("layer") + 1
     labelled_frame.insert(place, "layer_name", [subject.layer_label(int(k)) for k in labelled_frame["layer"]])

@@ -76,7 +76,7 @@ def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
 
 
 def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Print an effect with its uncorrected interval and p. Add the corrected p unless its family has a single test."""
+    """Format an effect with its uncorrected interval and p. Add the corrected p unless its family has a single test."""
     alone = f"{signed(row['effect'])} {effect_limits(row)}, {tied_p(row['p'])}"
     headline = difference.method.get("headline")
     if headline and list(difference.table.dims) == [headline[0]] and row[headline[0]] == headline[1]:
@@ -85,18 +85,18 @@ def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
 
 
 def queries(difference: Difference, n: int) -> str:
-    """Print the number of queries, and the number of distinct texts if some are equal."""
+    """Format the number of queries, and the number of distinct texts if some are equal."""
     texts = difference.method.get("texts", n)
     return count(n, "query") if texts >= n else f"{count(n, 'query')} of {count(texts, 'distinct text')}"
 
 
 def effect_limits(row: "pd.Series[Any]") -> str:
-    """Print the confidence interval of an effect, with signs."""
+    """Format the confidence interval of an effect, with signs."""
     return interval(row["ci_low"], row["ci_high"], effect=True)
 
 
 def limits(row: "pd.Series[Any]", side: str) -> str:
-    """Print the confidence interval of the score of one model ("before" or "after")."""
+    """Format the confidence interval of the score of one model ("before" or "after")."""
     return interval(row[f"{side}_low"], row[f"{side}_high"])
 
 

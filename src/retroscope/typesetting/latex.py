@@ -40,7 +40,7 @@ def escape(text: object) -> str:
 
 
 def booktabs(table: PaperTable, label: str) -> str:
-    """Write a table in LaTeX. Needs the packages booktabs and, with old compilers, textcomp."""
+    """Return a table as LaTeX source. It needs the packages booktabs and, with old compilers, textcomp."""
     columns = [str(c) for c in table.frame.columns]
     align = "".join("r" if c in table.numeric else "l" for c in columns)
     body = [_row(cells) for cells in table.frame.itertuples(index=False)]

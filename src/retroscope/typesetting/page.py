@@ -80,7 +80,7 @@ def fill(
     values: Mapping[str, object],
     sections: Sequence[SectionPage] = (),
 ) -> str:
-    """Render a template with figures, tables, other values and sections.
+    """Render an HTML page from a template, figures, tables, other values and sections.
 
     Args:
         template: its file name.

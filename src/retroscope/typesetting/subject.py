@@ -43,7 +43,7 @@ class SelfTestFacts(TypedDict):
 
 
 class TowerFacts(TypedDict):
-    """The facts about one tower (class `Tower`) as JSON-like values."""
+    """One encoder's recipe, evidence of loading, layer labels and self-tests, as JSON-like values (see `Tower`)."""
 
     role: str
     recipe: RecipeFacts
@@ -54,7 +54,7 @@ class TowerFacts(TypedDict):
 
 
 class ModelFacts(TypedDict):
-    """The facts about one model (class `Model`) as JSON-like values."""
+    """One model's name, similarity and encoders (towers), as JSON-like values (see `Model`)."""
 
     name: str
     similarity: str
@@ -77,7 +77,10 @@ class RefusedFacts(TypedDict):
 
 
 class CollectionRecord(TypedDict):
-    """The facts about one collection as JSON-like values. A plain file of texts has neither mapping nor fingerprint."""
+    """One collection's name, source, counts and fields, as JSON-like values.
+
+    A plain file of texts has neither mapping nor fingerprint.
+    """
 
     name: str
     source: str
@@ -88,7 +91,7 @@ class CollectionRecord(TypedDict):
 
 
 class StudyFacts(TypedDict):
-    """The facts of a study other than its measurements, as JSON-like values (the content of `study.json`).
+    """A study's models, collections, caveats, command and timings, as JSON-like values: the content of `study.json`.
 
     "trainings" is the number of training runs of the retriever, "timings" has the seconds of every stage of the work.
     """
@@ -109,7 +112,7 @@ class StudyFacts(TypedDict):
 
 @dataclass(frozen=True)
 class Tower:
-    """Facts about one tower: recipe, evidence of loading, layers, self-tests.
+    """A model's query or passage encoder (tower): recipe, evidence of loading, layer labels, self-tests.
 
     Attributes:
         role: "query", "passage", or "query and passage" when one encoder serves both.
@@ -130,7 +133,7 @@ class Tower:
 
 @dataclass(frozen=True)
 class Model:
-    """Facts about one model: its name, its towers, and its similarity ("dot" or "cosine")."""
+    """One model of a study: its name, its encoders (towers), and its similarity ("dot" or "cosine")."""
 
     name: str
     similarity: str
@@ -149,7 +152,7 @@ class Model:
 
 @dataclass(frozen=True)
 class CollectionFacts:
-    """Facts about one collection: name, source, counts and fields.
+    """One collection of a study: its name, source, counts and fields.
 
     Attributes:
         name: name in tables.
@@ -265,7 +268,7 @@ class Subject:
 
     @property
     def paired_statistics(self) -> ComparisonSettings:
-        """Return the settings of the paired tests, without the published unpaired test of probes."""
+        """Return the settings for comparing scores other than probe accuracies: always with a paired test."""
         return self.statistics.paired
 
     def side(self, name: str) -> Model:

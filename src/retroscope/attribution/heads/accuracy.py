@@ -15,7 +15,7 @@ FEWEST_HEADS = 3  # below which a correlation says nothing
 
 @dataclass(frozen=True)
 class EstimateError:
-    """Agreement of first-order estimates with exact ablations of the same heads.
+    """Agreement of first-order estimates with exact ablations of the same attention heads.
 
     Each head has two numbers: the estimated and the exact change of the margin, as means over queries.
 

@@ -48,7 +48,7 @@ class AttentionByKind:
 def attention_by_kind(
     encoder: Encoder, rows: Sequence[TokenIds], subjects: Sequence[Sequence[TokenIds]] = ()
 ) -> AttentionByKind:
-    """Measure which kinds of tokens every head attends to in tokenised texts.
+    """Measure how much every attention head attends to each kind of token, e.g. special tokens, in some texts.
 
     Args:
         rows: token ids of each text.

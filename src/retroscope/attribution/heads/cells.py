@@ -1,4 +1,4 @@
-"""Cache the arrays of single head ablations on disk, so that a stopped run resumes."""
+"""Cache the results of attention head ablations on disk, one array each, so that a stopped run resumes."""
 
 import io
 from collections.abc import Callable
@@ -18,7 +18,7 @@ FORMAT = 1  # of the cells: another number is another key
 
 @dataclass(frozen=True)
 class HeadCells:
-    """Cached arrays of one model's head ablations, one file for each ablation.
+    """Cache of the results of attention head ablations: a folder with one array file for each ablation.
 
     Attributes:
         folder: folder of the files. Its name is a hash of what determines all arrays: models, texts and settings.
@@ -27,7 +27,7 @@ class HeadCells:
     folder: Path
 
     def of(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the named array: read from the folder if it is intact, else computed and written.
+        """Return the array of this name: read from its file if that is intact, else computed and written to it.
 
         Args:
             name: name of the array's file without extension. Only letters, digits, "." and "-" are allowed.
@@ -45,7 +45,7 @@ class HeadCells:
 
 
 def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
-    """Return the cached arrays of head ablations, and record in the cache that they are in use.
+    """Return the cache of attention head ablations for these models, texts and settings, and record its use.
 
     Args:
         cache: the cache folder of Retroscope.
@@ -59,5 +59,5 @@ def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
 
 
 def cell_origin(models: tuple[str, ...], collection: str, analysis: str) -> CacheOrigin:
-    """Return the record with which the cache lists arrays of head ablations: models, collection and analysis."""
+    """Return a cache record that names the models, collection and analysis of attention head ablations."""
     return CacheOrigin(models=models, collection=collection, analysis=analysis, form=FORMAT)

@@ -23,7 +23,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """The heads whose ablation is measured exactly.
+    """The attention heads whose ablation is measured exactly: top heads, a random sample, and controls.
 
     Attributes:
         top: "before" or "after" -> heads of that model whose ablation lowers the margin most, by the estimate. The head
@@ -50,7 +50,7 @@ MOST_TOP = 0.25  # share of all heads that may be top, so that others of their l
 def choose_heads(
     estimates: Mapping[str, Float[np.ndarray, "layer head"]], *, top: int, sample: int, controls: int, seed: int
 ) -> HeadChoice:
-    """Choose the heads to ablate exactly, the same ones in every model.
+    """Choose the attention heads to ablate exactly, the same ones in every model.
 
     Args:
         estimates: "before" or "after" -> estimated change of that model's margin if a head is ablated.

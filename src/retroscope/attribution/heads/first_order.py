@@ -34,7 +34,7 @@ def first_order(
     cosine: bool,
     progress: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "example layer head"]:
-    """Estimate to first order how the target F of every example changes if each head is fixed at its mean output.
+    """Estimate, to first order, how fixing one attention head at its mean output changes the scalar F of each example.
 
     Args:
         means: the mean outputs at which heads are fixed.

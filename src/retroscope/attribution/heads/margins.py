@@ -1,4 +1,4 @@
-"""Measure margins exactly with heads fixed, by encoding queries, relevant passages and negatives again.
+"""Measure the margins of queries exactly with attention heads fixed, by encoding queries and passages again.
 
 The margin is s(q, p+) - s(q, p-). The negative p- is the same passage, whichever heads are fixed.
 """
@@ -26,7 +26,7 @@ BOTH_TOWERS = ("query", "passage")
 
 @dataclass(frozen=True, eq=False)
 class MarginTexts:
-    """The queries, relevant passages and negatives of margins, tokenised for one retriever.
+    """Tokenised queries, relevant passages and negatives, from which one retriever's margins are measured.
 
     Attributes:
         ids: ids of the queries.
@@ -42,7 +42,7 @@ class MarginTexts:
 
     @cached_property
     def means(self) -> dict[str, HeadValues]:
-        """Return the mean output of every head over these texts, for each tower in `towers`."""
+        """Return, by encoder (tower), the mean output of every attention head over these texts."""
         return {
             tower: head_means(self.retriever.tower(tower), self.rows[tower], self._tokens(tower))
             for tower in self.towers
@@ -55,7 +55,9 @@ class MarginTexts:
     def margins(
         self, heads: Collection[Head] = (), means: Mapping[str, HeadValues] | None = None
     ) -> Float[np.ndarray, "query"]:
-        """Return the margin of every query with some heads of all `towers` fixed at their mean outputs.
+        """Return the margin s(q, p+) - s(q, p-) of every query, with some attention heads fixed at their mean outputs.
+
+        The heads are fixed in all `towers`.
 
         Args:
             heads: the heads to fix. Without heads, the margins are those of the intact retriever.
@@ -103,7 +105,7 @@ def margin_texts(
 
 
 def check_alike(retriever: Retriever) -> None:
-    """Check that both towers of a retriever have equally many blocks, and equally many heads in each block.
+    """Check that query and passage encoder of a retriever have equally many blocks, and equally many heads a block.
 
     Raises:
         EncoderError: if the numbers differ.

@@ -12,7 +12,7 @@ def estimated_passes() -> float:
 
 
 def exact_heads(top: int, sample: int, controls: int, n_heads: int) -> int:
-    """Return an upper bound on the number of exactly ablated heads.
+    """Return an upper bound on how many attention heads are ablated exactly.
 
     It is reached if the two models share no top head, and all top heads are in different layers.
 

@@ -1,1 +1,1 @@
-"""Attribution methods: divide a change of the target F among neurons, by path integrals or other rules."""
+"""Attribution methods: divide a change of the scalar F among neurons, by path integrals or other rules."""

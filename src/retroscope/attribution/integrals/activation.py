@@ -1,7 +1,8 @@
-"""Activation times gradient: the first-order change of F if a neuron is set to zero. One backward pass.
+"""Activation times gradient: the first-order change of the scalar F if a neuron is set to zero.
 
 For z = W x + b of the intact network: signed_i = sum over tokens t of z_ti dF/dz_ti, the first term of the Taylor
-series of F(z) - F(z_i = 0) (Molchanov et al. 2017, arXiv 1611.06440, eq. 8, before its absolute value).
+series of F(z) - F(z_i = 0) (Molchanov et al. 2017, arXiv 1611.06440, eq. 8, before its absolute value). It takes one
+backward pass.
 """
 
 import torch
@@ -15,7 +16,7 @@ from retroscope.attribution.sites import Site
 
 
 def activation_x_gradient(work: Work) -> Values:
-    """Attribute to first order: multiply the activation of every neuron by its gradient.
+    """Attribute the scalar F to neurons to first order: multiply the activation of every neuron by its gradient.
 
     magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The signed values need not sum to any change of F. The nodes of
     the quadrature rule are not used. There is no path, so `start` is NaN. `spread` is the sum of the magnitudes over

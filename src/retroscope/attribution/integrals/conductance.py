@@ -1,4 +1,4 @@
-"""Conductance: the part of F's change that goes through a neuron while the input of block 1 is scaled from 0 to 1.
+"""Conductance: the part of the scalar F's change that goes through a neuron while the input of block 1 is scaled up.
 
 Dhamdhere, Sundararajan and Yan 2019 (arXiv 1805.12233, eq. 2; for a straight path from a zero baseline):
     conductance_i = sum over tokens t of the integral of dF/dy_ti dy_ti/dalpha, y = W x + b of the neuron,
@@ -34,7 +34,7 @@ from retroscope.attribution.sites import Site
 
 
 def conductance(work: Work) -> Values:
-    """Compute the conductance of every neuron.
+    """Compute the conductance of every neuron: the part of the scalar F's change that passes through this neuron.
 
     signed_i is the conductance, and magnitude_i the sum of its absolute values over tokens. `start` and `end` are F at
     alpha = 0 and alpha = 1. The signed values of one FFN matrix do not sum to F(1) - F(0), because part of the change

@@ -21,7 +21,7 @@ from retroscope.attribution.sites import Site
 
 
 def joint_path(work: Work) -> Values:
-    """Attribute along the joint path, which scales the outputs of all FFN matrices together.
+    """Attribute the scalar F to neurons by integrated gradients, with the outputs of all FFN matrices scaled together.
 
     magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|, and signed_i = integral of sum_t g_ti z_ti. `start`, `end`
     and `spread` describe F along the joint path, so they are the same for every FFN matrix.

@@ -1,4 +1,7 @@
-"""Attribution methods by name. Signed values sum to F(1) - F(0) at each FFN matrix, over all of them, or not at all."""
+"""Attribution methods by name, and whether their signed values sum to the change F(1) - F(0) of the scalar F.
+
+They sum to this change at each FFN matrix, over all FFN matrices together, or not at all.
+"""
 
 from collections.abc import Callable
 

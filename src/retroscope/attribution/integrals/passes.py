@@ -36,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """Result of one pass: each text's contribution to F at every node, and inputs, outputs and gradients by site."""
+    """Result of one pass at path nodes: each text's contribution to F, and what was recorded at each FFN matrix."""
 
     shares: Float[Tensor, "node text"]
     sites: Mapping[Site, Seen]
@@ -69,7 +69,7 @@ class Stretch:
         return (factors * by_row).to(states.dtype).reshape(states.shape)
 
     def apart(self, states: Tensor) -> Float[Tensor, "node text token hidden"]:
-        """Return the rows with the shape (node, text, token, hidden), in float32 and without a graph."""
+        """Return the rows with the shape (node, text, token, hidden), in float32 and detached from autograd."""
         return states.detach().reshape(len(self.nodes), len(self.texts), -1, states.shape[-1]).float()
 
 
@@ -99,7 +99,7 @@ class _Tap:
 
 
 def with_slopes(work: Work, along: Stretch) -> Pass:
-    """Run forward and backward. Return each text's contribution to F at every node, and gradients by FFN matrix."""
+    """Run forward and backward at path nodes. Return each text's contribution to F, and gradients by FFN matrix."""
     tap = _Tap(work, along)
     modules = _modules(work)
     with torch.enable_grad(), capture_calls(modules) as calls, rewrite_outputs(modules, tap.edit):
@@ -112,7 +112,7 @@ def with_slopes(work: Work, along: Stretch) -> Pass:
 
 @torch.no_grad()
 def without_slopes(work: Work, along: Stretch) -> Float[Tensor, "node text"]:
-    """Run forward only, and return each text's contribution to F at every node."""
+    """Run the network forward only, and return each text's contribution to F at every path node."""
     with rewrite_outputs(_modules(work), _Tap(work, along).edit):
         return _shares(work, along).view(len(along.nodes), -1)
 

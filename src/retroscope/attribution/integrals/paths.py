@@ -39,7 +39,7 @@ class Work:
     precision: str = "float32"
 
     def cast(self) -> AbstractContextManager[object]:
-        """Return a context manager in which the network runs with the set numerical precision."""
+        """Return a context manager in which the network runs in the numerical precision `precision`."""
         return in_precision(self.precision, self.encoder.device)
 
 
@@ -86,7 +86,10 @@ def _resolution(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "exampl
 
 
 def together(values: Values) -> SiteValues:
-    """Concatenate the neurons of all FFN matrices. On a joint path, their signed values together sum to F(1) - F(0)."""
+    """Concatenate the attributions of all FFN matrices, neuron by neuron, as if they were one matrix.
+
+    On a joint path, their signed values together sum to F(1) - F(0).
+    """
     sites = list(values.values())
     magnitude, signed = (torch.cat([getattr(v, name) for v in sites], 1) for name in ("magnitude", "signed"))
     return replace(sites[0], magnitude=magnitude, signed=signed)
@@ -117,12 +120,12 @@ def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
 
 
 def only(values: SiteValues, examples: Int[Tensor, "kept"]) -> SiteValues:
-    """Return the rows of these examples, in this order."""
+    """Return the attributions of the given examples only, in the given order."""
     return SiteValues(**{name: getattr(values, name)[examples] for name in SiteValues.__dataclass_fields__})
 
 
 def joined(parts: Sequence[Values]) -> Values:
-    """Concatenate the values of examples that were attributed in separate batches."""
+    """Concatenate the attributions of examples that were attributed in separate batches."""
     names = SiteValues.__dataclass_fields__
     return {
         site: SiteValues(**{name: torch.cat([getattr(part[site], name) for part in parts]) for name in names})
@@ -131,7 +134,6 @@ def joined(parts: Sequence[Values]) -> Values:
 
 
 def _replaced(site_values: SiteValues, better: SiteValues, examples: list[int]) -> SiteValues:
-    """Return `site_values` with the rows of `examples` replaced by the rows of `better`."""
     changes = {}
     for name in SiteValues.__dataclass_fields__:
         values = getattr(site_values, name).clone()
@@ -153,7 +155,7 @@ def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
 
 
 def pairs(texts: Int[Tensor, "text"], nodes: int) -> Int[Tensor, "row"]:
-    """Return the text index of each row, if every text has a row at every node. Rows are ordered by node, then text."""
+    """Return the text index of every (node, text) pair. The pairs are ordered by node, then by text."""
     return texts.repeat(nodes)
 
 
@@ -163,9 +165,10 @@ def collect(
     given: Float[Tensor, "text token input"],
     objective: Objective,
 ) -> Float[Tensor, "example neuron"]:
-    """Compute, for every example and neuron i, sum_j |W_ij| |sum over tokens and texts of g_i x_j|.
+    """Compute the attribution of every neuron i from gradients g and inputs x: sum_j |W_ij| |sum of g_i x_j|.
 
-    The cost is one matrix product per example. No weight is copied or changed.
+    The inner sum is over the tokens and texts of an example. The cost is one matrix product per example. No weight is
+    copied or changed.
 
     Args:
         weight: weights W of the FFN matrix.
@@ -188,5 +191,5 @@ def over_tokens(
 
 
 def per_example(values: Float[Tensor, "text neuron"], objective: Objective) -> Float[Tensor, "example neuron"]:
-    """Return, for each example, the sum of the rows of its texts."""
+    """Return, for each example, the sum of its texts' values."""
     return torch.stack([values[objective.texts_of(example)].sum(0) for example in range(objective.n_examples)])

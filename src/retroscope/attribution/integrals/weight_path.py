@@ -41,7 +41,7 @@ class Integral:
 
 
 def weight_path(work: Work) -> Values:
-    """Attribute every FFN matrix along its own path: its weights are scaled from 0 to 1, all others do not change."""
+    """Attribute the scalar F to neurons by integrated gradients, with the weights of each FFN matrix scaled alone."""
     with work.cast():
         record = trace(work.encoder, work.batch)
     return {site: _site(work, record, site) for site in work.sites}

@@ -36,7 +36,7 @@ class Component:
     name: str
 
     def of(self, states: Tensor) -> Tensor:
-        """Return the component's slice of its module's input, or the whole module's output if it is not a head."""
+        """Select the component's activation from its module's states: a head's slice, or all for an FFN or block."""
         return states if self.part is None else states[..., self.part]
 
 
@@ -85,7 +85,7 @@ def activations(encoder: Encoder, batch: Batch, components: Sequence[Component])
 def brought(
     values: Float[Tensor, "text other width"], source: Int[Tensor, "text token"]
 ) -> Float[Tensor, "text token width"]:
-    """Move activations to the positions at which they are patched.
+    """Return activations in the order of the tokens at which they are patched in.
 
     Args:
         values: activations of a batch whose texts may have another length.
@@ -120,7 +120,7 @@ def patched(
 def random_patch(
     own: Float[Tensor, "text token width"], clean: Float[Tensor, "text token width"], seed: int
 ) -> Float[Tensor, "text token width"]:
-    """Move activations in random directions. At every token, the distance is |clean - own|.
+    """Return `own` activations, moved in a random direction by |clean - own| at every token.
 
     Args:
         own: activations of the donor model on the corrupted text.

@@ -58,7 +58,7 @@ class PatchingRun:
     seed: int = 0
 
     def recovered(self, tokens: str, donor: str) -> Float[np.ndarray, "query component"]:
-        """Return how much patching each component raises the margin of every corrupted query.
+        """Return how much the margin of each corrupted query rises when one component is patched, for every component.
 
         A query has NaN if none of its tokens is patched.
 

@@ -38,7 +38,7 @@ def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor
 
 
 def top_share(values: Float[Tensor, "example neuron"], share: float = TOP) -> Float[Tensor, "example"]:
-    """Return which share of the total the largest neurons have.
+    """Return the share of an example's total magnitude that its largest neurons have.
 
     Args:
         share: how many neurons count as largest, as a share of all; at least one neuron.

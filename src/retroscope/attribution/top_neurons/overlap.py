@@ -1,4 +1,4 @@
-"""Compare the top neurons of two retrievers. Its ceiling is the overlap between halves of one retriever's examples.
+"""Compare the top neurons of two retrievers by their overlap, and estimate the largest overlap to expect (ceiling).
 
 The top neurons of one retriever differ between two samples of examples. The overlap between random halves of one
 retriever's examples is therefore the ceiling of the overlap between two retrievers. Halves are noisier than all

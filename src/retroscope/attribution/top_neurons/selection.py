@@ -18,7 +18,7 @@ TOP = 0.01  # share of the neurons in a top set, where no other is asked for
 
 
 def how_many(share: float, n: int) -> int:
-    """Return `share` times `n` neurons as a whole number: the nearest, but at least one."""
+    """Return how many of `n` neurons a share is: `share` times `n`, rounded to a whole number, but at least 1."""
     return max(1, math.floor(share * n + 0.5))
 
 
@@ -116,7 +116,9 @@ def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> Non
 
 
 def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> NeuronSet:
-    """Choose a `fraction` of the ranked neurons (rounded to a whole number, at least one), by `how`.
+    """Choose a fraction of the neurons: those with the largest values, with the smallest, or random ones.
+
+    The number of neurons is rounded to a whole number, at least one. The values of `how` are:
 
     - `top`: the neurons with the largest values. Ties are ordered by FFN matrix, layer and index. By "signed", these
       neurons raise F most. Neurons that lower F most, whose ablation should help, are not among them.

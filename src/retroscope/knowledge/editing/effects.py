@@ -30,7 +30,7 @@ BOUNDS = {RELIABILITY: 1.0, GENERALITY: 1.0, LOCALITY: 1.0, SAME: 1.0}
 
 @dataclass(frozen=True, eq=False)
 class EditReading:
-    """What one model answers before or after an edit.
+    """Measurements of one model before or after an edit of facts: P@1, log-probabilities, loss, and answers.
 
     Attributes:
         values: name of an effect -> one value for each fact or text: P@1 of the edited facts in the edited cloze
@@ -48,7 +48,7 @@ class EditReading:
 
 @dataclass(frozen=True)
 class Effect:
-    """One effect of an edit: means before and after, and their paired difference with its interval.
+    """One effect of an edit of facts, e.g. on P@1: means before and after, and their paired difference.
 
     Attributes:
         before, after: mean over facts, or over texts.
@@ -135,10 +135,11 @@ def _losses(
 
 
 def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
-    """Return the effects of an edit by name, in the order of `EFFECTS`, without those that have no values.
+    """Compare a model before and after an edit: return each effect, e.g. on reliability, by name.
 
-    `SAME` is the share of facts to keep whose first-ranked object is the same after the edit, whether it is correct or
-    not. A tie for the first rank never counts as the same answer.
+    They are in the order of `EFFECTS`. Effects without values are left out. `SAME` is the share of facts to keep whose
+    first-ranked object is the same after the edit, whether it is correct or not. A tie for the first rank never counts
+    as the same answer.
     """
     measured = {name: _effect(name, before, after) for name in before.values}
     pairs = zip(before.answers, after.answers, strict=True)

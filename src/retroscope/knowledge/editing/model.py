@@ -152,7 +152,9 @@ def edited_layer(encoder: Encoder, settings: EditSettings) -> int:
 def covariance_of(
     encoder: Encoder, module: nn.Module, inputs: Sequence[ReadInput], settings: EditSettings
 ) -> Float[Tensor, "input input"]:
-    """Return the mean of k k^T over the inputs k of a matrix at about `settings.tokens` tokens, with shrinkage.
+    """Return the uncentred covariance, with shrinkage, of a matrix's inputs k over neutral text: the mean of k k^T.
+
+    It is estimated from about `settings.tokens` tokens.
 
     Args:
         module: module of the matrix.

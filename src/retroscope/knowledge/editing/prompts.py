@@ -36,7 +36,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Request:
-    """All facts about one subject. They are edited together, because they have one key.
+    """The prompts of all facts about one subject. These facts are edited together, because they have one key.
 
     The key is the input of the edited matrix at the subject's last token.
 
@@ -57,7 +57,7 @@ class Request:
 def requests_of(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, facts: Sequence[Fact], contexts: Sequence[str] = ()
 ) -> list[Request]:
-    """Group the facts by subject, and return one request for each subject, in order of first occurrence.
+    """Group facts by subject, and return one editing request (the prompts of its facts) for each subject, in order.
 
     Args:
         kind: "masked" or "causal", how the model predicts tokens.

@@ -25,7 +25,7 @@ from retroscope.knowledge.editing.values import target_changes
 
 
 def rank_one(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Add or remove the facts of the subjects one after another, each by a rank-one update of the matrix."""
+    """Add or remove the facts of the subjects one after another, each by a rank-one update of the FFN matrix."""
     for request in requests:
         change = target_changes(model, [request], settings, add=add)[0]
         give_value(model, mean_keys(model, [request])[0], change)
@@ -40,7 +40,7 @@ def give_value(model: Editable, key: Float[Tensor, "input"], change: Float[Tenso
 
 
 def many(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Add or remove the facts of all subjects by one update of the matrix, with one key for each prompt."""
+    """Add or remove the facts of all subjects by one update of the FFN matrix, with one key for each prompt."""
     keys = [subject_keys(model, request.prompts) for request in requests]
     changes = target_changes(model, requests, settings, add=add)
     owner = torch.tensor([k for k, rows in enumerate(keys) for _ in rows], device=changes.device)

@@ -24,7 +24,10 @@ CHUNK = 512  # prompts in one forward pass, at most
 def target_changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Return the change of the matrix's output at the last token of every subject (request) that edits its facts."""
+    """Find, for every subject, the change of the FFN matrix's output that makes its facts likely or unlikely.
+
+    The output is that at the subject's last token. A request is one subject with its facts.
+    """
     parts = []
     size = max(1, CHUNK // max(len(request.prompts) for request in requests))
     for start in range(0, len(requests), size):

@@ -30,7 +30,7 @@ def embedded(frame: pd.DataFrame) -> Any:
 
 
 def layer_axis(names: Sequence[str] = ()) -> Any:
-    """Return the x axis of layers, labelled by name, else by number. "6 (post-norm)" takes two lines."""
+    """Return an x axis for layers, labelled by `names` or, without them, by number. "6 (post-norm)" takes two lines."""
     label = f"split({json.dumps(list(names))}[datum.value] || toString(datum.value), ' ')"
     axis = alt.Axis(labelExpr=label, labelAngle=0, labelOverlap="parity", grid=False)
     return alt.X("layer:O", title="layer", axis=axis)
@@ -104,7 +104,7 @@ class Selector:
 
 
 def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, size: bool = True) -> Any:
-    """Return a panel with selectors. It shows the rows that the reader selects.
+    """Return a chart in which the reader of the page selects the rows that it shows, e.g. those of a measure.
 
     Args:
         panel: chart without data.

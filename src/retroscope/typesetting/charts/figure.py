@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One chart with its texts.
+    """One chart with its title, caption and alternative text.
 
     Attributes:
         name: name of its files, without the extension.

@@ -24,7 +24,7 @@ OUTCOMES = {  # a gain has the colour of "after", a loss that of "before"
 
 
 def outcome_of(row: "pd.Series[Any]", level: float) -> str:
-    """Return the outcome of one effect's tests, a name in `OUTCOMES`, e.g. "gain"."""
+    """Return the outcome of one effect's tests: "gain", "loss", "equivalent" or "not significant"."""
     if row["p_corrected"] < level:
         return GAIN if row["effect"] > 0 else LOSS
     return EQUAL if is_equivalent(row) else NEITHER
