@@ -49,7 +49,7 @@ def questions(person: Person) -> list[str]:
 
 
 def lexical_questions(person: Person) -> list[str]:
-    """Return the same questions with the alias instead of the name. The passage contains the alias."""
+    """Return every question about a person, with the alias instead of the name. The passage contains the alias."""
     return [template.format(who=f"the {person.alias}") for template in QUESTIONS]
 
 
