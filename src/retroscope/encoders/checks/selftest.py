@@ -24,7 +24,7 @@ SENTENCES = (
 
 @torch.inference_mode()
 def self_test(encoder: Encoder) -> list[SelfTest]:
-    """Run every test of `SELF_TESTS` on a few sentences, and return the results.
+    """Test on a few sentences whether other batches or padding change a vector, by every test of `SELF_TESTS`.
 
     Each test encodes the sentences in one batch. The vectors of all layers are compared with those of every sentence
     encoded alone, without padding.
@@ -80,7 +80,7 @@ def position_tolerance(encoder: Encoder, longest: int) -> float:
 
 
 def largest_gap(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, "text layer dim"]) -> float:
-    """Return the largest distance between vectors that should be equal, relative to the expected one's length.
+    """Return the largest distance between vectors that should be equal, relative to the length of the expected vector.
 
     It is infinite if a value is not finite.
     """

@@ -61,7 +61,6 @@ def check_similarity(path: Path, used: str) -> Iterator[Finding]:
 
 
 def _dense_folders(folder: Path) -> list[Path]:
-    """Return the folders of Dense modules, ordered by name."""
     places = sorted(config.parent for config in folder.glob("*/config.json"))
     return [place for place in places if {"in_features", "out_features"} <= read_json(place, "config.json").keys()]
 

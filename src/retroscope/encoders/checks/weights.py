@@ -187,7 +187,7 @@ def _place(piece: Tensor, tensor: Tensor) -> int | None:
 
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the full names of tensors by their endings, e.g. "layer.0.weight". The shortest name comes first."""
+    """Map each ending of tensor names, e.g. "layer.0.weight", to the full names with it, the shortest first."""
     full_names: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         modern = name

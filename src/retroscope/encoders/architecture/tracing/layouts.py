@@ -29,7 +29,7 @@ Recorded = Mapping[str, list[Call]]
 
 @dataclass(frozen=True)
 class RanMatrix:
-    """A weight matrix of a block, with its recorded call.
+    """A weight matrix of a block, with its input and output in one recorded forward pass (`call`).
 
     Attributes:
         path: dotted path of its module inside the block.
@@ -184,7 +184,7 @@ def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
 
 
 def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
-    """Return the two input matrices of a gated FFN, the one whose output passes the activation first."""
+    """Order the two input matrices of a gated FFN: first the matrix whose output passes the activation."""
     first, second = pair
     for gate, ungated in ((first, second), (second, first)):
         if _is_gated(gate.call.value, ungated.call.value, out.call.input):
@@ -268,12 +268,11 @@ def _embeds(module: nn.Module) -> bool:
 
 
 def _has_cache(model: PreTrainedModel) -> bool:
-    """Return whether the forward pass accepts `use_cache`, as in decoders."""
     return "use_cache" in model.forward.__code__.co_varnames or bool(getattr(model.config, "use_cache", False))
 
 
 def _takes_positions(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> bool:
-    """Return whether a text with padding on the left needs position ids to keep its vectors.
+    """Return True if padding on the left leaves vectors unchanged with explicit position ids, False if only without.
 
     Raises:
         EncoderError: if padding changes the vectors with and without position ids.
