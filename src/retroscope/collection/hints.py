@@ -56,7 +56,7 @@ def _places(path: Path) -> Iterable[Path]:
 
 
 def _how_to_read(path: Path) -> str:
-    """Return advice for the error message: the command-line options, or the header line, with which a path is read."""
+    """Return advice for an error message: the command-line options, or the header line, that make the path readable."""
     row = first_of_parquet(path) if path.is_dir() else first_row(path)
     if row is None:
         return f"put the format before the path, e.g. st:{path}; docs/reference/data.md describes the formats"

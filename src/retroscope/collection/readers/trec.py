@@ -118,7 +118,7 @@ def _splits(files: list[Path]) -> dict[str, Path]:
 
 
 def _split_of(file: Path, role: str) -> str:
-    """Return the name of the split in a file name, without the word for qrels, topics or corpus and the ending.
+    """Return the part of a file name that names the split, without the ending and the word for the role (qrels ...).
 
     The split of qrels.dev.small.tsv is dev.small, that of 2019qrels-pass.txt is 2019.pass.
     """
