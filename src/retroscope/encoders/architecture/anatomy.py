@@ -124,7 +124,7 @@ def _exists(model: nn.Module, path: str) -> bool:
 
 
 def prove_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Verify the module paths of a model on a few tokens. Return its anatomy with measured `post_norm` and `causal`.
+    """Verify the module paths of a model by a forward pass, and measure `Anatomy.post_norm` and `Anatomy.causal`.
 
     For a model of L blocks, exact comparisons check that
 

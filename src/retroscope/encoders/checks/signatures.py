@@ -31,7 +31,7 @@ def check_own_code(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that no Dense module, pooling or parent folder of the checkpoint is ignored."""
+    """Report parts of a sentence-transformers model that loading ignored: Dense modules, pooling, the parent folder."""
     folder = origin.path
     if not folder.is_dir():
         return

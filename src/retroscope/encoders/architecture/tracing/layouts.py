@@ -119,7 +119,7 @@ def _blocks(model: PreTrainedModel) -> str:
 
 
 def _attention(inside: NamedModules) -> str:
-    """Return the path of a block's attention: the outermost module with matrices and a name in `ATTENTION`."""
+    """Return the path of a block's attention: the outermost module with a matrix, named as in `ATTENTION`."""
     named = [path for path in inside if any(word in path.rpartition(".")[2].lower() for word in ATTENTION)]
     whole = [path for path in named if any(p.dim() > 1 for p in inside[path].parameters())]
     outer = [path for path in whole if not any(path.startswith(f"{other}.") for other in whole)]
@@ -231,7 +231,7 @@ def _norms(inside: NamedModules, width: int) -> Iterator[str]:
 
 
 def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
-    """Return the outermost modules outside the blocks that have parameters, by dotted path. Poolers are left out."""
+    """Return the outermost modules with parameters that lie outside the blocks, by path. Poolers are left out."""
     modules: dict[str, nn.Module] = {}
 
     def descend(prefix: str, module: nn.Module) -> None:
