@@ -1,4 +1,4 @@
-"""Search the whole corpus with the unmodified models and BM25, to fill samples and to measure their effect."""
+"""Search the whole corpus with the unmodified models and BM25, to fill samples and to measure what sampling changes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
