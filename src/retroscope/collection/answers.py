@@ -15,7 +15,7 @@ from functools import cache
 
 
 def answer_strings(answers: Iterable[str]) -> tuple[str, ...]:
-    """Return the `token_string` of every answer that has a token.
+    """Return each answer as its tokens joined by spaces (`token_string`). Leave out answers without a token.
 
     A text contains an answer if the `token_string` of the text contains that of the answer.
     """
@@ -29,7 +29,6 @@ def token_string(text: str) -> str:
 
 @cache
 def _token() -> re.Pattern[str]:
-    """Return the regular expression of a token: a run of letters, digits and marks, or any other single character."""
     kinds = {kind: _ranges(kind) for kind in "LNMZC"}
     word = kinds["L"] + kinds["N"] + kinds["M"]
     return re.compile(f"[{word}]+|[^{word}{kinds['Z']}{kinds['C']}]")

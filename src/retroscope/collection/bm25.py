@@ -38,7 +38,7 @@ BM25_RECIPE: NegativesRecipe = {
 
 
 def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
-    """Return a function that maps a query id and a depth to the ids of the best passages, best first.
+    """Return a function that maps a query id and a number n (depth) to the ids of the n best passages, best first.
 
     Only passages that share a word with the query are ranked. Of passages with equal scores, the one with the greater
     id ranks first, as in trec_eval and in every other ranking.
@@ -77,7 +77,7 @@ def _texts(collection: Collection) -> Iterator[str]:
 
 
 def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
-    """Load the scores of tokenised passages into a bm25s index, from files that are deleted with the index."""
+    """Write the scores of tokenised passages to temporary files, and memory-map these in a bm25s index."""
     place = Path(tempfile.gettempdir()) / "retroscope-bm25"
     remove_abandoned(place.parent, name=place.name)
     with new_beside(place) as folder:

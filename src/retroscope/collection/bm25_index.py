@@ -34,7 +34,7 @@ class Counted:
 
 
 def write_index(passages: Iterable[list[int]], folder: Path, *, k1: float, b: float) -> int:
-    """Write the index of passages, each a list of word ids, to the files that `bm25s.BM25.load_scores` reads.
+    """Write a BM25 index to files that `bm25s.BM25.load_scores` reads. Each passage is a list of word ids.
 
     Lucene's variant, as in bm25s (Kamphuis et al. 2020, table 1): log(1 + (N - df + 1/2) / (df + 1/2)) x tf /
     (tf + k1 (1 - b + b l / mean l)), in float32.
@@ -63,7 +63,11 @@ def write_index(passages: Iterable[list[int]], folder: Path, *, k1: float, b: fl
 def _written_counts(
     passages: Iterable[list[int]], folder: Path
 ) -> tuple[list[Path], Int[np.ndarray, "passage"], Int[np.ndarray, "word"]]:
-    """Count the words of all passages, and return the count files, passage lengths and document frequencies."""
+    """Write the word counts of each batch of passages to a file.
+
+    Returns:
+        The files, the length of every passage, and the document frequency of every word.
+    """
     files: list[Path] = []
     lengths: list[Int[np.ndarray, "passage"]] = []
     frequency = np.zeros(0, dtype=np.int64)
@@ -76,7 +80,6 @@ def _written_counts(
 
 
 def _counted(passages: Iterable[list[int]]) -> Iterator[Counted]:
-    """Yield the word counts of one batch of `BATCH` passages after another."""
     stream, start = iter(passages), 0
     while batch := list(islice(stream, BATCH)):
         lengths = np.array([len(words) for words in batch], dtype=np.int64)
@@ -107,7 +110,7 @@ def _rarity(frequency: Int[np.ndarray, "word"], passages: int) -> Float[np.ndarr
 
 
 def _rank_in_run(words: Int[np.ndarray, "pair"]) -> Int[np.ndarray, "pair"]:
-    """Return how many equal words precede each word in a sorted array."""
+    """Number equal words of a sorted array from 0: [7, 7, 9] gives [0, 1, 0]."""
     starts = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
     run = np.diff(np.concatenate([starts, [len(words)]]))
     return np.arange(len(words)) - np.repeat(starts, run)

@@ -41,7 +41,7 @@ def check_passages(passages: Iterable[Passage], empty: list[str]) -> Iterator[Pa
 
 
 def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: Places) -> None:
-    """Raise an error that lists repeated ids. `empty` has the ids of the passages that are left out of `table`."""
+    """Raise a CollectionError if passages have the same id. `empty` has the ids of passages left out of `table`."""
     seen = Counter(empty)
     repeated = [*table.repeated_ids(), *(i for i, n in seen.items() if n > 1 or i in table)]
     cases = located([*dict.fromkeys(repeated)], places.passages)
@@ -51,10 +51,12 @@ def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: P
 def check_empty_passages(
     empty: Sequence[str], judgments: Iterable[Judgment], candidates: Iterable[Candidates], places: Places
 ) -> tuple[str, ...]:
-    """Raise an error if a judgment or probe example names a passage in `empty`. Otherwise return a note.
+    """Raise a CollectionError if a judgment or probe example names a passage without title and text.
+
+    Otherwise, return a note that counts these passages, or () if there are none.
 
     Args:
-        empty: ids of the passages without title and text. The note says how many there are.
+        empty: ids of the passages without title and text.
     """
     if not empty:
         return ()
@@ -116,7 +118,7 @@ def check_judgments(
 
 
 def _of_unknown(judgments: Iterable[Judgment], which: int, known: Container[str]) -> list[tuple[str, str]]:
-    """Return one judged (query, passage) pair for each unknown query (if `which` is 0) or passage (if it is 1)."""
+    """Return one judged (query, passage) pair for each query (`which` 0) or passage (`which` 1) not in `known`."""
     first: dict[str, tuple[str, str]] = {}
     for pair in map(_pair, judgments):
         if pair[which] not in known:
@@ -129,7 +131,6 @@ def _pair(judgment: Judgment) -> tuple[str, str]:
 
 
 def _is_grade(judgment: Judgment) -> bool:
-    """Return whether a relevance is a whole number from -`LARGEST_GRADE` to `LARGEST_GRADE`."""
     grade: object = judgment.relevance
     return isinstance(grade, int) and not isinstance(grade, bool) and abs(grade) <= LARGEST_GRADE
 
@@ -152,7 +153,11 @@ def _check_judged_once(judgments: Sequence[Judgment], places: Places) -> None:
 
 
 def check_candidates(candidates: Sequence[Candidates], judgments: Iterable[Judgment], passages: Container[str]) -> None:
-    """Check that each probe example has a relevant positive and distinct, known negatives, and a pair of its own."""
+    """Raise a CollectionError if a probe example (query, positive, negatives) is invalid.
+
+    Its positive must be judged relevant. Its negatives must exist, be distinct and not contain the positive. No other
+    probe example may have the same query and positive.
+    """
     relevant = {(j.query_id, j.passage_id) for j in judgments if j.relevance > 0}
     pairs = [(c.query_id, c.positive) for c in candidates]
     refuse(

@@ -88,12 +88,12 @@ class Collection:
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Return a number for each query id. Queries with the same text (`folded`) have the same number."""
+        """Map each query id to a number that stands for its text. Queries with the same text (`folded`) share it."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
     def texts_of_passages(self, candidates: Iterable[Candidates]) -> dict[str, int]:
-        """Return a number for each passage id in `candidates`. Passages with the same text have the same number."""
+        """Map each passage id in `candidates` to a number that stands for its text. Passages of equal text share it."""
         numbers: dict[bytes, int] = {}
         ids = dict.fromkeys(p for c in candidates for p in (c.positive, *c.negatives))
         digests = ((i, blake2b(folded(self.passage_text(i)).encode(), digest_size=16).digest()) for i in ids)
@@ -137,7 +137,7 @@ def join_title(passage: Passage, separator: str) -> str:
 
 
 class CollectionSettings(TypedDict, total=False):
-    """Settings of a collection. The attributes of `Collection` explain each of them."""
+    """Keyword arguments of `make_collection` that become the attributes of `Collection` with the same names."""
 
     title_separator: str
     ignore_identical_ids: bool
@@ -147,7 +147,7 @@ class CollectionSettings(TypedDict, total=False):
 
 
 class MakingSettings(CollectionSettings, total=False):
-    """Settings of a collection, and `places`, which finds the file and line of a record for an error message."""
+    """All keyword arguments of `make_collection`. `places` finds the file and line of a record for an error message."""
 
     places: Places
 
@@ -160,7 +160,9 @@ def make_collection(
     candidates: Iterable[Candidates] = (),
     **settings: Unpack[MakingSettings],
 ) -> Collection:
-    """Make a collection from its parts, and check it. Every stream is read once, the passages first.
+    """Make a checked collection from passages, queries, judgments and candidates.
+
+    Every iterable is read once, the passages first.
 
     Passages without title and text are left out, and a note counts them. A judgment of such a passage is an error.
 

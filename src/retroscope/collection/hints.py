@@ -38,14 +38,17 @@ def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[s
 
 
 def _is_meant(place: Path, recognised: Callable[[Path], list[str]]) -> bool:
-    """Return whether a reader recognises a path. If its files are damaged, return False."""
+    """Return whether any reader recognises a path. Return False for damaged files."""
     with suppress(CollectionError):
         return bool(recognised(place))
     return False
 
 
 def _places(path: Path) -> Iterable[Path]:
-    """Return folders that may be meant: the two above a file, or the folders inside a folder, down to depth two."""
+    """Return folders near a path that the user may have meant.
+
+    These are the two folders above a file, or the folders inside a folder, down to depth two.
+    """
     if path.is_file():
         return [path.parent, path.parent.parent]
     inside = [folder for folder in sorted(path.glob("*")) + sorted(path.glob("*/*")) if folder.is_dir()]
@@ -53,7 +56,7 @@ def _places(path: Path) -> Iterable[Path]:
 
 
 def _how_to_read(path: Path) -> str:
-    """Describe how to read the rows of a path, e.g. by an option that names their columns."""
+    """Return advice for an error message: the command-line options, or the header line, that make the path readable."""
     row = first_of_parquet(path) if path.is_dir() else first_row(path)
     if row is None:
         return f"put the format before the path, e.g. st:{path}; docs/reference/data.md describes the formats"

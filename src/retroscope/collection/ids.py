@@ -27,5 +27,5 @@ def check_id(text: str, where: str) -> str:
 
 
 def with_control(ids: Iterable[str]) -> list[str]:
-    """Return the ids that contain a control character, as Python writes them."""
+    """Return the `repr` of each id that contains a control character."""
     return [repr(text) for text in ids if holds_control(text)]

@@ -68,7 +68,7 @@ def load_collection(
 
 
 def splits_of(spec: PathLike) -> tuple[str, ...]:
-    """Return the names of a source's splits, or nothing if they are only known after reading."""
+    """Return the names of the splits (e.g. train, test) of a data set, or () if they are unknown before it is read."""
     reader, path = resolve_spec(spec)
     return tuple(sorted(reader.splits(path)))
 
@@ -96,7 +96,10 @@ def _check_limit(queries: int) -> None:
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:
-    """Return the collection with only the queries `kept`, in their order, and the whole corpus. `note` records why."""
+    """Return the collection with only the queries whose ids are in `kept`. The corpus stays whole.
+
+    `note` says why, and is added to the notes of the collection.
+    """
     return replace(
         collection,
         queries={key: query for key, query in collection.queries.items() if key in kept},
@@ -108,7 +111,7 @@ def with_queries(collection: Collection, kept: Set[str], note: str) -> Collectio
 
 
 def resolve_spec(spec: PathLike) -> tuple[Reader, Path]:
-    """Return the reader for a spec, and the path in it. Without a prefix, a reader must recognise the path."""
+    """Return the reader and the path for `PREFIX:PATH`. Without a prefix, a reader must recognise the path."""
     source = path_or_name(spec)
     known = named_collection(source)
     prefix, path = split_prefix(source if known is None else known.source)

@@ -43,7 +43,7 @@ class Named:
     get: str = ""
 
     def options(self, given: ReadOptions) -> ReadOptions:
-        """Return the options with the published split and revision where `given` names none."""
+        """Fill in the published split and revision where the user's options leave them out."""
         return replace(given, split=given.split or self.split, revision=given.revision or self.revision or None)
 
 

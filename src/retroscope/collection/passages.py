@@ -187,7 +187,7 @@ class _Shelf:
 
 
 def _blocks(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
-    """Yield lists of at most `BATCH_ROWS` passages and about `BATCH_CHARACTERS` of text."""
+    """Group passages into lists of at most `BATCH_ROWS` passages and about `BATCH_CHARACTERS` of text."""
     stream = iter(passages)
     while block := list(islice(stream, 1)):
         size = len(block[0].text)

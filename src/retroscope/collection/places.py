@@ -57,7 +57,7 @@ def located(keys: Sequence[Key], source: Callable[[], Placed], shown: Callable[[
 
 
 def _listed(places: Sequence[RecordPlace]) -> str:
-    """Return the first locations of a record (each file named once), and how many more there are."""
+    """Format the locations of a record for an error message: the first few by file, and a count of the rest."""
     spots: dict[str, list[str]] = {}
     for place in places[:MOST_PLACES]:
         spots.setdefault(place.file, []).append(place.spot)

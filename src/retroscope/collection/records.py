@@ -40,7 +40,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """How relevant a passage is to a query (a line of qrels), from -1000 to 1000. 0 or less is not relevant."""
+    """Relevance grade of a passage for a query (a line of qrels), from -1000 to 1000. 0 or less is not relevant."""
 
     query_id: str
     passage_id: str
@@ -88,7 +88,7 @@ class ScreenedCounts(TypedDict):
 
 
 class NegativesRecipe(TypedDict, total=False):
-    """How hard negatives were found, as JSON-like values.
+    """Source and settings of hard negatives, as JSON-like values.
 
     The keys "method" to "bm25s" exist for BM25 only, "source" for the source's own negatives, "run" for a run file.
     Only studies have the keys "choices", "short" and "left_out".

@@ -72,7 +72,7 @@ class Screen:
 
 
 def relevant_by_text(collection: Collection) -> dict[str, set[str]]:
-    """Return, by query text (`folded`), the ids of the passages that are relevant to any query with this text."""
+    """Map each query text (`folded`) to the ids of the passages that are relevant to any query with this text."""
     hashes: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         positives = {p for p, grade in collection.qrels[query].items() if grade > 0}

@@ -71,7 +71,7 @@ def first_tensor(value: Any) -> Tensor:
 
 
 def hidden_key(kwargs: Mapping[str, Any]) -> str:
-    """Return the name of the keyword argument that passes the hidden states."""
+    """Return the name of the keyword argument with the hidden states, among those of a recorded call."""
     tensors = [key for key, value in kwargs.items() if isinstance(value, Tensor)]
     if not tensors:
         raise AnalysisError(
@@ -125,7 +125,7 @@ def stand_in(modules: Mapping[str, nn.Module], outputs: Mapping[str, Any]) -> It
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The texts of a recorded batch that are run again.
+    """Selection of texts from a recorded batch, with which a module is run again.
 
     Attributes:
         index: index in the batch of each text to run, in this order. An index may be repeated.

@@ -21,7 +21,7 @@ LONGEST_TOKEN = 256  # characters: a text is cut to so many for each token that 
 
 @dataclass(frozen=True)
 class LayerVectors:
-    """Pooled vectors of some texts.
+    """Pooled vectors of texts: of every layer, and after the head.
 
     Attributes:
         layers: pooled vectors: layer 0 is the embedding output, layer k the output of block k. With `norm_each_layer`
@@ -110,7 +110,9 @@ def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenI
 
 
 def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, extra: int = 0) -> Batch:
-    """Pad token ids to one batch by the recipe. Self-tests choose the `side` and `extra` columns of padding.
+    """Pad the token ids of texts to one batch, on the side and to the length that the encoder's recipe sets.
+
+    Self-tests choose another `side` and `extra` columns of padding.
 
     Raises:
         EncoderError: if a text has no token to pool besides those of its prompt.
@@ -135,7 +137,7 @@ def _sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> LayerVectors:
-    """Run one batch and pool every layer, in float32.
+    """Run the backbone on one batch, and pool the states of every layer in float32.
 
     Args:
         norm_each_layer: append layers 0 .. L-1 with the model's final norm applied to every token. Layer L already
@@ -145,7 +147,10 @@ def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) ->
 
 
 def hidden_states(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> tuple[States, ...]:
-    """Run one batch and return the states of all tokens at every layer. `norm_each_layer` is as in `forward`."""
+    """Run the backbone on one batch, and return the states of all tokens at every layer.
+
+    `norm_each_layer` is as in `forward`.
+    """
     output = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True)
     states: tuple[States, ...] = output.hidden_states
     if norm_each_layer:
@@ -155,7 +160,7 @@ def hidden_states(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = Fal
 
 
 def pooled(encoder: Encoder, states: Sequence[States], batch: Batch) -> LayerVectors:
-    """Pool the states of a batch by an encoder's recipe, and apply its head to the last layer."""
+    """Pool the states of a batch by an encoder's recipe, and apply the encoder's head to the last layer."""
     pool = pooling_of(encoder)
     layers = torch.stack([pool(h.float(), batch.pooled) for h in states], dim=1)
     final = finish(encoder, layers[:, encoder.anatomy.n_blocks])
@@ -263,7 +268,7 @@ def final_vectors(
     tokens: int = DEFAULT_BUDGET,
     on_batch: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "text out"]:
-    """Return the final vectors of tokenised texts, in the order given, on the CPU, without keeping the layers.
+    """Return the final vectors (last layer after pooling and head) of tokenised texts, in the order given, on the CPU.
 
     Args:
         on_batch: called after each batch with the number of texts in it.

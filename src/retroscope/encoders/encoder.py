@@ -20,7 +20,7 @@ from retroscope.notebook import html_table
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Encoder:
-    """One tower, which maps a text to a vector. Make one with `load_encoder`.
+    """An encoder of queries, of passages or of both: maps a text to a vector. Make one with `load_encoder`.
 
     Attributes:
         name: name in tables.
@@ -107,11 +107,11 @@ class Encoder:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Retriever:
-    """Two towers (possibly the same encoder) and how their vectors are compared.
+    """A query encoder, a passage encoder (possibly the same) and the similarity of their vectors.
 
     Attributes:
         name: name in tables.
-        query, passage: the towers.
+        query, passage: the encoders (towers).
         similarity: "dot" or "cosine".
         similarity_source: where the similarity comes from.
         own_similarity: the similarity of its checkpoint, if another model's similarity is used instead; else None.
@@ -141,14 +141,14 @@ class Retriever:
         )
 
     def remembering(self, tokens: TokenMemory) -> "Retriever":
-        """Return a copy of the retriever whose towers look up the token ids of texts in a cache."""
+        """Return a copy of the retriever whose encoders look up the token ids of texts in a cache."""
         query = self.query.remembering(tokens)
         return replace(
             self, query=query, passage=query if self.passage is self.query else self.passage.remembering(tokens)
         )
 
     def tower(self, name: str) -> Encoder:
-        """Return the encoder of the "query" or the "passage" tower."""
+        """Return the query encoder if `name` is "query", the passage encoder if it is "passage"."""
         return {"query": self.query, "passage": self.passage}[name]
 
 

@@ -27,7 +27,7 @@ Source = str | Path
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A loaded checkpoint on its device, with its verified anatomy. Towers are made from it."""
+    """A checkpoint loaded on its device, with its verified module paths. Query and passage encoders share it."""
 
     checkpoint: Checkpoint
     anatomy: Anatomy
@@ -36,7 +36,7 @@ class Loaded:
 
 
 def load_encoder(source: PathLike, settings: LoadSettings | None = None, *, tower: str = "passage") -> Encoder:
-    """Load one tower ("query" or "passage") of a checkpoint."""
+    """Load the query encoder or the passage encoder (`tower`) of a checkpoint."""
     settings, place = settings or LoadSettings(), path_or_name(source)
     refuse_without_pooling(place, settings)
     return _tower(_load(place, settings, tower), settings, tower)

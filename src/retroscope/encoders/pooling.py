@@ -95,7 +95,7 @@ JOIN = "+"  # between the poolings of one recipe whose vectors stand side by sid
 
 
 def pooling(name: str, skipped: int = 0) -> Pooling:
-    """Return the pooling function of a name. For "cls+mean", it concatenates the vectors of both poolings.
+    """Return the pooling function that is called `name`. For "cls+mean", it concatenates the vectors of both poolings.
 
     Args:
         skipped: number of prompt tokens, if they are not pooled. `weighted_mean` still counts their positions, as

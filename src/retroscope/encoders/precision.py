@@ -91,7 +91,7 @@ def precision_effect(
     *,
     where: str = "",
 ) -> PrecisionEffect:
-    """Compare a quantity of the same queries in float32 and in a lower precision.
+    """Measure how a lower precision changes the mean of a quantity over the same queries.
 
     Args:
         where: name of the model, for the error message.

@@ -88,7 +88,7 @@ def _drawn(encoder: Encoder, seed: int) -> tuple[PreTrainedModel, nn.Module]:
 
 @torch.no_grad()
 def _relation(trained: PreTrainedModel, drawn: PreTrainedModel) -> float:
-    """Return the correlation of two models' matrices, in units of the standard error for unrelated matrices."""
+    """Return a z-score for the correlation of two models' matrices: standard normal if they are unrelated."""
     own, scores = dict(trained.named_parameters()), []
     for name, matrix in drawn.named_parameters():
         if matrix.dim() > 1:

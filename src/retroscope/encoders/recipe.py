@@ -12,7 +12,7 @@ from retroscope.errors import SettingsError, did_you_mean
 
 
 class RecipeFacts(TypedDict):
-    """The fields of a `Recipe` as JSON-like values, as files store them."""
+    """The fields of a `Recipe` (pooling, prompt ...) as JSON-like values, as files store them."""
 
     pooling: str
     max_length: int

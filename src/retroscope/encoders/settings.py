@@ -116,7 +116,7 @@ class LoadOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """Source and settings of one tower, from which another process can load the same encoder.
+    """Source and settings of one encoder, from which another process can load the same encoder.
 
     Attributes:
         source: absolute path, or a hub name.
@@ -135,6 +135,9 @@ class EncoderSource:
 
 
 def source_of(source: str | Path, settings: LoadSettings, tower: str) -> EncoderSource:
-    """Return the source of a tower. A local path becomes absolute, because other processes work in other folders."""
+    """Describe an encoder's checkpoint and settings, so that another process can load it.
+
+    A local path becomes absolute, because other processes work in other folders.
+    """
     here = Path(source)
     return EncoderSource(str(here.absolute() if here.exists() else source), settings, tower)

@@ -100,7 +100,6 @@ class TokenMemory:
                 self._left += sum(map(_size, self._rows.pop(reading).values()))
 
     def _known(self, reading: bytes, keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """Return the token ids of those `keys` that are cached, by key."""
         rows = self._rows.get(reading, {})
         known = {key: rows[key].tolist() for key in keys if key in rows}
         for saved in self._files(reading):

@@ -24,7 +24,7 @@ SIZE = 768  # of the matrices whose product is timed
 
 
 def operations(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"]) -> float:
-    """Count the operations of one forward pass over texts of these lengths."""
+    """Count the floating point operations of one forward pass over texts with these numbers of tokens."""
     tokens = np.asarray(lengths, dtype=np.float64)
     if encoder.recipe.pad_to_max:
         tokens = np.full(len(tokens), float(encoder.recipe.max_length))

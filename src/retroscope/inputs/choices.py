@@ -30,7 +30,7 @@ def pairs_of(negatives: MinedNegatives, protocol: str) -> tuple[Candidates, ...]
 
 
 def too_few_choices(choices: tuple[Candidates, ...], collection: Collection, settings: ProbeSettings) -> str:
-    """Return why there are too few probe examples to split for every seed, and which options may help.
+    """Return why the probe examples are too few to be split for every seed, and which options may help.
 
     Return "" if there are enough.
     """

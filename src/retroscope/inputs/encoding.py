@@ -12,10 +12,10 @@ from retroscope.retrieval.retrieve import Retrieval
 
 
 def checked(retriever: Retriever) -> dict[str, list[SelfTest]]:
-    """Refuse a model that gives different texts the same vector, and return the self-tests of each tower.
+    """Run the self-tests of the query and passage encoder, after a check that different texts get different vectors.
 
     Raises:
-        EncoderError: if a tower gives different texts the same vector.
+        EncoderError: if an encoder gives different texts the same vector.
     """
     for encoder in {id(e): e for e in (retriever.query, retriever.passage)}.values():
         check_told_apart(encoder)
@@ -23,7 +23,7 @@ def checked(retriever: Retriever) -> dict[str, list[SelfTest]]:
 
 
 def tested(retriever: Retriever) -> dict[str, list[SelfTest]]:
-    """Run the self-tests of each tower. An encoder that both towers share is tested once."""
+    """Run the self-tests of the query and the passage encoder. If they are the same encoder, it is tested once."""
     towers = {"query": tower_tests(retriever.query)}
     same = retriever.query.fingerprint == retriever.passage.fingerprint
     return {**towers, "passage": towers["query"] if same else tower_tests(retriever.passage)}
@@ -36,7 +36,10 @@ def tower_tests(encoder: Encoder) -> list[SelfTest]:
 
 
 def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
-    """Return a warning for each failed self-test of a tower. All scores computed with the tower keep its warnings."""
+    """Return a warning for each failed self-test of the query or passage encoder.
+
+    All scores that are computed with the encoder keep its warnings.
+    """
     return tuple(
         f"{tower} tower fails its self-test {test.name!r}: {test.detail}: a vector changes by {test.value:.2g} "
         f"of its length (rounding explains at most {test.tolerance:.2g})"

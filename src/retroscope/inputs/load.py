@@ -23,7 +23,9 @@ def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriev
 def pair_of(
     before: ModelSettings | None, after: ModelSettings | None, backbone: Retriever | None = None
 ) -> tuple[Retriever, Retriever]:
-    """Load both models of a pair, with distinct names even if their folders have the same name.
+    """Load the backbone (`before`) and the retriever (`after`).
+
+    They get distinct names even if their folders have the same name.
 
     Args:
         backbone: the backbone, if it is already loaded.

@@ -25,7 +25,7 @@ LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-tran
 
 
 class TextCounts(TypedDict):
-    """Counts of the texts of a tower (all, distinct, and of maximum length), and its recipe, as JSON-like values."""
+    """Counts of an encoder's texts (all, distinct, and of maximum length), and its recipe, as JSON-like values."""
 
     texts: int
     distinct: int
@@ -34,7 +34,7 @@ class TextCounts(TypedDict):
 
 
 def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> ModelFacts:
-    """Return the name and similarity of a model and the facts of its towers (e.g. recipes), as JSON-like values."""
+    """Describe a model as JSON-like values: its name, its similarity, and its query and passage encoder."""
     if retriever.query.fingerprint == retriever.passage.fingerprint:
         towers = [tower_facts("query and passage", retriever.query, self_tests["query"])]
     else:
@@ -43,7 +43,7 @@ def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> 
 
 
 def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> TowerFacts:
-    """Return the recipe, layers and self-tests of one tower, and the evidence that its weights were loaded."""
+    """Describe one encoder as JSON-like values: recipe, layers, self-tests, evidence that weights were loaded."""
     return {
         "role": role,
         "recipe": encoder.recipe.as_dict(),
@@ -79,7 +79,7 @@ def self_test_facts(test: SelfTest) -> SelfTestFacts:
 
 
 def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> CollectionRecord:
-    """Return the facts of a collection and of the search for its hard negatives, as JSON-like values."""
+    """Describe a collection, and how its hard negatives were found, as JSON-like values."""
     mined = NegativesRecipe()
     if negatives is not None:
         mined = {
@@ -146,7 +146,7 @@ def command_line() -> str:
 
 
 def tower_counts(towers: Iterable[TowerPlan]) -> dict[str, TextCounts]:
-    """Map each tower to its recipe and the counts of its texts: all, distinct, and of maximum length."""
+    """Map "query" and "passage" to the encoder's recipe and to counts of texts: all, distinct, of maximum length."""
     return {
         tower.tower: {
             "texts": len(tower.ids),

@@ -48,7 +48,7 @@ def sampled(
     *,
     hard: float = HARD,
 ) -> Collection:
-    """Return the collection with some of these queries and a sample of at most `passages` passages.
+    """Return the collection with some of the `queries` and a sample of at most `passages` passages.
 
     If the corpus is no larger than that, it is returned whole, with all these queries. Otherwise, queries are drawn in
     an order that is stratified by their number of judged passages, and none is skipped. The sample has all judged
@@ -89,10 +89,10 @@ def sampled(
 
 
 def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Generator) -> list[str]:
-    """Return the queries in a random order in which the first n, for any n, are spread evenly over the strata.
+    """Order queries at random, so that the first n, for any n, cover small and large numbers of judged passages evenly.
 
-    The `STRATA` strata are groups of about equally many queries with similar numbers of judged passages. Queries with
-    equal numbers are in the same stratum.
+    They are spread evenly over `STRATA` strata: groups of about equally many queries with similar numbers of judged
+    passages. Queries with equal numbers are in the same stratum.
     """
     counts = np.asarray(judged)
     below = np.searchsorted(np.sort(counts), counts, side="left") / max(1, len(counts))
@@ -117,7 +117,6 @@ class _Sample:
         self._others = self._unranked(rng.permutation(len(collection.passages)))
 
     def add(self, query: str) -> None:
-        """Add a query and all its judged passages."""
         place = len(self.queries)
         self.queries.add(query)
         self.judged |= {*self.collection.qrels[query]}
@@ -153,7 +152,6 @@ class _Sample:
 
 
 def _narrowed(collection: Collection, queries: Sequence[str], passages: Mapping[str, Passage]) -> Collection:
-    """Return the collection reduced to these queries and passages, and the judgments between them."""
     asked = {*queries}
     return replace(
         collection,

@@ -22,7 +22,7 @@ _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def plain(settings: object) -> dict[str, Any]:
-    """Return an object of settings as JSON-like values."""
+    """Convert a settings object to JSON-like values."""
     values: dict[str, Any] = _adapter(type(settings)).dump_python(settings, mode="json")
     return values
 

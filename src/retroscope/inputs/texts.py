@@ -1,4 +1,4 @@
-"""Tokenise the texts of a tower once, for repeated encoding."""
+"""Tokenise the queries or the passages of a collection once, for repeated encoding."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from retroscope.encoders.token_budgets import encoding_budget
 
 @dataclass(frozen=True, eq=False)
 class TowerTexts:
-    """The tokenised queries or passages of one tower, and how they are encoded.
+    """Tokenised queries or passages, with the encoder that encodes them and its settings.
 
     Attributes:
         ids: ids of the queries or passages, in the order of `rows`.

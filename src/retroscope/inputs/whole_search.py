@@ -1,4 +1,4 @@
-"""Search the whole corpus with the unmodified models and BM25, to fill samples and to measure their effect."""
+"""Search the whole corpus with the unmodified models and BM25, to fill samples and to measure what sampling changes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class WholeSearch:
 def whole_search(
     collection: Collection, vectors: Mapping[str, RetrieverRepresentations], deepest: int = DEPTH
 ) -> WholeSearch:
-    """Search the whole corpus with every model and with BM25.
+    """Search the whole corpus with every model and with BM25, and return all rankings.
 
     Args:
         vectors: model -> its vectors of all queries and passages.
@@ -91,7 +91,7 @@ def whole_search(
 
 
 def sample_words(rows: Sequence[SampleRow]) -> list[str]:
-    """Return a sentence for each unmodified model that gives its measures on the sample and on the whole corpus."""
+    """Return one sentence for each unmodified model: its measures on the sample and on the whole corpus."""
     by_model: dict[str, list[str]] = {}
     for row in rows:
         values = f"{row['measure']} {score(row['sample'])} on the sample and {score(row['whole'])} on the whole corpus"

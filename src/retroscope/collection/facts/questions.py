@@ -42,7 +42,7 @@ def facts_as_collection(facts: Facts, name: str) -> Collection:
 
 
 def passage_numbers(facts: Sequence[Fact]) -> dict[str, int]:
-    """Return a number for each passage text, counted from 0 in the order of first appearance."""
+    """Number the distinct passage texts of the facts from 0, in the order of first appearance."""
     numbers: dict[str, int] = {}
     for fact in facts:
         for text in fact.passages:

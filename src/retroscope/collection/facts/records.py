@@ -52,7 +52,7 @@ def template(cloze: str, subject: str) -> str:
 
 
 def check_fact(fact: Fact, where: str) -> Fact:
-    """Check one fact and return it.
+    """Return the fact unchanged, or raise an error if it is incomplete or malformed.
 
     Raises:
         CollectionError: if a required field is empty, or if a cloze lacks the subject or does not contain `MASK` once.

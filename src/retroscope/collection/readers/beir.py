@@ -37,7 +37,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a BEIR folder: its split "test" by default, else its only split."""
+    """Read one split of a BEIR folder: the requested split, by default "test", else the only split."""
     if _absent(path):
         raise incomplete(path)
     splits = qrels_files(path)

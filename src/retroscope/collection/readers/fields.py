@@ -21,7 +21,9 @@ def refuse_unknown_words(columns: Mapping[str, str], words: Iterable[str]) -> No
 
 
 def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the column of each field, by field. `columns` has the caller's own column names, by field.
+    """Map each field of a format to the column of this row that holds it.
+
+    The caller's `columns` (field -> column) take precedence over the usual names.
 
     Raises:
         CollectionError: if a required column, or one that `columns` names, is not there.
@@ -38,7 +40,7 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
 
 
 def later_columns(row: Row, optional: Words, known: Mapping[str, str]) -> dict[str, str]:
-    """Return the column in this row of each optional field that no earlier row had, by field.
+    """Find optional fields that no earlier row had. Return their columns in this row, by field.
 
     In JSON lines, a record without a value for a field may leave out the field, and so may the first record.
     """
@@ -48,7 +50,7 @@ def later_columns(row: Row, optional: Words, known: Mapping[str, str]) -> dict[s
 
 
 def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the stem of the numbered columns of each field, by field: "negative" for negative_1, negative_2 ...
+    """Map each field to the stem of its numbered columns: "negative" for negative_1, negative_2 ...
 
     Such columns are required only if `columns` names their stem.
     """

@@ -76,7 +76,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def splits(path: Path) -> Iterable[str]:
-    """Return the splits of the part with judgments, or of the rows if the data set has no such part."""
+    """Return the names of the splits of a data set: those of its qrels, or of its rows if it has no qrels."""
     if not path.is_dir():
         name = path.as_posix()
         return _hub_splits(name, None, _judgment_part(_hub_parts(name, None), name))
@@ -100,7 +100,7 @@ def _has_parts(names: Sequence[str]) -> bool:
 
 
 def _judgment_part(names: Sequence[str], source: str) -> str:
-    """Return the name of the part that contains the judgments, the first of `JUDGMENTS` that exists."""
+    """Return the name of the folder or configuration with the judgments: the first of `JUDGMENTS` in `names`."""
     if not _has_parts(names):
         raise CollectionError(
             f"expected parts corpus, queries and one of {', '.join(JUDGMENTS)}; found: {', '.join(names) or 'none'}",
@@ -136,7 +136,7 @@ def _from_parts(
 
 
 def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
-    """Return the rows of a part: of its only split, else of the split with the name of the judgments' split."""
+    """Return the rows of the corpus or the queries (`part`): of its only split, or else of the split `split`."""
     name = next(iter(splits)) if len(splits) == 1 else split
     if name not in splits:
         raise CollectionError(
@@ -169,7 +169,6 @@ def _fitting(row: Row | None, columns: Mapping[str, str]) -> list[RowFormat]:
 
 
 def _folder_splits(folder: Path) -> Splits:
-    """Return the rows of each split of a saved data set, or of parquet files that are named by their split."""
     return _saved_splits(folder) if _saved(folder) else parquet_splits(folder)
 
 
@@ -182,7 +181,7 @@ def _saved_splits(folder: Path) -> Splits:
 
 
 def _of_card(folder: Path) -> dict[str, Splits]:
-    """Return the splits of each configuration that the card (README.md) of a hub repository lists.
+    """Map each configuration in the card (README.md) of a hub repository to its splits.
 
     A card begins with YAML between lines of three dashes. `configs` lists `config_name` and `data_files`.
     Only existing files count.
@@ -200,7 +199,7 @@ def _of_card(folder: Path) -> dict[str, Splits]:
 
 
 def _card_splits(folder: Path, listed: object) -> Splits:
-    """Return the rows of each split: those of the files in the folder that match the card's patterns."""
+    """Map each split to its rows: those of all files in the folder that match the patterns of the card."""
     entries = listed if isinstance(listed, list) else [{"split": "train", "path": listed}]
     splits: dict[str, RowSource] = {}
     for entry in (entry for entry in entries if isinstance(entry, dict)):

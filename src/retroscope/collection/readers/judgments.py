@@ -32,7 +32,7 @@ class JudgmentReader:
     ungraded: int = 0
 
     def judgments(self, rows: Iterable[Row]) -> Iterator[tuple[Judgment, RecordPlace]]:
-        """Yield the judgment and the location of each row. The columns are those of the first row."""
+        """Convert each row to a judgment and its location. The first row decides which columns are read."""
         for row in rows:
             self.mapping = self.mapping or _columns(row)
             query, passage = (required_id(row, _present(row, self.mapping[word])) for word in ID_COLUMNS)
@@ -70,7 +70,7 @@ def _present(row: Row, column: str) -> str:
 
 
 def _columns(row: Row) -> dict[str, str]:
-    """Return the columns of query id, passage id and grade. A row may lack a grade only if it has just the two ids."""
+    """Find the columns of query id, passage id and grade. Without a grade, a row must have two columns, the ids."""
     columns = {}
     for word, names in ID_COLUMNS.items():
         present = [name for name in names if name in row.values]

@@ -32,7 +32,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a split of the qrels with the whole corpus of its language."""
+    """Read the queries and judgments of one split, and the whole corpus of its language."""
     if not recognises(path):
         raise CollectionError(
             "this folder has no topics/topics.miracl-v1.0-LANG-SPLIT.tsv or no qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv",
@@ -62,7 +62,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def splits(path: Path) -> list[str]:
-    """Return the splits that have qrels."""
+    """Return the names of the splits that have qrels."""
     return [*_by_split(path, "qrels")]
 
 

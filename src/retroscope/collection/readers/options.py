@@ -74,9 +74,10 @@ def collection_name(path: Path) -> str:
 
 
 def queries_are_passages(name: str) -> bool:
-    """Return whether a part of a data set's name (folder, or id with slashes) is in `QUERIES_ARE_PASSAGES`.
+    """Return whether the name of a data set shows that its queries are also passages, as in arguana and quora.
 
-    A folder of the hub's cache, datasets--OWNER--NAME, has the parts OWNER and NAME.
+    One part of the name (folder, or id with slashes) is then in `QUERIES_ARE_PASSAGES`. A folder of the hub's cache,
+    datasets--OWNER--NAME, has the parts OWNER and NAME.
     """
     words = {word for part in PurePath(name).parts for word in part.lower().split("--")}
     return bool(words & QUERIES_ARE_PASSAGES)

@@ -41,7 +41,7 @@ class RowReader:
         refuse_unknown_words(self.columns, WORDS)
 
     def passages(self, rows: Iterable[Row]) -> Iterator[Passage]:
-        """Yield a passage for each row. The columns are those of the first row."""
+        """Convert each row to a passage. The first row decides which columns are read."""
         for row in rows:
             if "passage_id" not in self.mapping:
                 self._resolve(row, PASSAGE_WORDS, TITLE_WORDS)
@@ -52,7 +52,7 @@ class RowReader:
             )
 
     def queries(self, rows: Iterable[Row]) -> Iterator[Query]:
-        """Yield a query for each row."""
+        """Convert each row to a query."""
         for row in rows:
             if "query_id" not in self.mapping:
                 self._resolve(row, QUERY_WORDS, ANSWER_WORDS)
@@ -96,7 +96,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Parts:
-    """Functions that read the parts of a collection. They are called again if an error must name a record's line."""
+    """Functions that read the passages, queries and judgments of a collection.
+
+    They are called again if an error must name the line of a record.
+    """
 
     corpus: RowSource
     queries: RowSource
@@ -104,7 +107,7 @@ class Parts:
 
 
 def join_parts(name: str, parts: Parts, reader: RowReader, source: str) -> Collection:
-    """Make a collection of these parts. Queries without a judgment are left out, and a note counts them."""
+    """Read passages, queries and judgments into a collection. Queries without a judgment are left out and counted."""
     judgments = [judgment for judgment, _ in parts.judgments()]
     judged = Judged(judgments)
     places = Places(

@@ -1,6 +1,6 @@
 """Table of the readers of data sets. A new layout needs a module in this folder and a line here.
 
-`load_collection`, its errors and the table of layouts in docs/reference/data.md are made from it.
+`load_collection`, its errors and the table of layouts in docs/reference/data.md are made from this table.
 """
 
 from retroscope.collection.readers import beir, hugging_face, irds, miracl, trec

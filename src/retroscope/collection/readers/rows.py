@@ -208,7 +208,7 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield every record as the number of its last line and its cells.
+    """Yield the cells of every CSV record, each with the number of its last line.
 
     A record of a .tsv file must be one line: a quotation mark that belongs to the text of such a file would otherwise
     join all lines up to the next one.

@@ -1,6 +1,7 @@
-"""Parquet files of a folder by split: SPLIT.parquet, or the hub's names.
+"""Find the parquet files of each split in a folder, named SPLIT.parquet or as on the hub.
 
-These are SPLIT-00000-of-00002.parquet in a repository, and SPLIT/0000.parquet in the hub's own conversion to parquet.
+The hub's names are SPLIT-00000-of-00002.parquet in a repository, and SPLIT/0000.parquet in the hub's own
+conversion to parquet.
 """
 
 import re
@@ -18,7 +19,7 @@ Splits = Mapping[str, RowSource]
 
 
 def parquet_folder(path: Path) -> Path | None:
-    """Return the folder with a data set's parquet files, this one or its subfolder "data", or None if neither has any.
+    """Return `path` or its subfolder "data", whichever has parquet files. Return None if neither has any.
 
     Raises:
         CollectionError: if both folders have parquet files.
@@ -40,7 +41,7 @@ def first_of_parquet(path: Path) -> Row | None:
 
 
 def parquet_splits(folder: Path) -> Splits:
-    """Return the rows of each split. The parquet files of a split are read in the order of their names.
+    """Map each split to its rows. The parquet files of a split are read in the order of their names.
 
     Raises:
         CollectionError: for a split that lacks one of its files, or exists both as one file and in several parts.
@@ -52,7 +53,7 @@ def parquet_splits(folder: Path) -> Splits:
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
-    """Return the parquet files of each split, in the order of their names."""
+    """Map each split to its parquet files, in the order of their names."""
     shards: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.parquet")):
         shards.setdefault(SHARD.sub("", file.stem), []).append(file)

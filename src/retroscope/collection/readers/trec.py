@@ -47,7 +47,7 @@ def has_most_files(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read the folder with the qrels named "test" by default, else with the only qrels."""
+    """Read one split of a TREC folder: the requested split, by default "test", else the only split."""
     of_role = _files(path)
     absent = [role for role, files in of_role.items() if not files]
     if absent:
@@ -75,7 +75,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def splits(path: Path) -> list[str]:
-    """Return the splits that have qrels."""
+    """Return the names of the splits that have qrels."""
     return [*_splits(_files(path)["qrels"])]
 
 
@@ -103,7 +103,7 @@ def _matches(pattern: str, file: Path) -> list[str]:
 
 
 def _splits(files: list[Path]) -> dict[str, Path]:
-    """Return the qrels file of each split. Raise an error if two files belong to one split."""
+    """Map each split to its qrels file. Raise an error if two files belong to one split."""
     splits: dict[str, Path] = {}
     for file in files:
         split = _split_of(file, "qrels") or "all"
@@ -118,7 +118,7 @@ def _splits(files: list[Path]) -> dict[str, Path]:
 
 
 def _split_of(file: Path, role: str) -> str:
-    """Return the split in a file name, without the role and the ending.
+    """Return the part of a file name that names the split, without the ending and the word for the role (qrels ...).
 
     The split of qrels.dev.small.tsv is dev.small, that of 2019qrels-pass.txt is 2019.pass.
     """

@@ -122,7 +122,7 @@ def is_grade_column(name: str) -> bool:
 
 
 def read_run(path: Path) -> dict[str, ScoredPassages]:
-    """Return the ranking of each query in a run file, by query id.
+    """Read a run file: map each query id to its ranked passages with their scores.
 
     Lines are `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
 

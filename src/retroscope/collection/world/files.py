@@ -52,7 +52,6 @@ def _query_row(query: Query) -> dict[str, Any]:
 
 
 def _refuse_other_files(folder: Path) -> None:
-    """Refuse a folder with files that belong to no finished or unfinished world."""
     names = {place.name for place in folder.iterdir()} - {LOCK} if folder.exists() else set()
     if names and not names & {ABOUT, MARK}:
         raise CollectionError(

@@ -16,7 +16,7 @@ ROLES = ("trained", "dev", "held-out")  # of a person's pair of question and pas
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:
-    """Settings of a controlled world.
+    """Settings of a controlled world: invented people whose exposure in training is known.
 
     Attributes:
         people: number of people. Their aliases are distinct, so at most `ALIASES`.
@@ -77,7 +77,7 @@ class Person:
 
 
 def draw_people(settings: WorldSettings) -> list[Person]:
-    """Draw all people, in an order that is independent of their strata."""
+    """Draw the invented people and their exposure in training. Their order is independent of the exposure."""
     rng, n = np.random.default_rng(settings.seed), settings.people
     names = invented_names(n, rng)
     pairs = list(product(ADJECTIVES, CREATURES))
@@ -89,7 +89,10 @@ def draw_people(settings: WorldSettings) -> list[Person]:
 
 
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
-    """Return (known, role) for every person, sorted. The shares in the settings are rounded to whole persons."""
+    """Return for every person whether pre-training states the facts, and the role in fine-tuning.
+
+    The result is sorted. The shares in the settings are rounded to whole persons.
+    """
     n_known = round(settings.people * settings.known)
     exposures = []
     for known, size in ((True, n_known), (False, settings.people - n_known)):

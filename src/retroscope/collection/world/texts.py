@@ -44,12 +44,12 @@ def passage(person: Person, rng: np.random.Generator) -> str:
 
 
 def questions(person: Person) -> list[str]:
-    """Return every question about a person that contains the name."""
+    """Return all questions about a person. Each question contains the person's name."""
     return [template.format(who=person.name) for template in QUESTIONS]
 
 
 def lexical_questions(person: Person) -> list[str]:
-    """Return the same questions with the alias instead of the name. The passage contains the alias."""
+    """Return all questions about a person, with the alias instead of the name. The passage contains the alias."""
     return [template.format(who=f"the {person.alias}") for template in QUESTIONS]
 
 

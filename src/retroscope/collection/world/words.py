@@ -1,4 +1,4 @@
-"""Word lists and name generator of the controlled world. No word is in two lists, and none of them is in a template."""
+"""Word lists and name generator of the controlled world. No word is in two lists or in a template."""
 
 import numpy as np
 

@@ -20,7 +20,7 @@ ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the
 
 @dataclass(frozen=True)
 class World:
-    """A controlled world: its people, collection and pre-training text.
+    """A controlled world: invented people, a collection about them, and a text for pre-training.
 
     The same settings (and `flipped`) give the same world, to the letter.
 
@@ -34,7 +34,7 @@ class World:
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
-        """Return the people in an order that is independent of the stratum."""
+        """Return the people, in an order that is independent of their exposure in training."""
         drawn = draw_people(self.settings)
         return tuple(
             replace(person, known=not person.known) if person.id in self.flipped else person for person in drawn
@@ -48,7 +48,7 @@ class World:
 
     @cached_property
     def pretraining(self) -> tuple[str, ...]:
-        """Return the documents in random order, each about one person.
+        """Return the pre-training documents in random order. Each document is about one person.
 
         Never pack two documents into one sequence, because this would link them.
         """
@@ -67,7 +67,7 @@ class World:
 
     @cached_property
     def negatives(self) -> dict[str, tuple[str, ...]]:
-        """Return up to `NEGATIVES` ids of passages about other people of the same stratum, by question id.
+        """Map each question id to its hard negatives: up to `NEGATIVES` passages about people of equal exposure.
 
         A passage and its negatives differ only in the person that they are about, and all have the same exposure in
         training. So a probe that does not read the question cannot distinguish them. BM25 would select by function
@@ -112,7 +112,9 @@ SPLITS = {
 
 
 def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = ()) -> World:
-    """Make the world of these settings. People in `flipped` get the opposite exposure in pre-training.
+    """Make a controlled world: invented people, a collection about them, and a text for pre-training.
+
+    People in `flipped` get the opposite exposure in pre-training.
 
     Raises:
         SettingsError: if `flipped` contains an id that no person has.

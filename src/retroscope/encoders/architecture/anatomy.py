@@ -40,7 +40,7 @@ class Anatomy:
     causal: bool
 
     def path(self, part: str, block: int) -> str:
-        """Return the dotted path from the backbone to one part of one block.
+        """Return the dotted module path of one part (e.g. an FFN matrix) of one block, relative to the backbone.
 
         Args:
             part: a key of `Layout.in_block`, e.g. "ffn_out".
@@ -66,9 +66,9 @@ class Anatomy:
         return {path: model.get_submodule(path) for path in paths}
 
     def part_of(self, parameter: str) -> tuple[int | None, str]:
-        """Return the block and the part to which a parameter belongs.
+        """Return the index of a parameter's block, and its kind of module: attention, FFN matrix, norm ... (`PARTS`).
 
-        The block is counted from 0, and None for a parameter outside the blocks. The part is one of `PARTS`.
+        The index starts at 0. It is None for a parameter outside the blocks.
         """
         prefix = f"{self.layout.blocks}."
         if parameter.startswith(prefix):
@@ -124,7 +124,7 @@ def _exists(model: nn.Module, path: str) -> bool:
 
 
 def prove_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Verify the module paths of a model on a few tokens. Return its anatomy with measured `post_norm` and `causal`.
+    """Verify the module paths of a model by a forward pass, and measure `Anatomy.post_norm` and `Anatomy.causal`.
 
     For a model of L blocks, exact comparisons check that
 

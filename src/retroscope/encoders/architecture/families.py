@@ -46,12 +46,12 @@ class Layout:
     takes_positions: bool = True
 
     def in_block(self) -> dict[str, str]:
-        """Return the path of each part inside a block, by its name: attention, FFN matrices, norm.0, norm.1 ..."""
+        """Map each part of a block (attention, FFN matrices, norm.0, norm.1 ...) to its path inside the block."""
         norms = {f"norm.{i}": path for i, path in enumerate(self.norms)}
         return {"attention": self.attention, **self.ffn(), **norms}
 
     def ffn(self) -> dict[str, str]:
-        """Return the paths of the FFN matrices inside a block, by name: ffn_in, ffn_gate (if not None), ffn_out."""
+        """Map ffn_in, ffn_gate (if not None) and ffn_out to the module paths of these matrices inside a block."""
         paths = {"ffn_in": self.ffn_in, "ffn_gate": self.ffn_gate, "ffn_out": self.ffn_out}
         return {part: path for part, path in paths.items() if path is not None}
 

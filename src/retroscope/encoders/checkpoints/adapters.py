@@ -110,7 +110,7 @@ def base_weights(folder: Path, given: str | None, tower: str = "passage") -> Pat
 
 
 def records_base(folder: Path, given: str | None) -> bool:
-    """Return whether an adapter's settings name the base model that is used here.
+    """Return whether the base model in use (`given` if there is one) is the one that the adapter's settings name.
 
     If so, other libraries load the same base model. For a folder that is not an adapter, return whether no base model
     is given.

@@ -56,7 +56,7 @@ class How:
 
 @dataclass(frozen=True)
 class Choice:
-    """The value of one recipe field, and where it comes from.
+    """The value of one recipe field (e.g. the pooling), and where it comes from.
 
     Attributes:
         recorded: False if the value is only the default of the library that wrote the checkpoint. A preset may replace
@@ -121,7 +121,7 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
 
 
 def _check_traceable(config: PretrainedConfig, where: Path) -> None:
-    """Refuse a family outside `FAMILIES`, unless it is a text encoder whose layout a forward pass can show."""
+    """Refuse a model family outside `FAMILIES`, unless it is a text encoder whose layout a forward pass can show."""
     if config.model_type in FAMILIES:
         return
     absent = [name for name in NEEDED if not isinstance(getattr(config.get_text_config(), name, None), int)]

@@ -1,4 +1,4 @@
-"""Read a checkpoint on disk: the backbone, tokenizer, recipe fields and head of one tower."""
+"""Read a checkpoint on disk: the backbone, tokenizer, recipe fields and head of a query or passage encoder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -39,7 +39,10 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str = "passage") -> Checkpoint:
-    """Read one tower of a transformers, DPR, PEFT or sentence-transformers folder, or of a GGUF file."""
+    """Read the query or passage encoder (`tower`) in a checkpoint folder or GGUF file.
+
+    The folder may be of transformers, DPR, PEFT or sentence-transformers.
+    """
     check_chain(path, base)
     modules = read_modules(path, tower) if (path / MODULES).is_file() else _of_base(path, base, tower)
     if modules is None:

@@ -108,7 +108,6 @@ class _StandIn(nn.Module):
         return self
 
     def forward(self, *args: Any, inputs_embeds: Tensor, **rest: Any) -> Output:
-        """Return the given states as those of the last layer."""
         return Output(last_hidden_state=inputs_embeds)
 
 

@@ -86,7 +86,7 @@ def has_routes(folder: Path) -> bool:
 
 
 def read_modules(folder: Path, tower: str) -> Modules:
-    """Read the modules that encode the texts of a tower. Raise an EncoderError for a module of unknown type."""
+    """Read the modules that encode queries or passages (`tower`). Raise an EncoderError for an unknown module type."""
     modules = [part for module in _listed(folder) for part in _route(module, tower)]
     if [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
         raise EncoderError(
@@ -134,7 +134,7 @@ def _module(kind: str, folder: Path, where: Path) -> Module:
 
 
 def _route(module: Module, tower: str) -> list[Module]:
-    """Return the modules to which a router sends the texts of a tower, or the module itself if it is no router."""
+    """Return the modules to which a router sends queries or passages (`tower`), or `module` if it is no router."""
     if module.kind not in ("Router", "Asym"):
         return [module]
     where = module.folder / "router_config.json"
@@ -187,7 +187,7 @@ def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:
 
 
 def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
-    """Refuse settings that are not known and may change the input or output of the transformer."""
+    """Refuse unknown settings of the transformer module, which may change its input or output."""
     understood = HARMLESS | {"max_seq_length", "do_lower_case", "query_length", "document_length", "processing_kwargs"}
     processing = group(raw, "processing_kwargs", where)
     problems = [key for key, value in raw.items() if key not in understood and value]

@@ -41,7 +41,7 @@ def refuse_without_pooling(source: str | Path, settings: "LoadSettings") -> None
 
 
 def _plain_folder(path: Path, base: str | None) -> Path | None:
-    """Return the folder of a plain checkpoint, or of an adapter's plain base model.
+    """Return the folder of a plain checkpoint (without modules.json), or of an adapter's plain base model.
 
     None for a file, for a sentence-transformers folder, and for a base model that is not a plain folder on this
     machine.

@@ -1,4 +1,7 @@
-"""Resolve each recipe field from user, protocol, checkpoint or default, in this order, and record the source."""
+"""Resolve each recipe field (pooling, prompt ...) from user, protocol, checkpoint or default, in this order.
+
+Each value is recorded with its source.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +42,7 @@ PUBLISHED_LENGTHS: Mapping[str, int] = {"query": 128, "passage": 512}
 
 
 def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy, tower: str) -> Recipe:
-    """Return a tower's recipe, with a value and a source for every field."""
+    """Return the recipe (pooling, prompt, maximum length ...) of an encoder, each field with its source."""
     pooling = _pooling(checkpoint, settings, anatomy)
     fields = _by_user(settings, tower)
     if settings.protocol == PUBLISHED_PROTOCOL:
@@ -184,7 +187,7 @@ def positions_of(model: PreTrainedModel) -> int | None:
 
 
 def _counts_after_padding(model: PreTrainedModel, positions: int) -> bool:
-    """Return whether the position embedding has a row for padding, as in RoBERTa, for a family not in `FAMILIES`."""
+    """Return whether the position embedding of a model outside `FAMILIES` has a row for padding, as in RoBERTa."""
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     return any(table.num_embeddings == positions and table.padding_idx is not None for table in tables)
 

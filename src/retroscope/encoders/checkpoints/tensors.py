@@ -65,7 +65,9 @@ class Weights:
 
 
 def open_weights(source: str | Path, base: str | None = None) -> Weights:
-    """Open a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
+    """Open the weights of a checkpoint, to read its tensors on demand.
+
+    The checkpoint is a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
 
     Args:
         base: base model of an adapter, if not the one that its settings name.
@@ -134,7 +136,7 @@ def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
 
 
 def _open_adapter(folder: Path, base: str | None) -> Weights:
-    """Open the factors of a plain LoRA adapter, and merge any other adapter in memory."""
+    """Open an adapter: the low-rank factors of plain LoRA; any other adapter is merged in memory."""
     raw = read_json(folder, ADAPTER_CONFIG)
     under = base_weights(folder, base)
     untouched = raw.get("init_lora_weights", True) in (True, False, "gaussian")  # others (PiSSA ...) alter the base
@@ -151,9 +153,9 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
-    """Return the change of each matrix that the adapter changes, by the name of the parameter.
+    """Map the name of each adapted matrix to the low-rank change that a LoRA adapter adds to it.
 
-    PEFT itself computes their scales and shapes.
+    PEFT itself computes the scales and shapes of the changes.
 
     Raises:
         EncoderError: if a tensor of the adapter belongs to no matrix, or a matrix lacks a tensor.
@@ -189,7 +191,7 @@ def _oriented(layer: LoraLayer, out: Tensor, into: Tensor) -> LowRank:
 
 
 def weights_of(model: PreTrainedModel, where: str) -> Weights:
-    """Return the weights of a loaded backbone in the form of `Weights`."""
+    """Return a view of a loaded backbone's weights with the interface of a checkpoint on disk."""
     return _in_memory(model, where)
 
 

@@ -16,7 +16,7 @@ AT_LEAST_1 = "a whole number of at least 1"
 
 
 def whole_number(raw: JsonRecord, key: str, where: Path) -> int | None:
-    """Read a whole number from 1 to `LARGEST`, or None if the key is absent.
+    """Read the whole number from 1 to `LARGEST` at a key of a JSON object. Return None if the key is absent.
 
     Raises:
         EncoderError: for anything else: 0, -3, 1.5, true, "128".
@@ -28,7 +28,7 @@ def whole_number(raw: JsonRecord, key: str, where: Path) -> int | None:
 
 
 def required_number(raw: JsonRecord, key: str, where: Path) -> int:
-    """Read a required whole number of at least 1."""
+    """Read the whole number of at least 1 that a JSON object must have at a key."""
     value = whole_number(raw, key, where)
     if value is None:
         raise _wrong(key, AT_LEAST_1, value, where)
@@ -36,7 +36,7 @@ def required_number(raw: JsonRecord, key: str, where: Path) -> int:
 
 
 def flag(raw: JsonRecord, key: str, where: Path, *, default: bool = False) -> bool:
-    """Read a truth value, or return the default if the key is absent.
+    """Read the truth value at a key of a JSON object. Return the default if the key is absent.
 
     Raises:
         EncoderError: for anything else: "false", 1.
@@ -50,7 +50,7 @@ def flag(raw: JsonRecord, key: str, where: Path, *, default: bool = False) -> bo
 
 
 def text(raw: JsonRecord, key: str, where: Path) -> str | None:
-    """Read a text, or None if the key is absent.
+    """Read the text at a key of a JSON object. Return None if the key is absent.
 
     Raises:
         EncoderError: for anything else.
@@ -62,7 +62,7 @@ def text(raw: JsonRecord, key: str, where: Path) -> str | None:
 
 
 def needed_text(raw: JsonRecord, key: str, where: Path) -> str:
-    """Read a required text."""
+    """Read the text that a JSON object must have at a key."""
     value = text(raw, key, where)
     if value is None:
         raise _wrong(key, "a text", value, where)
@@ -70,7 +70,7 @@ def needed_text(raw: JsonRecord, key: str, where: Path) -> str:
 
 
 def texts(raw: JsonRecord, key: str, where: Path) -> list[str]:
-    """Read a list of texts, or return an empty list if the key is absent.
+    """Read the list of texts at a key of a JSON object. Return an empty list if the key is absent.
 
     Raises:
         EncoderError: for anything else.
@@ -95,7 +95,7 @@ def inside(folder: Path, name: str, where: Path) -> Path:
 
 
 def group(raw: JsonRecord, key: str, where: Path) -> dict[str, Any]:
-    """Read a JSON object, or return an empty one if the key is absent.
+    """Read the object at a key of a JSON object. Return an empty one if the key is absent.
 
     Raises:
         EncoderError: for anything else.

@@ -159,7 +159,7 @@ def _last_column(encoder: Encoder, rows: list[list[int]]) -> Float[Tensor, "text
 
 
 def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check whether the model card or the folder declares prompts that the recipe lacks."""
+    """Warn if the model card or the checkpoint declares prompts, but the model is used without any."""
     source = origin.path
     if origin.prompted or not source.is_dir():
         return

@@ -125,7 +125,7 @@ def _vectors(encoder: Encoder, encode: Callable[..., Any], **options: str) -> Fl
 
 
 def _other_prompts(encoder: Encoder, library: "SentenceTransformer", tower: str, limit: float) -> Iterator[Finding]:
-    """Report if the library adds another prompt than the recipe for the texts of a tower."""
+    """Report if sentence-transformers adds another prompt to queries or passages (`tower`) than the encoder does."""
     encode = {"query": library.encode_query, "passage": library.encode_document}[tower]
     theirs, ours = _vectors(encoder, encode), _encoded(encoder, library)
     apart = largest_gap(theirs[:, None], ours[:, None])

@@ -24,7 +24,7 @@ SENTENCES = (
 
 @torch.inference_mode()
 def self_test(encoder: Encoder) -> list[SelfTest]:
-    """Run every test of `SELF_TESTS` on a few sentences, and return the results.
+    """Test on a few sentences whether other batches or padding change a vector, by every test of `SELF_TESTS`.
 
     Each test encodes the sentences in one batch. The vectors of all layers are compared with those of every sentence
     encoded alone, without padding.
@@ -43,7 +43,7 @@ def self_test(encoder: Encoder) -> list[SelfTest]:
 
 
 def tolerance(encoder: Encoder) -> float:
-    """Return the relative distance that rounding may cause if the batch shape changes.
+    """Return how far rounding may move a vector if the batch shape changes, as a fraction of its length.
 
     It is eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), with the machine epsilons eps32 of float32 and eps of
     the weights' type. The two terms:
@@ -67,7 +67,9 @@ def tolerance(encoder: Encoder) -> float:
 
 
 def position_tolerance(encoder: Encoder, longest: int) -> float:
-    """Return the relative distance that rounding may cause if padding shifts a text: eps32 n sqrt(blocks + 1).
+    """Return how far rounding may move a vector if padding shifts its text, as a fraction of its length.
+
+    This is eps32 n sqrt(blocks + 1), with the machine epsilon eps32 of float32 and n = `longest`.
 
     A rotary angle is position times frequency, at most the position, in float32: at position n it errs by eps32 n / 2,
     and the angle between two tokens by at most eps32 n. With other padding on the left a text has other positions and
@@ -80,7 +82,7 @@ def position_tolerance(encoder: Encoder, longest: int) -> float:
 
 
 def largest_gap(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, "text layer dim"]) -> float:
-    """Return the largest distance between vectors that should be equal, relative to the expected one's length.
+    """Return the largest distance between vectors that should be equal, relative to the length of the expected vector.
 
     It is infinite if a value is not finite.
     """

@@ -31,7 +31,7 @@ def check_own_code(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that no Dense module, pooling or parent folder of the checkpoint is ignored."""
+    """Report parts of a sentence-transformers model that loading ignored: Dense modules, pooling, the parent folder."""
     folder = origin.path
     if not folder.is_dir():
         return
@@ -61,7 +61,6 @@ def check_similarity(path: Path, used: str) -> Iterator[Finding]:
 
 
 def _dense_folders(folder: Path) -> list[Path]:
-    """Return the folders of Dense modules, ordered by name."""
     places = sorted(config.parent for config in folder.glob("*/config.json"))
     return [place for place in places if {"in_features", "out_features"} <= read_json(place, "config.json").keys()]
 

@@ -187,7 +187,7 @@ def _place(piece: Tensor, tensor: Tensor) -> int | None:
 
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the full names of tensors by their endings, e.g. "layer.0.weight". The shortest name comes first."""
+    """Map each ending of tensor names, e.g. "layer.0.weight", to the full names with it, the shortest first."""
     full_names: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         modern = name
@@ -265,6 +265,6 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
 
 
 def unused_reason(name: str, family: str) -> str | None:
-    """Return why a bare backbone of the family does not need a checkpoint's tensor, or None if it should use it."""
+    """Return why a bare backbone of the family does not need the tensor `name`. Return None if it must use it."""
     patterns = {**UNUSED, **UNUSED_IN.get(family, {})}
     return next((reason for pattern, reason in patterns.items() if re.search(pattern, name)), None)

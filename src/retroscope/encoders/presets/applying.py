@@ -26,7 +26,7 @@ def preset_name(source: str | Path, settings: LoadSettings) -> str | None:
 
 
 def with_preset(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Return the checkpoint with a preset's value for every recipe field that it does not record.
+    """Return the checkpoint with the recipe fields that it does not record (e.g. pooling) filled from a preset.
 
     Raises:
         EncoderError: if the checkpoint is of another family or records other values. It lists every difference.

@@ -22,7 +22,7 @@ PARAREL_FACTS, PARAREL_PATTERNS = "trex_lms_vocab", "graphs_json"
 
 @dataclass(frozen=True)
 class FactLayout:
-    """Layout of published files of facts, with functions that recognise and read it.
+    """File layout of a published set of facts (e.g. LAMA), with functions that recognise and read it.
 
     Attributes:
         recognises: function that says whether the content at a path has this layout.
@@ -93,7 +93,7 @@ def _lama(path: Path) -> Facts:
 
 
 def _templates(file: Path) -> dict[str, str]:
-    """Return the template of each relation, by the name of the relation.
+    """Map each relation to its template: a cloze with placeholders for subject and object.
 
     Raises:
         CollectionError: for a relation that is listed twice.

@@ -19,7 +19,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read the facts that have a question and passages as a collection."""
+    """Read facts as a collection whose queries are their questions. Facts without question or passage are left out."""
     options.refuse_split("facts")
     refuse_unknown_words(options.columns, ())
     return facts_as_collection(LAYOUTS["facts"].read(path), collection_name(path))

@@ -68,7 +68,7 @@ class RowFormat:
         return (*self.required, *self.optional, *self.stems)
 
     def resolve(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
-        """Return the column, or stem of columns, of each field in the file of this row, by field.
+        """Map each field of the format to its column in this row, or to the stem of its numbered columns.
 
         Raises:
             CollectionError: if a required column is missing, or two columns could be one field of `in_every_row`.
@@ -87,7 +87,7 @@ class RowFormat:
         }
 
     def later(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
-        """Return the column in this row of each optional field that no earlier row had, by field.
+        """Find optional fields that no earlier row had. Return their columns in this row, by field.
 
         Raises:
             CollectionError: if this row has a field of `in_every_row` that earlier rows lack.
@@ -216,7 +216,6 @@ class Gathering:
         return fresh
 
     def _add_answers(self, query_id: str, answers: tuple[str, ...]) -> None:
-        """Add the answers of a row to its query. Answers of all rows of a query are collected."""
         place = self.places[query_id]
         query = self.queries[place]
         if not {*answers} <= {*query.answers}:
@@ -247,13 +246,13 @@ class Gathering:
             yield Judgment(query, positive)
 
     def candidates(self) -> Iterator[Candidates]:
-        """Yield the candidates of every (query, positive) pair for which negatives are given."""
+        """Yield one `Candidates` for every (query, positive) pair that has negatives."""
         for pair, negatives in self.negatives.items():
             if negatives:
                 yield Candidates(*pair, tuple(negatives))
 
     def choices(self) -> tuple[Candidates, ...]:
-        """Return the probe examples of all rows without changes, or nothing if no row has a negative."""
+        """Return the query, positive and negatives of every row without changes, or () if no row has a negative."""
         return tuple(self.rows) if any(row.negatives for row in self.rows) else ()
 
     def notes(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def split_files(path: Path) -> dict[str, Path]:
-    """Return the file of each split that the folder has, by the split's name."""
+    """Map the name of each split in the folder (train, dev, test) to its file."""
     return {split: only_file(path, _files(path, split)) for split in SPLITS if _files(path, split)}
 
 

@@ -29,7 +29,7 @@ Recorded = Mapping[str, list[Call]]
 
 @dataclass(frozen=True)
 class RanMatrix:
-    """A weight matrix of a block, with its recorded call.
+    """A weight matrix of a block, with its input and output in one recorded forward pass (`call`).
 
     Attributes:
         path: dotted path of its module inside the block.
@@ -119,7 +119,7 @@ def _blocks(model: PreTrainedModel) -> str:
 
 
 def _attention(inside: NamedModules) -> str:
-    """Return the path of a block's attention: the outermost module with matrices and a name in `ATTENTION`."""
+    """Return the path of a block's attention: the outermost module with a matrix, named as in `ATTENTION`."""
     named = [path for path in inside if any(word in path.rpartition(".")[2].lower() for word in ATTENTION)]
     whole = [path for path in named if any(p.dim() > 1 for p in inside[path].parameters())]
     outer = [path for path in whole if not any(path.startswith(f"{other}.") for other in whole)]
@@ -184,7 +184,7 @@ def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
 
 
 def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
-    """Return the two input matrices of a gated FFN, the one whose output passes the activation first."""
+    """Order the two input matrices of a gated FFN: first the matrix whose output passes the activation."""
     first, second = pair
     for gate, ungated in ((first, second), (second, first)):
         if _is_gated(gate.call.value, ungated.call.value, out.call.input):
@@ -231,7 +231,7 @@ def _norms(inside: NamedModules, width: int) -> Iterator[str]:
 
 
 def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
-    """Return the outermost modules outside the blocks that have parameters, by dotted path. Poolers are left out."""
+    """Return the outermost modules with parameters that lie outside the blocks, by path. Poolers are left out."""
     modules: dict[str, nn.Module] = {}
 
     def descend(prefix: str, module: nn.Module) -> None:
@@ -268,12 +268,11 @@ def _embeds(module: nn.Module) -> bool:
 
 
 def _has_cache(model: PreTrainedModel) -> bool:
-    """Return whether the forward pass accepts `use_cache`, as in decoders."""
     return "use_cache" in model.forward.__code__.co_varnames or bool(getattr(model.config, "use_cache", False))
 
 
 def _takes_positions(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> bool:
-    """Return whether a text with padding on the left needs position ids to keep its vectors.
+    """Return True if padding on the left leaves vectors unchanged with explicit position ids, False if only without.
 
     Raises:
         EncoderError: if padding changes the vectors with and without position ids.
