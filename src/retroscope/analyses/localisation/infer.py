@@ -95,7 +95,7 @@ class _Transplants:
         self.explained = bool(self.table.loc["all", "p_corrected"] < self.alpha)
 
     def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
-        """Return the block or part with the largest significant effect or, if there is none, with the largest effect."""
+        """Return the block or part with the largest significant effect or, without any, with the largest effect."""
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
         matter = [name for name in alone.index if self._matters(name)]
         place = str((self.sign * alone.loc[matter or list(alone.index), "effect"]).idxmax())
