@@ -1,4 +1,8 @@
-"""Baselines: search with the best variant of the frozen backbone, with BM25, and with random weights."""
+"""Analysis of baselines: how well does the backbone retrieve without fine-tuning?
+
+The retriever is compared with the best pooling, layer and transformation of the frozen backbone's vectors, with BM25
+and with random weights.
+"""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 from retroscope.analyses.questions import Question

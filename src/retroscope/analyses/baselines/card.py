@@ -1,7 +1,4 @@
-"""Card of the baselines on the first screen of the report.
-
-It answers: how much of the gain by fine-tuning does the frozen backbone already reach?
-"""
+"""Answer on the first screen of the report: how much of the gain by fine-tuning does the frozen backbone reach?"""
 
 from collections.abc import Sequence
 
@@ -16,7 +13,10 @@ from retroscope.typesetting.subject import BEFORE, Subject
 
 
 def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
-    """Return the card with the share of the gain that the best variant of the frozen backbone reaches."""
+    """Return the short answer (card): the share of the gain by fine-tuning that the frozen backbone reaches.
+
+    It is the share of the backbone's best variant: a pooling, a layer and a transformation of its vectors.
+    """
     best = result.bests[-1]
     about = [s for s in statements if s.code == CODES[best]]
     if not about:
@@ -52,7 +52,13 @@ def _how(result: BaselineResult, best: str) -> str:
 
 
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:
-    """Return the share of the gain that the backbone's best variant reaches, or None if the gain is not significant."""
+    """Return the share of the gain by fine-tuning that the best variant of the frozen backbone reaches.
+
+    Return None if the gain is not significant or its share is undefined.
+
+    Args:
+        best: label of the best variant: "without training" or "linear head allowed".
+    """
     gain = rows(result.gain, measure=measure).iloc[0]
     shares = result.shares[(result.shares["best"] == best) & (result.shares["measure"] == measure)]
     known = shares.dropna(subset=["share"])

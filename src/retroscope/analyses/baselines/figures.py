@@ -9,7 +9,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
-    """Draw the headline measure with the vectors of every layer: raw, whitened, and mapped by a linear head."""
+    """Draw the headline retrieval measure by layer, with vectors that are raw, whitened or mapped by a linear head."""
     measure = subject.measures[0]
     mine = result.variants[(result.variants["measure"] == measure) & (result.variants["model"] != BM25)]
     own = mine.groupby("model", sort=False)["pooling"].transform("first")  # the recipe's is listed first

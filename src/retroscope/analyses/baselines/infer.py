@@ -1,4 +1,4 @@
-"""Compare the retriever with the baselines, from the scores of every variant: intervals, tests, shares of the gain."""
+"""Compute intervals, tests and shares of the gain from the retrieval scores of the retriever and its baselines."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,7 +25,9 @@ SHUFFLED, BM25 = "shuffled", "bm25"
 
 
 def baseline_result(measurement: Measurement, gain: Difference, settings: ComparisonSettings) -> BaselineResult:
-    """Compare the retriever with the best variants of the frozen backbone: intervals, tests and shares of the gain.
+    """Compare the retriever with the best variants of the frozen backbone, e.g. another layer or whitened vectors.
+
+    Return intervals, tests and shares of the gain.
 
     Args:
         measurement: scores by the names `VARIANTS`, `BESTS`, `SHUFFLED` and `BM25`, e.g. "best/before"; facts
@@ -66,9 +68,7 @@ def _against_none(shuffled: Scores, settings: ComparisonSettings) -> Difference:
 
 
 def _shares(gain: Difference, best: Scores, settings: ComparisonSettings) -> Iterator[tuple[Any, ...]]:
-    """Yield for each best variant and measure the share of the gain that the variant does not reach, and
-    its interval.
-    """
+    """Yield best variant, measure, share of the gain that the variant does not reach, and both ends of its interval."""
     before, after = align(gain.before, gain.after)
     ids, clusters = before.query_ids, clusters_by_row(before)
     for name in best.values["best"].values:
@@ -80,7 +80,7 @@ def _shares(gain: Difference, best: Scores, settings: ComparisonSettings) -> Ite
 
 
 def _variants(scores: Mapping[str, Scores], settings: ComparisonSettings) -> pd.DataFrame:
-    """Return the mean score and interval of every variant of every model, and of BM25 in the last rows."""
+    """Return the mean score and interval by model, pooling, layer and kind of vectors; the last rows are BM25."""
     frames = []
     for model, name in VARIANTS.items():
         if name in scores:
@@ -92,7 +92,7 @@ def _variants(scores: Mapping[str, Scores], settings: ComparisonSettings) -> pd.
 
 
 def _choices(by_fold: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return in how many folds each variant was chosen as the best one, the most frequent first."""
+    """Count the folds in which each model, pooling, layer and kind of vectors was the best, the most frequent first."""
     frame = pd.DataFrame(by_fold).assign(model=lambda f: f["model"].map(MODELS))
     labels = ["model", "best", "pooling", "layer", "vectors", "as_compared"]
     counted = frame.groupby(labels, sort=False).size().rename("folds").reset_index()

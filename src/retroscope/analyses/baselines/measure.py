@@ -1,4 +1,7 @@
-"""Search with every variant of the backbone, of a random-weight copy and of the retriever, and by BM25."""
+"""Search with every pooling, layer and transformation of the vectors of each model, and with BM25.
+
+The models are the backbone, its copy with random weights, and the retriever.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +30,7 @@ from retroscope.errors import AnalysisError
 
 @dataclass(frozen=True, eq=False)
 class BaselineWork:
-    """Prepared inputs of the baselines: the searches to run for every model, and other poolings of the backbone.
+    """The searches to run with every model, and the backbone with poolings other than the retriever's.
 
     Attributes:
         task: the searches that are run for every model.
@@ -60,7 +63,7 @@ def refusal(context: Context, settings: BaselineSettings) -> str:
 
 
 def plan(context: Context, settings: BaselineSettings) -> Planned:
-    """Plan the searches: estimate their seconds, and name the models that are encoded for the baselines alone.
+    """Estimate the seconds of all searches, and name the models that encode the texts for the baselines alone.
 
     A view is one combination of model, pooling and layer. It is searched with raw vectors, with whitened ones, and with
     a linear head.
@@ -86,7 +89,10 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
 
 
 def measure(context: Context, settings: BaselineSettings, planned: Planned) -> Measurement:
-    """Return the scores of every variant, the scores of the best variants, and the best variant for every fold."""
+    """Return the retrieval scores of each model for every pooling, layer and transformation of vectors (variant).
+
+    For every fold of the queries, the result also has the variant that is best on the other folds, and its scores.
+    """
     work: BaselineWork = planned.work
     stages = context.stages("baselines")
     views = _views(context, work)

@@ -1,4 +1,4 @@
-"""Test and report the baselines from the scores of every variant."""
+"""Test and report how much of the gain by fine-tuning the frozen backbone reaches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,10 @@ from retroscope.typesetting.subject import Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResult | None:
-    """Compare the retriever with the backbone's variants. Return None if retrieval was not measured."""
+    """Compare the retriever with the best variants of the frozen backbone, e.g. another layer or whitened vectors.
+
+    Return None if the baselines or retrieval were not measured.
+    """
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None
@@ -30,7 +33,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResu
 
 
 def report(result: BaselineResult, reading: Reading) -> Section:
-    """Return the section: retrieval by the frozen backbone, and the part of the gain that is due to fine-tuning."""
+    """Return the report's section on retrieval by the frozen backbone and on the gain that is due to fine-tuning."""
     conclusions = baseline_statements(result, reading.subject)
     return Section(
         statements=conclusions,
@@ -55,7 +58,6 @@ def _frames(result: BaselineResult) -> dict[str, pd.DataFrame]:
 
 
 def _document(result: BaselineResult) -> dict[str, Any]:
-    """Return the JSON document: every variant, the best variants, the gain over the best variants, and the controls."""
     differences = {name: getattr(result, name) for name in ("left", "alike", "pre_training", "shuffled")}
     return {
         "variants": result.variants.replace({np.nan: None}).to_dict(orient="records"),

@@ -1,4 +1,4 @@
-"""Result of the baselines: retrieval with the frozen backbone under every variant."""
+"""Result of the baselines: retrieval with the frozen backbone by pooling, layer and transformation of vectors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ RANDOM = "random weights"
 
 @dataclass(frozen=True, eq=False)
 class BaselineResult:
-    """Retrieval with the frozen backbone under several poolings, layers, whitening and linear heads, and its controls.
+    """Retrieval with the frozen backbone under several poolings, layers and transformations of vectors, and controls.
 
     Attributes:
         gain: difference between the retriever and the backbone in every `measure`, from the study's main comparison.
@@ -58,10 +58,13 @@ class BaselineResult:
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """Return the labels of the best variants: "without training" and perhaps "linear head allowed"."""
+        """Return the labels of the best variants, of which the first is "without training".
+
+        If linear heads were trained, the second is "linear head allowed".
+        """
         return tuple(str(name) for name in self.left.table.coords["best"].values)
 
     def choice(self, model: str, best: str) -> "pd.Series[object]":
-        """Return the variant of a model that was chosen for most folds, under the label `best`."""
+        """Return the pooling, layer and kind of vectors that most folds chose for a model, under the label `best`."""
         mine = self.choices[(self.choices["model"] == model) & (self.choices["best"] == best)]
         return mine.loc[mine["folds"].idxmax()]

@@ -1,4 +1,4 @@
-"""Settings of the baselines: variants of the frozen backbone with which the retriever is compared."""
+"""Settings of the baselines: which poolings of the frozen backbone are tried, and whether linear heads are trained."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,7 +12,7 @@ FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSettings:
-    """Settings of the baselines: variants of the frozen backbone that are searched at every layer.
+    """Settings of the baselines: poolings and linear heads that are tried at every layer of the frozen backbone.
 
     Attributes:
         poolings: poolings that are tried in addition to the retriever's own, if they make sense for the architecture.

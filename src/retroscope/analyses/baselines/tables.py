@@ -1,4 +1,4 @@
-"""Tables of the baselines."""
+"""Tables of the baselines: the retriever's gain over the frozen backbone, and the backbone's best layers."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ LEFT = "share not reached by the backbone"
 
 
 def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return two tables: the gain over the best variants of the backbone, and the best layer of every variant."""
+    """Return two tables: the gain over the best variants of the frozen backbone, and the best layer of each pooling."""
     frame = rows(result.left)
     printed = printed_effects(result.left, frame)
     printed.insert(0, "best variant", frame["best"])

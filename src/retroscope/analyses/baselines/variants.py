@@ -40,7 +40,7 @@ DIMS = ("query", "pooling", "layer", "vectors", "measure")
 
 @dataclass(frozen=True, eq=False)
 class BaselineTask:
-    """The searches of the baselines, which are the same for every model.
+    """Inputs of the searches, the same for every model: collection, measures, folds of queries and similarity.
 
     Attributes:
         collection: the collection that is searched.
@@ -58,19 +58,22 @@ class BaselineTask:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Return the kinds of vectors to search with, in order: raw, of unit length, whitened, with a head."""
+        """Return the kinds of vectors to search with, in order: raw, of unit length, whitened, with a linear head."""
         unit = (UNIT,) if self.similarity == "dot" else ()  # by cosine, raw vectors are as good as of unit length
         return (RAW, *unit, WHITENED, *((HEAD,) if self.head else ()))
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """Return the labels of the best variants: "without training" and perhaps "linear head allowed"."""
+        """Return the labels of the best variants, of which the first is "without training".
+
+        If linear heads are trained, the second is "linear head allowed".
+        """
         return (UNTRAINED, TRAINED) if self.head else (UNTRAINED,)
 
 
 @dataclass(frozen=True, eq=False)
 class VariantScores:
-    """Scores of one model under every variant, and the variant that is best for every fold.
+    """Retrieval scores of one model for every pooling, layer and kind of vectors, and the best of these for each fold.
 
     Attributes:
         scores: dims (query, pooling, layer, vectors, measure) (see `BaselineTask.kinds` for the vectors).
@@ -86,7 +89,7 @@ class VariantScores:
 def baseline_task(
     collection: Collection, measures: Sequence[str], similarity: str, settings: BaselineSettings
 ) -> BaselineTask:
-    """Return the searches that are run for every model, with the folds of the collection's queries.
+    """Divide the queries into folds, and return the inputs of the searches, which are the same for every model.
 
     Raises:
         AnalysisError: if the queries cannot be divided into independent folds.
@@ -160,7 +163,7 @@ def _with_head(views: dict[str, tuple[Vectors, Vectors]], task: BaselineTask) ->
 
 
 def _best(values: xr.DataArray, task: BaselineTask) -> tuple[xr.DataArray, list[dict[str, Any]]]:
-    """Return the values of each query under the variant that is best by the first measure on the other folds.
+    """Return each query's scores under the variant that is best on the other folds by the first measure, and choices.
 
     The variant that the rest of the study uses (own pooling, last layer, raw vectors) is kept unless another one is
     better.
@@ -196,7 +199,7 @@ def _scores(name: str, values: xr.DataArray, views: Views, task: BaselineTask) -
 def shuffled_judgments(collection: Collection, seed: int) -> Collection:
     """Return the collection with the judgments permuted at random among the query texts.
 
-    Queries with the same text get the same judgments. If each of them got others, they would link the passages of many
+    Queries with the same text get the same judgments. Otherwise, their judgments would link the passages of many
     queries, and the queries could no longer be divided into independent folds.
     """
     judged: dict[str, dict[str, int]] = {}
@@ -215,7 +218,7 @@ def shuffled_judgments(collection: Collection, seed: int) -> Collection:
 
 
 def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -> Scores:
-    """Return retrieval scores by shuffled judgments, (query, vectors, measure), for raw vectors and for a linear head.
+    """Score retrieval against shuffled judgments, with raw vectors and with a linear head: (query, vectors, measure).
 
     The head is trained on the shuffled judgments of other folds. It can predict those of its own fold only if the folds
     are not independent.

@@ -72,7 +72,7 @@ class Views:
 
     @property
     def poolings(self) -> tuple[str, ...]:
-        """Return the poolings, the recipe's own first."""
+        """Return the names of all poolings, the model's own pooling first."""
         return (self.pooling, *self.names)
 
     def of(self, pooling: str, layer: int, queries: Sequence[str]) -> tuple[Vectors, Vectors]:

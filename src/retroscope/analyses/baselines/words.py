@@ -21,7 +21,7 @@ LEAK = 5  # the control must be this many times as improbable as a finding: it i
 
 
 def baseline_statements(result: BaselineResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return every statement about the baselines: the gain over the backbone's best variants, and the controls."""
+    """State the retriever's gain over the best variants of the frozen backbone, and the outcomes of the controls."""
     measure = subject.measures[0]
     if rows(result.left, measure=measure).empty:
         return ()
@@ -77,7 +77,11 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
 
 
 def variant_name(row: Any, subject: Subject, last: str = ", ") -> str:
-    """Return a variant in words: "mean pooling, layer 3, whitened vectors". `last` separates its last two parts."""
+    """Describe a pooling, a layer and a kind of vectors, e.g. "mean pooling, layer 3, whitened vectors".
+
+    Args:
+        last: separator of the last two.
+    """
     vectors = "a linear head" if row["vectors"] == HEAD else f"{row['vectors']} vectors"
     return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}{last}{vectors}"
 
@@ -97,7 +101,7 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
 
 
 def share_left(row: Any) -> str:
-    """Format the share of the gain that a best variant does not reach, with its interval, in per cent."""
+    """Format the share of the gain that the backbone's best variant does not reach, with its interval, in per cent."""
     if math.isnan(row["share"]):
         return "undefined (the gain may be 0)"
     return percent_interval(row["share"], row["low"], row["high"])
@@ -163,7 +167,7 @@ def _each_best(result: BaselineResult, difference: Difference, measure: str) -> 
 
 
 def _last(result: BaselineResult, difference: Difference, measure: str) -> Estimate:
-    """Return the effect for the last label of `best` ("linear head allowed" if heads were trained), as an estimate."""
+    """Return the effect for the last label of the best variants, "linear head allowed" if heads were trained."""
     return estimate_of(_row(difference, result.bests[-1], measure), measure)
 
 

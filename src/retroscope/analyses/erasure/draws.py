@@ -16,7 +16,7 @@ INTERVAL, TWO_WAY = "two-way over random subspaces and query texts", "two_way"
 
 
 def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> Difference:
-    """Return the difference with each interval computed over draws (random subspaces) and queries together (crossed).
+    """Replace the intervals of a difference by intervals over random subspaces (draws) and queries together (crossed).
 
     An interval over queries alone treats the mean of these draws as the mean of all possible draws.
 
@@ -32,7 +32,10 @@ def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> D
 
 
 def judged_with_draws(difference: Difference, changes: xr.DataArray, level: float) -> Difference:
-    """Return the difference with intervals and Holm-corrected tests over draws and queries, as in `with_draws`."""
+    """Replace the intervals and p-values of a difference by those over random subspaces (draws) and queries together.
+
+    The p-values are Holm-corrected. The arguments are those of `with_draws`.
+    """
     clusters = clusters_by_row(replace(difference.before, values=changes))
     p = np.array([crossed_p(values, clusters) for values in _cells(changes)])
     corrected = correct("holm", p, np.zeros((0, len(p))), SignFlips())

@@ -1,4 +1,4 @@
-"""Split queries into training pairs for the erasers and held-out queries, and sample the probe examples."""
+"""Split queries into training pairs for erasure and held-out queries, and choose the candidates of the probe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,10 @@ class ErasureParts:
 
 
 def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureParts:
-    """Split the judged queries by text. A training pair is dropped if its passage is relevant to a held-out query."""
+    """Split the judged queries by text into training pairs and held-out queries.
+
+    A training pair is dropped if its passage is relevant to a held-out query.
+    """
     queries, texts = collection.judged_queries, collection.query_texts
     distinct = sorted({texts[query] for query in queries})
     order = np.random.default_rng(settings.seed).permutation(distinct)

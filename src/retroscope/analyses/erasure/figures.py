@@ -10,7 +10,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def erasure_figure(result: ErasureResult, subject: Subject) -> Figure:
-    """Draw, for each model, the accuracy of the probe and the loss of retrieval beyond that of random subspaces."""
+    """Draw by layer the accuracy of the probe, and the loss of retrieval by erasure beyond that by random subspaces."""
     panels = {
         "readable": f"readable: probe accuracy (chance {result.chance:.2g})",
         "used": f"used: loss of {result.measure} beyond random subspaces",

@@ -1,4 +1,4 @@
-"""Test at which layers erasure harms retrieval more than random subspaces do, over queries and over subspaces."""
+"""Test at which layers erasure harms retrieval more than erasing random subspaces, over queries and subspaces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,9 +43,9 @@ FLOOR = 0.5  # share of the intact score that random subspaces must leave, so th
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResult | None:
-    """Return the probe's accuracy and the loss of retrieval of every model at every layer and rank, with tests.
+    """Test the probe's accuracy and the loss of retrieval by erasure, for every model, layer and rank.
 
-    Return None if nothing was measured.
+    The rank is the number of erased directions. Return None if nothing was measured.
     """
     if not measurements:
         return None
@@ -91,7 +91,7 @@ class _Side:
         return cls(side, intact, retrieved, readable, removed, shared, statistics)
 
     def draws(self, kind: str) -> xr.DataArray:
-        """Return retrieval with each subspace of one kind of control erased: (query, layer, rank, variant).
+        """Return the retrieval scores after erasing each control subspace of one kind, (query, layer, rank, variant).
 
         Args:
             kind: `RANK`, `VARIANCE` or `SHUFFLED`.
@@ -119,7 +119,7 @@ class _Side:
         return compare_scores(replace(self.retrieved, values=before), replace(self.retrieved, values=after), settings)
 
     def use(self) -> Scores:
-        """Return the loss of each query by the erasure minus its loss by erasing each random subspace of equal rank."""
+        """Return how much more each query loses by the erasure than by erasing each random subspace of equal rank."""
         return replace(self.retrieved, name="use", values=self.draws(RANK) - self.erased())
 
     def table(self, chance: float) -> pd.DataFrame:
@@ -182,7 +182,7 @@ class _Side:
         return table[AT].assign(shuffled_beyond=table["effect"], p_shuffled=p)
 
     def alarm(self) -> float:
-        """Return the p-value of the test that the directions of shuffled pairs harm more than random subspaces.
+        """Return the p-value of the test that erasing directions of shuffled pairs harms more than erasing random ones.
 
         The harm is the mean over layers and ranks.
         """
@@ -204,7 +204,7 @@ class _Side:
         }  # fmt: skip
 
     def _accuracies(self) -> pd.DataFrame:
-        """Return the probe's accuracy at every layer: intact with its interval, erased, and under a random subspace."""
+        """Return the probe's accuracy by layer and rank: intact with its interval, erased, and with random erasure."""
         values = self.readable.values
         cells = values.stack(cell=AT)
         intact = outcome_mean(

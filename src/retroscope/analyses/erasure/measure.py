@@ -1,4 +1,4 @@
-"""Erase the directions that relevant pairs share at a layer, run the layers above, measure probes and retrieval."""
+"""Erase the directions that relevant pairs share at a layer, run the layers above, and measure probe and retrieval."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class ErasureTrial:
         searched: held-out queries, and the passages that are searched with them.
         parts: training pairs and held-out queries.
         texts: tower -> the tokenised texts of `searched`.
-        measure: ir-measures name.
+        measure: ir-measures name of the retrieval measure.
         settings: settings of the analysis.
         progress: called with (name of the stage, texts done, texts in all).
     """
@@ -79,13 +79,13 @@ class ErasureTrial:
 
 
 def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Measurement:
-    """Return the scores of every query for each model, named "SIDE/NAME", such as "before/intact".
+    """Return retrieval scores and probe accuracies of every query for each model, intact and after erasure.
 
-    "intact" is retrieval by the intact model (query,). "retrieved" is retrieval after every erasure (query, layer,
-    rank, variant); a variant is the erasure or a control. "readable" is the accuracy of the probe of each layer (query,
-    layer, rank, state): intact, erased, and with one random subspace erased. The frame "removed" has the shares of the
-    variance that erasures remove. The frame "shared" has the mean correlation of held-out pairs along the erased
-    directions, and the value that 5 % of shuffles of these pairs exceed.
+    They are named "SIDE/NAME", e.g. "before/intact". "intact" is retrieval by the intact model (query,). "retrieved" is
+    retrieval after every erasure (query, layer, rank, variant); a variant is the erasure or a control. "readable" is
+    the accuracy of the probe of each layer (query, layer, rank, state): intact, erased, and with one random subspace
+    erased. The frame "removed" has the shares of the variance that erasures remove. The frame "shared" has the mean
+    correlation of held-out pairs along the erased directions, and the value that 5 % of shuffles of these pairs exceed.
     """
     work: ErasureWork = planned.work
     searched = searched_sample(context, settings, work.parts, ranked=True)
@@ -133,7 +133,6 @@ class _OneModel:
 
 
 def _measured(trial: ErasureTrial) -> _OneModel:
-    """Measure one model under every erasure, layer by layer."""
     settings, layers = trial.settings, layers_of(trial.retriever, trial.settings)
     retrieved, readable, removed, shared, notes = [], [], [], [], list[str]()
     for layer in layers:
@@ -197,14 +196,14 @@ def _intact(trial: ErasureTrial) -> dict[str, np.ndarray]:
 
 
 def _searched(trial: ErasureTrial, final: Mapping[str, np.ndarray]) -> Scores:
-    """Search with these final vectors and return the measure of every query, (query,)."""
+    """Search with these final vectors and return the retrieval score of every query, (query,)."""
     query, passage = (representations_in_memory(trial.texts[t].ids, final[t][:, None]) for t in TOWERS)
     representations = RetrieverRepresentations(trial.retriever.name, query, passage, trial.retriever.similarity, {})
     return retrieve(representations, trial.searched, (trial.measure,)).scores.select(measure=trial.measure)
 
 
 def _retrieved(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Erasure]) -> xr.DataArray:
-    """Return the measure under every erasure of one layer, (query, rank, variant)."""
+    """Return the retrieval scores after every erasure at one layer, (query, rank, variant)."""
     settings = trial.settings
     if erasures:
         vectors = {tower: _encoded(trial, layer, tower, erasures) for tower in TOWERS}
@@ -228,7 +227,6 @@ def _retrieved(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Er
 def _encoded(
     trial: ErasureTrial, layer: int, tower: str, erasures: Mapping[ErasedCell, Erasure]
 ) -> dict[ErasedCell, np.ndarray]:
-    """Encode the texts of one tower under every erasure at one layer."""
     texts = trial.texts[tower]
     edits = {cell: LayerEdit(layer, erasure.erasers[tower]) for cell, erasure in erasures.items()}
     report = _counter(trial.progress, f"erasure at layer {layer}: {tower} texts", len(texts.rows))

@@ -26,11 +26,11 @@ SPARE = 2  # fewest components of the vectors for each erased direction, so that
 
 @dataclass(frozen=True)
 class ErasureWork:
-    """Prepared work of erasure: the split of the queries, and the retrieval measure.
+    """Inputs of erasure that its plan prepares: the split of the queries, and the retrieval measure.
 
     Attributes:
         parts: training pairs, to which the erasers are fitted, and held-out queries.
-        measure: ir-measures name.
+        measure: ir-measures name of the retrieval measure.
     """
 
     parts: ErasureParts
@@ -95,7 +95,7 @@ def _unpooled(retriever: Retriever) -> str:
 
 
 def measure_of(context: Context, settings: ErasureSettings) -> str:
-    """Return the retrieval measure by which the harm of an erasure is measured."""
+    """Return the name of the retrieval measure whose loss shows the harm of an erasure."""
     return settings.measure or context.settings.measures[0]
 
 

@@ -14,7 +14,7 @@ from retroscope.typesetting.charts.figure import Figure
 
 
 def report(result: ErasureResult, reading: Reading) -> Section:
-    """Return the section of the report about erasure in one model or in both."""
+    """Return the report's section about erasure in one model or in both."""
     statements = erasure_statements(result, reading.subject)
     differences = {f"Erased against random subspaces, {side}": difference for side, difference in result.beyond.items()}
     if result.use is not None:
@@ -32,7 +32,7 @@ def report(result: ErasureResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section about erasure in a single model, without a comparison."""
+    """Return the report's section about erasure in a single model, without a comparison."""
     result = infer([measurement], reading)
     return Section() if result is None else report(result, reading)
 

@@ -20,7 +20,7 @@ TABLE_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class ErasureResult:
-    """Effects of erasure at every layer and rank, paired by query.
+    """Probe accuracy and retrieval after erasing directions, at every layer and number of directions (rank).
 
     Attributes:
         collection: name of the collection.
@@ -56,9 +56,13 @@ class ErasureResult:
 
     @property
     def rank(self) -> int:
-        """Return the largest rank, for which the statements give numbers."""
+        """Return the largest number of erased directions (rank), for which the statements give numbers."""
         return int(self.table["rank"].max())
 
     def by_layer(self, side: str) -> pd.DataFrame:
-        """Return the rows of one model ("before", "after" or "model") at the largest rank, one for each layer."""
+        """Return the rows of `table` for one model at the largest rank, one for each layer.
+
+        Args:
+            side: role of the model: "before", "after" or "model".
+        """
         return self.table[(self.table["side"] == side) & (self.table["rank"] == self.rank)]

@@ -58,7 +58,7 @@ class ErasureSettings:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Return the names of the erasures and controls that are measured at every layer and rank."""
+        """Return the names of the erasure and its controls at every layer and rank, e.g. "erased" and "random:0"."""
         shuffled = (f"{SHUFFLED}:{draw}" for draw in range(self.shuffles))
         return "erased", *shuffled, *(f"{kind}:{draw}" for kind in CONTROLS for draw in range(self.draws))
 

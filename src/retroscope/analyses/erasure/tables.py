@@ -11,7 +11,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
-    """Return a table by model, layer and rank: accuracy of the probe, and loss of retrieval beyond random subspaces."""
+    """Return a table of the probe's accuracy and the loss of retrieval by erasure, by model, layer and rank."""
     table = result.table
     used = f"used: loss of {result.measure} beyond random subspaces"
     frame = pd.DataFrame(

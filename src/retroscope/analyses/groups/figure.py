@@ -1,4 +1,4 @@
-"""Figure of the effect of fine-tuning on each group of queries."""
+"""Figure of the effect of fine-tuning on retrieval in each group of queries."""
 
 import altair as alt
 
@@ -10,7 +10,7 @@ from retroscope.typesetting.frames import alpha, rows
 
 
 def group_figure(result: GroupsResult) -> Figure:
-    """Draw the effect of fine-tuning on each group of queries, with its interval."""
+    """Draw the effect of fine-tuning on retrieval in each group of queries, with its interval."""
     table = rows(result.effect)
     level = alpha(result.effect)
     frame = table.assign(

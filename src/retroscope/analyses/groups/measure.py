@@ -14,7 +14,7 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan the analysis, which takes no time: only the number of queries of each group is listed."""
+    """List the number of queries in each group. The analysis itself takes no time."""
     sizes = pd.Series(_groups(context)).value_counts(sort=False)
     return Planned(lines=(f"groups of queries: {', '.join(f'{name} {n:,}' for name, n in sizes.items())}",))
 

@@ -1,3 +1,3 @@
-"""The question that the card about groups of queries answers."""
+"""The question about groups of queries that the first screen of the report answers."""
 
 WHICH = "Which queries gained?"

@@ -1,4 +1,4 @@
-"""Infer and report the effect of fine-tuning on each group, from the retrieval scores of every query."""
+"""Test and report the effect of fine-tuning on each group of queries, from the retrieval scores of every query."""
 
 import textwrap
 from collections.abc import Sequence
@@ -31,7 +31,10 @@ LONGEST = 24  # characters of a name there
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult | None:
-    """Compare retrieval before and after within each group of queries. Return None if there is no pair of models."""
+    """Compare retrieval before and after fine-tuning within each group of queries.
+
+    Return None if the groups or the effect on retrieval were not measured.
+    """
     retrieval = reading.result("retrieval", RetrievalResult)
     if retrieval is None or not measurements:
         return None
@@ -42,7 +45,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult
 
 
 def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
-    """Return scores (query) as scores (query, group). They are NaN in all groups that the query is not in."""
+    """Return the scores by (query, group), which are NaN in every group that the query is not in."""
     names = list(dict.fromkeys(groups))
     of_query = groups.reindex(scores.query_ids).to_numpy(dtype=object)
     member = xr.DataArray(np.equal.outer(of_query, np.array(names, dtype=object)), dims=(QUERY, "group"))
@@ -52,7 +55,7 @@ def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
 
 
 def report(result: GroupsResult, reading: Reading) -> Section:
-    """Return the section with a statement and a row for each group, the one with the largest gain first."""
+    """Return the report's section with a statement and a table row for each group, the largest gain first."""
     table = rows(result.effect).sort_values("effect", ascending=False, kind="stable", ignore_index=True)
     statements = tuple(_statement(result, number, row) for number, (_, row) in enumerate(table.iterrows(), start=1))
     return Section(

@@ -1,6 +1,7 @@
-"""Analysis of attention heads: which heads carry retrieval?
+"""Analysis of attention heads: which heads does retrieval depend on?
 
-The effect of every head on the margin is estimated to first order. The heads with the largest estimates are ablated.
+The effect of every head on the margin (score of the relevant passage minus score of a hard negative) is estimated to
+first order. The heads with the largest estimates are ablated.
 """
 
 from retroscope.analyses.analysis import (

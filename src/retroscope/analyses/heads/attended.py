@@ -34,7 +34,7 @@ class Attended:
 
 
 def attended(texts: MarginTexts, heads: Sequence[Head], subjects: Mapping[str, str]) -> Attended:
-    """Measure which kinds of tokens every head attends to, in both towers.
+    """Measure which share of its attention every head gives to each kind of token, in each encoder of `texts`.
 
     Args:
         heads: heads whose shares are returned query by query, and not only as means.

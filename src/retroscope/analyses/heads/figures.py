@@ -1,4 +1,4 @@
-"""Figures of attention heads: all estimates, and estimates against exact changes."""
+"""Figures of attention heads: estimated effects of all heads, and estimated against exact effects."""
 
 import altair as alt
 import numpy as np
@@ -10,7 +10,7 @@ from retroscope.typesetting.charts.figure import Figure
 
 
 def head_figures(result: HeadResult) -> tuple[Figure, ...]:
-    """Draw a map of the estimated effects of all heads, and estimates against exact effects for the ablated heads."""
+    """Draw a map of the estimated effects of all heads, and the ablated heads' estimated against exact effects."""
     return _map(result), _errors(result)
 
 

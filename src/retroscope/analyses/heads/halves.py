@@ -50,7 +50,7 @@ def without_shared(collection: Collection, queries: Sequence[str], choosing: Seq
 
 
 def without_run(collection: Collection, queries: Sequence[str], passages: Sequence[str]) -> list[str]:
-    """Return the queries none of whose relevant passages has the same text as one of `passages`."""
+    """Return the queries without a relevant passage that has the text of one of `passages`."""
     run = {("passage", folded(collection.passage_text(p))) for p in passages}
     return [query for query in queries if not run.intersection(_keys(collection, query))]
 

@@ -25,14 +25,17 @@ TOP_ROLE, CONTROL_ROLE, RANDOM_ROLE, OTHER_TOP_ROLE = "top", "control", "random"
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> HeadResult | None:
-    """Return the tested heads of both models and the changes between them, or None unless two models were measured."""
+    """Test the effects of the attention heads of both models, and the changes by fine-tuning.
+
+    Return None unless two models were measured.
+    """
     if not measurements or f"{BEFORE}/exact" not in measurements[0].scores:
         return None
     return head_result(measurements[0], (BEFORE, AFTER), reading)
 
 
 def head_result(measurement: Measurement, sides: Sequence[str], reading: Reading) -> HeadResult:
-    """Test the heads of the named models, and compare them if there are two."""
+    """Test the effects of the attention heads of each named model, and compare the models if there are two."""
     statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
     models = {side: reading.subject.models[side].name for side in sides}
     heads = {side: _side(measurement, side, models[side], statistics) for side in sides}

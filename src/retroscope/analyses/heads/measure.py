@@ -1,4 +1,4 @@
-"""Measure the attention heads of one model, or of two in the same way."""
+"""Measure how the margin and retrieval change when attention heads are fixed at their means, in one or two models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,10 @@ FEWEST_TESTED = 25  # queries: with fewer, an effect must be large to show
 
 
 def refusal(context: Context, settings: HeadSettings) -> str:
-    """Return the reason why heads cannot be fixed in both towers or queries cannot be split, or "" if there is none."""
+    """Return the reason why attention heads cannot be measured, or "" if there is none.
+
+    Heads are fixed in both encoders only if these are alike, and the queries must split into two independent halves.
+    """
     try:
         for retriever in context.models.values() if len(settings.towers) > 1 else ():
             check_alike(retriever)
@@ -51,7 +54,7 @@ def refusal(context: Context, settings: HeadSettings) -> str:
 
 
 def plan(context: Context, settings: HeadSettings) -> Planned:
-    """Plan the ablation of heads: count the heads, and estimate the seconds."""
+    """Plan the ablation of attention heads: count the heads, and estimate the seconds."""
     return plan_heads(context, settings)
 
 
@@ -74,7 +77,7 @@ class _Side:
 
 
 def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measurement:
-    """Return the change of every query's margin, and of retrieval, when heads are fixed at their means.
+    """Return every query's change of the margin and its retrieval scores when attention heads are fixed at their means.
 
     SIDE is the role of a model, e.g. "before". Its scores are "SIDE/margin" (query), "SIDE/estimates" to first order
     (query, layer, head), "SIDE/exact" (query, head) for the ablated heads and the queries that test them,

@@ -1,4 +1,4 @@
-"""Plan the analysis of heads: count its passes and searches before it starts."""
+"""Plan the analysis of attention heads: count its forward passes and searches, and estimate their seconds."""
 
 from dataclasses import asdict, dataclass
 
@@ -18,11 +18,11 @@ TEXTS_EACH = {"query": 1, "passage": 2}  # of a margin, by tower
 
 @dataclass(frozen=True)
 class HeadSize:
-    """Expected work on the heads of one model.
+    """Expected numbers of attention heads, queries and searches for one model, and their seconds.
 
     Attributes:
         heads: number of heads whose effect is estimated to first order.
-        queries: number of queries over which it is estimated.
+        queries: number of queries over which these effects are estimated.
         exact: the largest number of heads that are ablated exactly.
         searches: number of searches with heads fixed at their means.
         seconds: estimated seconds of all estimates, ablations and searches.
@@ -36,7 +36,7 @@ class HeadSize:
 
 
 def plan_heads(context: Context, settings: HeadSettings) -> Planned:
-    """Plan the ablation of heads: count the work of each model, and estimate the seconds."""
+    """Plan the ablation of attention heads: count the heads and searches of each model, and estimate the seconds."""
     sizes = {side: _size(context, retriever, settings) for side, retriever in context.models.items()}
     lines = [f"attention heads fixed at their means, {' and '.join(settings.towers)} tower"]
     lines += [f"  {side}: {_line(size)}" for side, size in sizes.items()]
@@ -52,7 +52,6 @@ def _line(size: HeadSize) -> str:
 
 
 def _size(context: Context, retriever: Retriever, settings: HeadSettings) -> HeadSize:
-    """Count heads, queries and searches of one model, and estimate their seconds."""
     judged = len(context.collection.judged_queries)
     sites = find_heads(retriever.tower(settings.towers[0]))
     n_heads = len(sites.paths) * sites.heads

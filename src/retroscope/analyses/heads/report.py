@@ -18,7 +18,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def report(result: HeadResult, reading: Reading) -> Section:
-    """Return the section about the heads of both models: statements, tables and figures."""
+    """Return the report's section about attention heads: statements, tables and figures."""
     differences = {f"Heads, {side}": heads.exact for side, heads in result.sides.items()}
     frames = {"heads": _every(result), "heads_exact": _exact(result)}
     document = clean({**result.document(), "agreement": result.agreement})
@@ -42,7 +42,7 @@ def report(result: HeadResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section about the heads of a single model."""
+    """Return the report's section about the attention heads of a single model."""
     return report(head_result(measurement, (MODEL,), reading), reading)
 
 

@@ -17,7 +17,7 @@ HEAD_COLUMNS = ("head", "role", "estimate", "effect", "ci_low", "ci_high", "p_co
 
 @dataclass(frozen=True)
 class SetEffect:
-    """Retrieval by one measure with all top heads fixed, compared with random heads of the same layers.
+    """One retrieval measure with all top heads fixed, compared with fixing random heads of the same layers.
 
     Attributes:
         intact, top, random: means over queries (for random sets, over the draws as well).
@@ -51,7 +51,9 @@ class SetEffect:
 
 @dataclass(frozen=True, eq=False)
 class SideHeads:
-    """The attention heads of one model. Changes of the margin are in standard deviations of the intact margin.
+    """Effects of the attention heads of one model on the margin and on retrieval.
+
+    Changes of the margin are in standard deviations of the intact margin.
 
     Attributes:
         name: name of the model.
@@ -85,13 +87,13 @@ class SideHeads:
 
     @property
     def carrying(self) -> pd.DataFrame:
-        """Return the rows of the heads that carry the margin (see `table`), the largest effect first."""
+        """Return the rows of `table` for the heads that the margin depends on (`carries`), the largest effect first."""
         return self.table[self.table["carries"]].sort_values("effect")
 
 
 @dataclass(frozen=True, eq=False)
 class HeadResult:
-    """The attention heads of one model, or of two.
+    """Effects of the attention heads of one model, or of two models and the changes between them.
 
     Attributes:
         sides: role of the model ("before" and "after", or "model" for a single one) -> its heads.
@@ -114,7 +116,7 @@ class HeadResult:
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return the numbers of every model as JSON-like values."""
+        """Return the effects of the attention heads of every model as JSON-like values."""
         return {side: _side_document(heads) for side, heads in self.sides.items()}
 
 

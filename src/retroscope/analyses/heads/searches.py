@@ -30,7 +30,7 @@ INTACT, TOP_SET, RANDOM_SET = "intact", "top", "random"  # names of sets; a set 
 
 @dataclass(frozen=True, eq=False)
 class HeadSearches:
-    """Searches of a collection with attention heads fixed.
+    """Searches of a collection with attention heads fixed at their mean outputs.
 
     Attributes:
         searched: the collection, or a sample, without two kinds of queries: those that chose the top heads, and those
@@ -54,7 +54,7 @@ class HeadSearches:
         return self.settings.measures or self.context.settings.measures
 
     def measured(self, retriever: Retriever, means: Mapping[str, HeadValues], top: Sequence[Head]) -> Scores:
-        """Search with every set of heads fixed and return the measures of every query, (query, set, measure).
+        """Search with every set of heads fixed and return the retrieval scores of every query, (query, set, measure).
 
         The sets are: no head, all top heads, random heads of the same layers, and each top head alone.
 
@@ -143,7 +143,7 @@ class _Trial:
     measures: tuple[str, ...]
 
     def values(self, heads: Sequence[Head]) -> np.ndarray:
-        """Search with these heads fixed and return the measures of every query, (query, measure)."""
+        """Search with these heads fixed and return the retrieval scores of every query, (query, measure)."""
         vectors = {tower: self._vectors(tower, heads) for tower in self.texts}
         representations = RetrieverRepresentations(
             self.retriever.name, vectors["query"], vectors["passage"], self.retriever.similarity, {}

@@ -68,5 +68,5 @@ class HeadSettings:
 
     @property
     def towers(self) -> tuple[str, ...]:
-        """Return the towers whose heads are fixed."""
+        """Return the names of the encoders whose heads are fixed: "query", "passage" or both."""
         return HEAD_TOWERS[self.tower]

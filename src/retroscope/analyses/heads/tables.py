@@ -1,4 +1,4 @@
-"""Tables of attention heads."""
+"""Tables of the effects of attention heads on the margin and on retrieval."""
 
 import math
 
@@ -13,7 +13,7 @@ from retroscope.typesetting.latex import PaperTable
 
 
 def head_tables(result: HeadResult) -> dict[str, PaperTable]:
-    """Return the tables of each model's exact effects, of retrieval with heads fixed, and of the changes."""
+    """Return tables of effects of heads on the margin, of retrieval with heads fixed, and of changes by fine-tuning."""
     tables = {}
     for side, heads in result.sides.items():
         tables[f"heads_{side}"] = _exact(heads)

@@ -20,7 +20,7 @@ UNIT = "SD of the intact margin"
 
 
 def head_statements(result: HeadResult) -> tuple[Statement, ...]:
-    """Return the statements about each model's heads, then about the changes between the models."""
+    """State which attention heads each model's margin and retrieval depend on, then what fine-tuning changed."""
     of_sides = [s for side, model in result.sides.items() for rule in RULES for s in rule(result, side, model)]
     return (*of_sides, *_change(result), *_shift(result))
 

@@ -1,6 +1,7 @@
 """Analysis of health: do both models pass the self-tests that measurements rely on?
 
-The section shows the recipes, the proof that their weights are loaded, and their self-tests.
+The section shows the recipe (pooling, prompts ...) of each model, the proof that its weights are loaded, and its
+self-tests.
 """
 
 from retroscope.analyses.analysis import Analysis, NoSettings, Reporter

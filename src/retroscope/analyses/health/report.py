@@ -1,4 +1,4 @@
-"""Report the self-tests of every tower of every model."""
+"""Report the self-tests of the query encoder and the passage encoder (towers) of every model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ COLUMNS = ("side", "model", "tower", "test", "passed", "value", "tolerance", "de
 
 @dataclass(frozen=True, eq=False)
 class Health:
-    """The outcomes of the self-tests of every tower: one row for each test, with the columns `COLUMNS`."""
+    """The outcomes of the self-tests of all query and passage encoders: a row for each test, with columns `COLUMNS`."""
 
     self_tests: pd.DataFrame
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> Health:
-    """Return the outcomes of the self-tests of every tower, which were run before the measurements."""
+    """Return the outcomes of the self-tests of all query and passage encoders, which run before any measurement."""
     rows = [
         (side, model.name, tower.role, test.name, test.passed, test.value, test.tolerance, test.detail)
         for side, model in reading.subject.models.items()
@@ -34,7 +34,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Health:
 
 
 def report(result: Health, reading: Reading) -> Section:
-    """Return the section: a statement on each model's self-tests, their table, and the facts about each model."""
+    """Return the report's section about the models: the outcomes of their self-tests, and how they encode texts."""
     subject = reading.subject
     records = result.self_tests.to_dict(orient="records")
     return Section(
@@ -74,7 +74,7 @@ def _failure(side: str, model: Model) -> str:
 
 
 def _facts(subject: Subject, side: str) -> dict[str, object]:
-    """Return the name, similarity and towers of one model, as JSON-like values."""
+    """Return the name, similarity and encoders (towers) of one model, as JSON-like values."""
     model = subject.side(side)
     towers = [
         {"role": tower.role, "recipe": tower.recipe, "proof": tower.proof, "layer_names": list(tower.layer_names),

@@ -1,6 +1,6 @@
-"""Card of retrieval by layer on the first screen of the report.
+"""Answer on the first screen of the report: at which layer did retrieval change most?
 
-It has the layer that changed most, and the curves of its figure.
+The first screen also shows curves of retrieval by layer.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def cards(effects: LayerEffects, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
-    """Return the card that names the layer at which retrieval changed most."""
+    """Return the short answer (card) that names the layer at which retrieval changed most."""
     measure = subject.measures[0]
     table = rows(effects.effect, measure=measure)
     if table.empty or not statements:
@@ -29,7 +29,7 @@ def cards(effects: LayerEffects, statements: Sequence[Statement], subject: Subje
 
 
 def layer_curves(effects: LayerEffects, subject: Subject) -> LayerCurves | None:
-    """Return the curves of the headline measure by layer, before and after, or None if it was not measured."""
+    """Return the curves of the headline retrieval measure by layer, before and after, or None if it is missing."""
     measure = subject.measures[0]
     table = rows(effects.effect, measure=measure)
     return None if table.empty else LayerCurves(f"{measure} by layer", by_side(table, ["layer"]))

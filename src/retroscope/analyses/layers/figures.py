@@ -13,7 +13,10 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def layer_figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
-    """Draw retrieval by layer before and after and, if the models have a final norm, also without this norm."""
+    """Draw retrieval by layer before and after fine-tuning, and histograms of similarities if they were measured.
+
+    If the models have a final norm, retrieval by layer is also drawn without this norm.
+    """
     figures = [_curves(effects.effect, subject), _chosen(effects.effect, subject)]
     if effects.similarities is not None:
         figures.append(similarities_figure(effects.similarities, subject))

@@ -16,7 +16,7 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Estimate the seconds of a search with every layer, and again without the final norm if a model has one."""
+    """Estimate the seconds of a search with every layer. A model with a final norm is searched again without it."""
     views = {side: len(retriever.passage.layer_names) for side, retriever in context.models.items()}
     times = {side: 2 if retriever.passage.anatomy.post_norm else 1 for side, retriever in context.models.items()}
     seconds = sum(
@@ -26,9 +26,9 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model, (query, layer, measure), by names such as "before".
+    """Return the retrieval scores of every layer of each model, (query, layer, measure).
 
-    "before/bare" has the scores without the final norm.
+    They are named after the role of the model, e.g. "before". "before/bare" has the scores without the final norm.
 
     The frame "first_ranks" has the rank of the first relevant passage in the columns query, layer, and one for each
     model. For a pair of models, the frames "similarities" and "above" have the histograms of `retrieval.separation` on

@@ -1,4 +1,4 @@
-"""Report retrieval by layer from the scores of every layer."""
+"""Test and report retrieval by layer, from the retrieval scores of every layer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult | None:
-    """Compare retrieval before and after at every layer.
+    """Compare retrieval before and after fine-tuning at every layer.
 
     The tests of all layers of a measure are corrected together.
     """
@@ -54,7 +54,10 @@ def _similarities(one: Measurement) -> Similarities | None:
 
 
 def report(result: LayerResult, reading: Reading) -> Section:
-    """Return the section: a statement and a table for every collection, figures of the first one, and all numbers."""
+    """Return the report's section on retrieval by layer: figures, and a statement and a table for every collection.
+
+    The figures show the first collection.
+    """
     first = result.first
     conclusions = tuple(
         s for on_collection in result.by_collection for s in best_layers(on_collection, reading.subject)
@@ -92,7 +95,7 @@ def report(result: LayerResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of a single model: its mean of every measure by layer."""
+    """Return the report's section on retrieval by layer of a single model: the mean of every measure."""
     subject = reading.subject
     records = mean_records(measurement.scores[MODEL], subject.statistics)
     bare = mean_records(measurement.scores.get(f"{MODEL}/bare"), subject.statistics)

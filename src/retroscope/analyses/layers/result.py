@@ -9,7 +9,7 @@ from retroscope.statistics import Difference
 
 @dataclass(frozen=True, eq=False)
 class Similarities:
-    """Histograms of the similarities of queries to relevant and to other passages, for a sample of both.
+    """Histograms of the similarities of sampled queries to their relevant passages and to other passages.
 
     Attributes:
         counts: table with the columns side, layer, passages ("relevant", "other"), low, high (ends of a bin) and count.
@@ -26,7 +26,7 @@ class Similarities:
 
 @dataclass(frozen=True, eq=False)
 class LayerEffects:
-    """Retrieval with the vectors of every layer on one collection, paired by query.
+    """Effect of fine-tuning on retrieval with the vectors of every layer, on one collection.
 
     Attributes:
         collection: name of the collection.
@@ -48,11 +48,11 @@ class LayerEffects:
 
 @dataclass(frozen=True, eq=False)
 class LayerResult:
-    """Retrieval by layer on every collection, the study's first collection first."""
+    """Effects of fine-tuning on retrieval by layer, for every collection, the study's first collection first."""
 
     by_collection: tuple[LayerEffects, ...]
 
     @property
     def first(self) -> LayerEffects:
-        """Return the effects on the study's first collection."""
+        """Return the effects of fine-tuning by layer on the study's first collection."""
         return self.by_collection[0]

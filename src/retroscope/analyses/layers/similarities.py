@@ -17,7 +17,7 @@ HEIGHT = 300
 
 
 def similarities_figure(similarities: Similarities, subject: Subject) -> Figure:
-    """Draw the histograms of one layer at a time: before fine-tuning above the axis, after it below."""
+    """Draw histograms of query-passage similarities at one layer: before fine-tuning upwards, after it downwards."""
     frame, last = _rows(similarities), int(similarities.above["layer"].max())
     names = tuple((layer, subject.layer_label(layer)) for layer in sorted(set(frame["layer"])))
     panel = _mirrored().properties(height=HEIGHT)

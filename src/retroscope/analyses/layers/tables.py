@@ -15,7 +15,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def layer_tables(result: LayerResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of the headline measure by layer: one for each collection, and one without the final norm."""
+    """Return tables of the headline retrieval measure by layer: one for each collection, and one without final norm."""
     first = result.first
     tables = {"layer_retrieval": _by_layer(first.effect, subject, first.collection)}
     if first.bare is not None:
@@ -32,6 +32,6 @@ def _by_layer(effect: Difference, subject: Subject, collection: str) -> PaperTab
 
 
 def layer_means(records: Sequence[Mapping[str, Any]], subject: Subject) -> PaperTable:
-    """Return a table of the headline measure of a single model by layer."""
+    """Return a table of the headline retrieval measure of a single model by layer."""
     headline = subject.measures[0]
     return means_by("layer", [row for row in records if row["measure"] == headline], subject, f"{headline} by layer")

@@ -12,7 +12,7 @@ WITHOUT = "without the final norm"
 
 
 def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...]:
-    """State which layer retrieves best before and after, by the headline measure."""
+    """State which layer retrieves best before and after fine-tuning, by the headline measure."""
     table = rows(effects.effect, measure=subject.measures[0])
     if table.empty:
         return ()

@@ -1,7 +1,4 @@
-"""Card of localisation on the first screen of the report.
-
-It answers: which block does retrieval need, and which block suffices?
-"""
+"""Answer on the first screen of the report: which block does retrieval need, or which block suffices?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,10 +33,12 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what the bloc
 
 
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
-    """Return the card with the block that retrieval needs most or, if it needs none, the one whose grafting gains most.
+    """Return the short answer (card) that names the block with the largest effect on retrieval.
 
-    A card makes one claim, so it has only the number of that claim. The section reports both directions. If no block is
-    significant in either direction, the card says so.
+    If restoring the backbone's weights of a block has a significant effect, it is the block with the largest one.
+    Otherwise, it is the block with the largest significant effect when the retriever's weights are grafted into the
+    backbone. A card makes one claim, so it has only the number of that claim. The section reports both directions. If
+    no block is significant in either direction, the card says so.
     """
     blocks = result.most[result.most["kind"] == BLOCKS]
     by_code = {s.code: s for s in statements}

@@ -1,4 +1,4 @@
-"""The values of each instrument (weight drift, CKA, probes ...) for each block, or part of all blocks.
+"""Values of each block, or part of all blocks, by several measurements (instruments): weight drift, CKA, probes ...
 
 A larger value means a larger change. For each instrument there is one function, which takes the values from the result
 of another analysis. An instrument that is tested by layer has no values if its effect is significant at no layer.
@@ -31,7 +31,7 @@ BlockValues = Sequence[float]  # one a place
 
 @dataclass(frozen=True)
 class Place:
-    """A block, or neighbouring blocks, transplanted together: name of the transplant, first and last block."""
+    """One block, or neighbouring blocks, with the name of the transplant that moves them together."""
 
     name: str
     first: int
@@ -39,16 +39,17 @@ class Place:
 
 
 def evidence_of(reading: Reading, effects: TransplantEffects) -> pd.DataFrame:
-    """Return a row for each instrument, such as CKA, and block (or part of all blocks). Columns: `EVIDENCE_COLUMNS`.
+    """Return the value of each block (or part of all blocks) by each instrument, such as CKA, one value in each row.
 
-    If only one place was transplanted, there are no rows.
+    The columns are `EVIDENCE_COLUMNS`. Blocks have rows only if at least two places were transplanted, parts only if at
+    least two parts were transplanted and the weights were compared.
     """
     records = [*_of_blocks(reading, effects), *_of_parts(reading, effects)]
     return pd.DataFrame(records, columns=list(EVIDENCE_COLUMNS))
 
 
 def neurons_confirmed(reading: Reading) -> bool | None:
-    """Return whether an ablation confirms the retriever's top neurons, or None if no neurons were ablated."""
+    """Return whether an ablation confirms that retrieval uses the top neurons, or None if no neurons were ablated."""
     neurons = reading.result("neurons", NeuronResult)
     ablation = None if neurons is None else neurons.main.sides[AFTER].ablation
     return None if ablation is None else ablation.confirms
@@ -108,7 +109,7 @@ def _sign(effects: TransplantEffects) -> float:
 
 
 def weights_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return, for each place (neighbouring blocks), the relative change of its weights over all towers."""
+    """Return the relative change of the weights of each place (neighbouring blocks), over all encoders."""
     weights = reading.result("weights", WeightResult)
     if weights is None:
         return None
@@ -127,7 +128,7 @@ def _relative(groups: pd.DataFrame) -> float:
 
 
 def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return, for each place (neighbouring blocks), by how much CKA falls across it, averaged over towers.
+    """Return how much the CKA between both models falls across each place (neighbouring blocks), mean over encoders.
 
     At layer 0, CKA is undefined if all texts have the same vector (e.g. that of EOS). It then counts as 1.
     """
@@ -142,7 +143,7 @@ def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> Bloc
 
 
 def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> BlockValues | None:
-    """Return, for each place (neighbouring blocks), how much the effect on the similarity probe rises across it.
+    """Return how much the effect of fine-tuning on the similarity probe rises across each place (neighbouring blocks).
 
     Return None if that effect is significant at no layer.
     """
@@ -156,7 +157,7 @@ def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> 
 
 
 def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, measure: str) -> BlockValues | None:
-    """Return, for each place (neighbouring blocks), how much the effect on retrieval by layer rises across it.
+    """Return how much the effect of fine-tuning on retrieval by layer rises across each place (neighbouring blocks).
 
     Return None if that effect is significant at no layer.
 
@@ -176,7 +177,7 @@ def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, mea
 
 
 def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return, for each place (neighbouring blocks), its share of the attribution of the main tower's hidden neurons."""
+    """Return the share of each place (neighbouring blocks) in the attribution of the main encoder's hidden neurons."""
     neurons = reading.result("neurons", NeuronResult)
     hidden = None if neurons is None else neurons.main.sides[AFTER].attribution.neurons.get(HIDDEN)
     if hidden is None:

@@ -20,7 +20,7 @@ WIDEST = 640
 
 
 def localisation_figures(result: LocalisationResult) -> tuple[Figure, ...]:
-    """Draw a heat map of the values of every instrument by block, or no figure if no block has a value."""
+    """Draw a heat map of each measurement (weight drift, CKA ...) by block, or nothing if no block has a value."""
     evidence = result.evidence[result.evidence["kind"] == BLOCKS].dropna(subset=["value"])
     return () if evidence.empty else (_heat_map(evidence, result.measure),)
 

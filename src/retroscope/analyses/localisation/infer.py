@@ -37,7 +37,10 @@ EFFECT = ("effect", "ci_low", "ci_high", "p_corrected")
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LocalisationResult | None:
-    """Compare the instruments with transplants of the same blocks or parts. Return None if nothing was transplanted."""
+    """Compare measurements that point to a block or part, such as CKA, with transplants of the same blocks or parts.
+
+    Return None if nothing was transplanted.
+    """
     transplants = reading.result("transplants", TransplantResult)
     if transplants is None:
         return None
@@ -92,7 +95,7 @@ class _Transplants:
         self.explained = bool(self.table.loc["all", "p_corrected"] < self.alpha)
 
     def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
-        """Return the block or part whose transplant has the largest significant effect or, if none has, the largest."""
+        """Return the block or part with the largest significant effect or, without any, with the largest effect."""
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
         matter = [name for name in alone.index if self._matters(name)]
         place = str((self.sign * alone.loc[matter or list(alone.index), "effect"]).idxmax())
@@ -103,7 +106,7 @@ class _Transplants:
                 "random": float("nan") if control is None else control["random"]}  # fmt: skip
 
     def claims(self, evidence: pd.DataFrame) -> Iterator[dict[str, Any]]:
-        """Yield the block or part that each instrument names, and whether another has a significantly larger effect."""
+        """Yield the block or part where each measurement is largest, and whether transplants agree with it."""
         places = [str(p) for p in dict.fromkeys(evidence["place"])]
         most = self.most(evidence)["place"]
         for name, own in evidence.groupby("instrument", sort=False):

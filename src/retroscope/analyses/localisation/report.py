@@ -13,7 +13,7 @@ from retroscope.typesetting.statements import seen_above
 
 
 def report(result: LocalisationResult, reading: Reading) -> Section:
-    """Return the section: statements (marked if they rely on failed controls), figure, table and all numbers."""
+    """Return the report's section on localisation. Statements that rely on probes with a failed control are marked."""
     doubts = seen_above(reading.alarms("probes"))
     parts = {"evidence": result.evidence, "most": result.most, "claims": result.claims}
     conclusions = tuple(s.doubted(*doubts) if PROBES in s.instruments else s for s in localisation_statements(result))

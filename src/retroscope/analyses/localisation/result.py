@@ -1,4 +1,4 @@
-"""Result of localisation: the values of instruments and the effects of transplants for the same blocks."""
+"""Result of localisation: values by several measurements (instruments) and effects of transplants, for each block."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Table of localisation: the block that each instrument names, and the effect of transplanting it."""
+"""Table of localisation: the block where each measurement is largest, and the effect of transplanting it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from retroscope.typesetting.places import place_words
 
 
 def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
-    """Return the table of the block or part that each instrument names, with the effect of transplanting it."""
+    """Return a table of the block or part where each measurement is largest, with the effect of transplanting it."""
     claims = result.claims
     if claims.empty:
         return {}

@@ -1,4 +1,4 @@
-"""Statements about localisation: the block that each instrument points to, and the effect of restoring it."""
+"""Statements about localisation: the block where each measurement is largest, and the effect of transplanting it."""
 
 import math
 from typing import Any
@@ -54,7 +54,7 @@ AGREEMENTS = {  # in the order of reading -> what the measurements do
 
 
 def localisation_statements(result: LocalisationResult) -> list[Statement]:
-    """State at which block each instrument has its largest value, and which blocks are necessary or sufficient."""
+    """State at which block each measurement is largest, and which blocks are necessary or sufficient for retrieval."""
     kinds = [row for _, row in result.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
     return [*_named(result), *(_most(result, row) for row in kinds)]
 
@@ -75,7 +75,7 @@ def _named(result: LocalisationResult) -> list[Statement]:
 
 
 def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
-    """Return the claims. Those about neurons are left out unless an ablation confirms the neurons."""
+    """Leave out the claims about neurons unless an ablation confirms the neurons."""
     return claims if result.confirmed else claims[claims["instrument"] != "neurons"]
 
 

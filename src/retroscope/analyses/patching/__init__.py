@@ -1,4 +1,7 @@
-"""Activation patching: put activations for clean queries into forward passes of corrupted ones, measure the margin."""
+"""Analysis of activation patching: which activations carry what corrupting a query removes?
+
+Activations for clean queries are put into forward passes of corrupted queries, and the margin is measured.
+"""
 
 from retroscope.analyses.analysis import (
     LEFT_OUT,

@@ -1,4 +1,4 @@
-"""Figure of activation patching: margin recovered by layer, with own, other and random activations."""
+"""Figure of activation patching: the margin that a model's own, the other model's and random activations recover."""
 
 import altair as alt
 import pandas as pd
@@ -16,7 +16,7 @@ BY_LAYER = ("head", "ffn", "block")
 
 
 def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
-    """Draw the recovered margin by layer. Return no figure if nothing was patched."""
+    """Draw by layer the margin that patched activations recover. Return no figure if nothing was patched."""
     frame = _recovered(result)
     if frame.empty:
         return ()

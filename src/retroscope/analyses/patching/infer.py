@@ -1,4 +1,4 @@
-"""Test how much of the lost margin activation patching recovers."""
+"""Test how much of the lost margin of corrupted queries is recovered by activation patching."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,14 +32,17 @@ PATCH = ", "  # between the corruption and the tokens, in the label of a patch
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
-    """Test how much of the lost margin patches recover in both models. Return None unless two models were measured."""
+    """Test how much of the lost margin of corrupted queries is recovered by patched activations, in both models.
+
+    Return None unless two models were measured.
+    """
     if not measurements or f"{BEFORE}/recovered" not in measurements[0].scores:
         return None
     return patching_result(measurements[0], (BEFORE, AFTER), reading)
 
 
 def patching_result(measurement: Measurement, sides: Sequence[str], reading: Reading) -> PatchingResult:
-    """Test how much of the lost margin patches recover in each model.
+    """Test how much of the lost margin of corrupted queries is recovered by patched activations, in each model.
 
     For two models, patches of the other model's activations are tested, too.
     """

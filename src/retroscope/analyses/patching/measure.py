@@ -72,7 +72,7 @@ def plan(context: Context, settings: PatchingSettings) -> Planned:
 
 
 def measure(context: Context, settings: PatchingSettings, planned: Planned) -> Measurement:
-    """Return the margins that patched activations recover.
+    """Return how much margin each corruption of a query costs, and how much of it each patched activation recovers.
 
     SIDE is the role of the receiving model, e.g. "before". The scores "SIDE/total" (query, corruption) are the clean
     margin minus the corrupted margin. "SIDE/recovered" (query, corruption, tokens, donor, component) is the patched

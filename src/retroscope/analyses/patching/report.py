@@ -13,7 +13,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def report(result: PatchingResult, reading: Reading) -> Section:
-    """Return the section about activation patching: statements, a figure, and tables for every receiving model."""
+    """Return the report's section about activation patching: statements, a figure, and tables for each model."""
     differences = {f"Patching {side}: own, random": patches.against_random for side, patches in result.sides.items()}
     differences |= {
         f"Patching {side}: other, own": patches.against_own
@@ -32,7 +32,7 @@ def report(result: PatchingResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section about patching in a single model, without a comparison."""
+    """Return the report's section about activation patching in a single model, without a comparison."""
     return report(patching_result(measurement, (MODEL,), reading), reading)
 
 

@@ -1,4 +1,4 @@
-"""Result of activation patching."""
+"""Result of activation patching: the margin that patched activations recover."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,13 +48,13 @@ class SidePatches:
 
     @property
     def carrying(self) -> pd.DataFrame:
-        """Return the rows of `table` whose component carries what was corrupted, the largest share first."""
+        """Return the rows of `table` with significant recovery of the margin (`carries`), the largest share first."""
         return self.table[self.table["carries"]].sort_values("share", ascending=False)
 
 
 @dataclass(frozen=True, eq=False)
 class PatchingResult:
-    """Result of activation patching in one model, or in both of a pair.
+    """Margins that patched activations recover in one model, or in each model of a pair.
 
     Attributes:
         sides: role of the receiving model ("before", "after", or "model") -> what patches recover in it.
@@ -65,7 +65,7 @@ class PatchingResult:
     level: float
 
     def document(self) -> dict[str, Any]:
-        """Return the numbers of every receiving model as JSON-like values."""
+        """Return the recovered margins of every patched model, and their tests, as JSON-like values."""
         return {
             side: {
                 "receiver": one.name,

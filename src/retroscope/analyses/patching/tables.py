@@ -1,4 +1,4 @@
-"""Tables of activation patching."""
+"""Tables of activation patching: the margin that corruptions cost, and the margin that components recover."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ MOST = 40  # rows of the page's table; the files have all
 
 
 def patching_tables(result: PatchingResult) -> dict[str, PaperTable]:
-    """Return two tables for every receiving model: the loss of margin by corruptions, and what components recover."""
+    """Return two tables for every patched model: the margin that corruptions cost, and what components recover."""
     tables = {}
     for side, patches in result.sides.items():
         tables[f"patching_{side}"] = _patches(patches)

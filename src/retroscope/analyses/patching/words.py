@@ -25,7 +25,7 @@ TOKENS = {"changed": "at the changed tokens", "rest": "at the other tokens", "al
 
 
 def patching_statements(result: PatchingResult) -> tuple[Statement, ...]:
-    """Return the statements about patching in every receiving model."""
+    """State, for each patched model, how much margin corrupted queries lose, and which activations recover it."""
     return tuple(s for side, patches in result.sides.items() for rule in RULES for s in rule(result, side, patches))
 
 
@@ -122,7 +122,7 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
 
 
 def _exchanged(row: "pd.Series[Any]") -> str:
-    """Describe the shares recovered by the other model's activation, by the own, and by exchanging only the model."""
+    """Describe the shares recovered by the other model's activation, the model's own, and exchanging only the model."""
     other, exchange = (
         percent_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
         for name in ("other_share", "exchange_share")
