@@ -1,0 +1,150 @@
+"""Share of the machine's rate of matrix products that each kind of forward pass reaches, and what bfloat16 gains.
+
+    python benchmarks/rates.py --model MODEL                      # a real model
+    python benchmarks/rates.py --model MODEL --shape bert-base    # a random one of that shape, with MODEL's tokenizer
+    python benchmarks/rates.py --model MODEL --device cuda --precision bfloat16
+
+Four jobs, all on the same made-up texts: encoding with the vectors of all layers, an ablation of the top 1 % of the
+neurons, hybrids of two models, and attribution. The operations of a job are those of its matrix products, which
+torch's counter counts in a pass of its own. The rate of matrix products is that of square float32 matrices, timed
+before and after each job. Seconds are those of the wall clock. Ratios are medians of `--repeats` turns.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+from time import perf_counter
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import BertConfig, BertModel
+
+from retroscope.attribution.ablation import ablated, moments_of_rows
+from retroscope.attribution.attribute import attribute_neurons, plan_attribution
+from retroscope.attribution.examples import text_examples
+from retroscope.attribution.settings import AttributionSettings
+from retroscope.attribution.top_neurons.selection import NeuronSet
+from retroscope.encoders.architecture.anatomy import prove_anatomy
+from retroscope.encoders.encode import encode_rows, final_vectors
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.hardware import in_precision
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.precision import EXACT
+from retroscope.encoders.random_weights import with_random_weights
+from retroscope.encoders.settings import LoadSettings
+from retroscope.encoders.token_budgets import encoding_budget
+from retroscope.surgery.hybrids import hybrids
+
+SIDE = 1024  # of the square matrices
+PRODUCTS = 20  # that are timed at once
+Job = Callable[[str], object]  # precision -> result
+
+
+def main() -> None:
+    """Time every job, and print its rate and what the lower precision gains."""
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    encoder = _encoder(args)
+    print(f"{encoder.name} on {args.device}, {args.threads} threads, {args.texts} texts of {args.tokens} tokens")
+    for name, job in _jobs(encoder, args).items():
+        with FlopCounterMode(display=False) as counter:
+            job(EXACT)
+        work = float(counter.get_total_flops())
+        turns = [_turn(job, work, args) for _ in range(args.repeats)]
+        share, gain = (median(values) for values in zip(*turns, strict=True))
+        print(f"{name:12} {share:.2f} of the float32 rate; {args.precision} is {gain:.2f} x as fast", flush=True)
+
+
+def _turn(job: Job, work: float, args: argparse.Namespace) -> tuple[float, float]:
+    """Return the job's share of the rate of products, and its time in float32 over its time in `args.precision`."""
+    before = product_rate(args.device)
+    exact = _seconds(lambda: job(EXACT), args.device)
+    rate = (before + product_rate(args.device)) / 2
+    return work / exact / rate, exact / _seconds(lambda: job(args.precision), args.device)
+
+
+def product_rate(device: str) -> float:
+    """Return the operations per second of products of square float32 matrices."""
+    one, two = torch.randn(2, SIDE, SIDE, device=device)
+    return 2 * SIDE**3 * PRODUCTS / _seconds(lambda: [one @ two for _ in range(PRODUCTS)], device)
+
+
+def _seconds(job: Callable[[], object], device: str) -> float:
+    _wait(device)
+    start = perf_counter()
+    job()
+    _wait(device)
+    return perf_counter() - start
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def _jobs(encoder: Encoder, args: argparse.Namespace) -> dict[str, Job]:
+    """Return the jobs by name. Each is a function of the precision of its forward passes."""
+    draw = torch.Generator().manual_seed(0)
+    rows = torch.randint(1000, len(encoder.tokenizer), (args.texts, args.tokens), generator=draw).tolist()
+    budget, device = encoding_budget(encoder.device), encoder.device
+    other = with_random_weights(encoder, 1)
+    places = [(0, f"block:{block}") for block in range(1, encoder.anatomy.n_blocks + 1)]
+    examples = text_examples([str(i) for i in range(len(rows))], [encoder.tokenizer.decode(row) for row in rows])
+    short = replace(encoder, recipe=encoder.recipe.but("benchmark", max_length=args.tokens))
+
+    def encoding(precision: str) -> object:
+        with in_precision(precision, device):
+            return encode_rows(encoder, rows, budget)
+
+    moments = moments_of_rows(encoder, rows[:8], budget)
+
+    def ablation(precision: str) -> object:
+        with ablated(encoder, _some_neurons(encoder), moments), in_precision(precision, device):
+            return final_vectors(encoder, rows, budget)
+
+    def transplants(precision: str) -> object:
+        return hybrids((encoder, other), rows, places, tokens=budget, precision=precision)
+
+    def attribution(precision: str) -> object:
+        settings = AttributionSettings(target="norm", quadrature="gauss:4", precision=precision)
+        return attribute_neurons(plan_attribution(short, examples[: args.attributed], settings))
+
+    return {"encoding": encoding, "ablation": ablation, "transplants": transplants, "attribution": attribution}
+
+
+def _some_neurons(encoder: Encoder) -> NeuronSet:
+    """Return the first 1 % of the hidden units of every block."""
+    width = encoder.backbone.config.intermediate_size
+    index = tuple(range(max(1, width // 100)))
+    return NeuronSet({"intermediate": dict.fromkeys(range(1, encoder.anatomy.n_blocks + 1), index)})
+
+
+def _encoder(args: argparse.Namespace) -> Encoder:
+    encoder = load_encoder(args.model, LoadSettings(pooling="mean", max_length=256, device="cpu"))
+    if args.shape:
+        torch.manual_seed(0)
+        backbone = BertModel(BertConfig()).eval().requires_grad_(False)
+        named = {"name": f"random {args.shape}", "backbone": backbone, "anatomy": prove_anatomy(backbone)}
+        encoder = replace(encoder, **named, head=nn.Identity())
+    encoder.backbone.to(args.device)
+    return encoder
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--shape", choices=["bert-base"])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="bfloat16", help="the lower precision")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--texts", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--attributed", type=int, default=8, help="texts of the attribution")
+    parser.add_argument("--repeats", type=int, default=3)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
