@@ -80,7 +80,7 @@ def hybrid_scores(sweep: Sweep) -> Measured:
 def run_alike(one: Encoder, two: Encoder) -> bool:
     """Return whether two encoders treat tokens and pooled vectors in the same way.
 
-    Their hybrids can then share forward passes.
+    Their hybrids can share forward passes if the texts also have the same tokens.
     """
     return same_recipe(one, two) and repr(one.head) == repr(two.head)
 
