@@ -1,6 +1,6 @@
 """List the analyses of a study: one subpackage for each, and those that other Python packages add.
 
-`analyses()` lists them in reading order.
+`analyses()` returns them in the order of the report.
 
 Another package adds its own by the entry point group `retroscope.analyses`: each entry names an `Analysis`.
 """
@@ -64,7 +64,7 @@ SHARED_SETTINGS = (
 
 @cache
 def analyses() -> dict[str, Analysis]:
-    """Return every analysis by name, in reading order: our own, then those of other packages.
+    """Return name -> analysis, in the order of the report: Retroscope's own analyses, then those of other packages.
 
     Raises:
         SettingsError: if another package gives an analysis a name that is taken, or declares something that is no
@@ -84,7 +84,9 @@ def analyses() -> dict[str, Analysis]:
 
 
 def refuse_option_names(options: Set[str]) -> None:
-    """Refuse an analysis of another package whose name equals an option, because `--no-NAME` would be ambiguous.
+    """Raise an error if an analysis of another package has the name of a command-line option.
+
+    Its own option, `--NAME` or `--no-NAME`, would be ambiguous.
 
     Args:
         options: all options of the commands as they are typed, e.g. "--out" or "--no-random-weights".
@@ -102,7 +104,7 @@ def refuse_option_names(options: Set[str]) -> None:
 
 
 def declared_by(entry: EntryPoint) -> str:
-    """Describe an entry point as its package declares it: name, module and group, for an error message."""
+    """Return the declaration of an entry point (name, module and group) as text for an error message."""
     return f"entry point {entry.name} = {entry.value} ({GROUP})"
 
 
@@ -139,7 +141,7 @@ def _loaded(entry: EntryPoint) -> Analysis:
 
 
 def in_order_of_needs() -> list[str]:
-    """Return the names of the analyses, each after those whose results it needs.
+    """Return the names of all analyses, sorted so that each one follows the analyses whose results it needs.
 
     Raises:
         ValueError: if analyses need the results of one another in a circle.

@@ -57,12 +57,12 @@ DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis,
 
 
 class TowerWork(TypedDict):
-    """Planned encoding of a collection by one tower of one model: how many texts, tokens, bytes and seconds it takes.
+    """Plan for encoding the queries or the passages of a collection with one model: texts, tokens, bytes and seconds.
 
-    "model" is the model's role in the study, e.g. "before", "after" or "training 2". "bytes" is the size of the vectors
-    on disk, before compression. "seconds" is 0 if the vectors are already "stored". "key" is the name of their folder
-    in the cache. "within" is the role of another model whose forward pass also gives these vectors, or "" if there is
-    no such model.
+    "tower" is "query" or "passage". "model" is the model's role in the study, e.g. "before", "after" or "training 2".
+    "bytes" is the size of the vectors on disk, before compression. "seconds" is 0 if the vectors are already "stored".
+    "key" is the name of their folder in the cache. "within" is the role of another model whose forward pass also gives
+    these vectors, or "" if there is no such model.
     """
 
     model: str
@@ -82,7 +82,7 @@ class TowerWork(TypedDict):
 
 @dataclass(frozen=True)
 class Planned:
-    """Plan of one analysis on one collection: its description, its estimated time, and inputs that are prepared.
+    """Plan of one analysis on one collection: a description, the estimated time, and prepared inputs.
 
     Attributes:
         lines: the plan in words, one line for each item. `--dry-run` prints them.
@@ -105,8 +105,9 @@ class Planned:
 
 @dataclass(frozen=True)
 class Instrument:
-    """The functions by which an analysis refuses, plans and runs its measurement. They may import torch: they are
-    imported when something is measured.
+    """The functions of an analysis that check whether it can be measured, estimate its time, and measure it.
+
+    They are imported only when something is measured, so they may import torch.
 
     Attributes:
         refusal: (context, settings) -> the reason why this cannot be measured, or "" if it can. It encodes no text. A
@@ -132,7 +133,9 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Reporter:
-    """The functions that turn measurements into a tested result and a section of the report; none imports torch.
+    """The functions of an analysis that test its measurements and write its section of the report.
+
+    None of them imports torch.
 
     Attributes:
         infer: (measurements, reading) -> the result: paired differences with intervals and tests. There is one
@@ -203,11 +206,14 @@ class Analysis:
 
 
 def switch_of(analysis: Analysis) -> str:
-    """Return the option that switches an analysis off (`--no-NAME`), or on (`--NAME`) if it is only run on request."""
+    """Return the command-line option that switches an analysis off, or on if it runs only on request.
+
+    It is `--no-NAME` or `--NAME`.
+    """
     name = analysis.name.replace("_", "-")
     return f"--{name}" if analysis.on_request else f"--no-{name}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings:
-    """Settings of an analysis that has no settings of its own."""
+    """Empty settings, for an analysis in which there is nothing to set."""

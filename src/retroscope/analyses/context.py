@@ -35,7 +35,7 @@ Towers = tuple[TowerPlan, TowerPlan]
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """The vectors of all texts of one collection by one retriever, with the self-tests of the retriever.
+    """The vectors of all texts of one collection by one retriever, with the outcomes of the retriever's self-tests.
 
     Attributes:
         vectors: vectors of every layer. Their warnings name the self-tests that failed.
@@ -85,11 +85,11 @@ class Context:
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
-        """Return the context for another collection of the study. Results that are already computed stay available."""
+        """Return a copy of the context for another collection of the study. Computed results stay available."""
         return replace(self, collection=collection, first=first, to_encode=())
 
     def told(self, progress: Progress | None) -> "Context":
-        """Return the same context with another progress callback."""
+        """Return a copy of the context with another progress callback."""
         return replace(self, progress=progress)
 
     def stages(self, name: str) -> Stages:
@@ -101,9 +101,9 @@ class Context:
 
     @property
     def named_progress(self) -> Progress | None:
-        """Return the progress callback.
+        """Return the progress callback, changed so that it also reports the name of the collection.
 
-        For any collection but the study's first, it also reports the collection's name.
+        It is unchanged for the study's first collection, and None if the context has none.
         """
         report, name = self.progress, self.collection.name
         if report is None or self.first:
@@ -111,7 +111,10 @@ class Context:
         return lambda what, done, total: report(f"{name}: {what}", done, total)
 
     def towers(self, retriever: Retriever) -> Towers:
-        """Return the plans for encoding the queries and the passages. Texts are tokenised once for each recipe."""
+        """Return two plans for encoding the collection with a retriever: one for its queries, one for its passages.
+
+        Texts are tokenised only once for all encoders that turn them into the same tokens.
+        """
         return self._once(
             ("towers", *_identity(retriever)),
             lambda: plan_towers(
@@ -125,9 +128,11 @@ class Context:
         )
 
     def tower_document(self, role: str, tower: TowerPlan, within: str = "") -> TowerWork:
-        """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe.
+        """Return the plan for encoding the queries or the passages with one model, as JSON-like values.
 
         Args:
+            role: the model's role in the study, e.g. "before".
+            tower: plan for the encoder of the queries, or for that of the passages.
             within: role of another model (e.g. "before") whose forward pass also gives these vectors, or "".
         """
         inventory, encoder = tower.plan.inventory, tower.plan.encoder
@@ -148,7 +153,7 @@ class Context:
         }
 
     def seconds_of(self, encoder: Encoder, operations: float, precision: str = EXACT) -> float:
-        """Estimate the seconds of forward passes through an encoder from their number of operations (`encoders.work`).
+        """Estimate how many seconds forward passes take, from their number of floating-point operations.
 
         The operations per second are measured once for each architecture, device and precision.
         """
@@ -159,7 +164,10 @@ class Context:
         return operations / self._once(key, measure, everywhere=True)
 
     def seconds_each(self, retriever: Retriever, tower: str, precision: str = EXACT) -> float:
-        """Estimate the mean seconds of encoding one query or passage, even if its vectors are already stored."""
+        """Estimate the mean seconds that a retriever takes to encode one query or one passage.
+
+        The estimate does not depend on whether vectors are already stored.
+        """
         plan = self.towers(retriever)[("query", "passage").index(tower)].plan
         return self.seconds_of(plan.encoder, plan.operations_each, precision)
 
@@ -176,11 +184,11 @@ class Context:
 
     @property
     def product_rate(self) -> float:
-        """Return the measured number of operations per second of a float32 matrix product on the processor."""
+        """Return the measured speed of float32 matrix products on the CPU, in operations per second."""
         return self._once(("product rate",), product_rate, everywhere=True)
 
     def encoded(self, retriever: Retriever, label: str = "") -> Encoded:
-        """Return the vectors of the collection by a retriever: encoded now, resumed, or read from the cache.
+        """Return the vectors of all texts of the collection by a retriever. Encode those that are not in the cache.
 
         Args:
             retriever: a model of the study, or any other retriever.
@@ -192,11 +200,13 @@ class Context:
         return self._once(("encoded", *_identity(retriever)), partial(self._encoded, retriever, label))
 
     def was_encoded(self, retriever: Retriever) -> Encoded | None:
-        """Return the vectors of the collection by a retriever if they were already requested, or None otherwise."""
+        """Return the vectors of the collection by a retriever if `encoded` was already called for it, or else None."""
         return cast("Encoded | None", self._made.get(("encoded", *_identity(retriever), *self._place)))
 
     def self_tests(self, retriever: Retriever) -> Mapping[str, list[SelfTest]]:
-        """Return the self-tests of each tower of a retriever, run at the first call.
+        """Return the outcomes of the self-tests of a retriever's query encoder and passage encoder.
+
+        The tests run at the first call.
 
         Raises:
             EncoderError: if a tower gives different texts the same vector.
@@ -214,7 +224,7 @@ class Context:
         return Encoded(replace(vectors, warnings=doubts(self_tests)), self_tests, stages.seconds)
 
     def with_random_weights(self, side: str) -> Retriever | None:
-        """Return the random-weight copy of a model, or None if the settings leave out that control."""
+        """Return a copy of a model with random weights, or None if the settings leave out this control."""
         if not self.settings.random_weights:
             return None
         model = self.models[side]
@@ -222,7 +232,10 @@ class Context:
         return self._once(key, lambda: with_random_weights(model, seed=0), everywhere=True)
 
     def random_vectors(self, side: str) -> RetrieverRepresentations | None:
-        """Return the vectors of a model's random-weight copy, or None if the settings leave out that control."""
+        """Return the vectors of the collection by a copy of a model with random weights.
+
+        Return None if the settings leave out this control.
+        """
         copy = self.with_random_weights(side)
         if copy is None:
             return None
@@ -249,7 +262,7 @@ class Context:
         return hard_negatives(self.collection, settings.pool, how=how, run=run, pool=settings.pool)
 
     def whole_search(self, measures: Sequence[str] = ()) -> WholeSearch:
-        """Search the whole collection with every model and BM25. Samples take their passages from these rankings.
+        """Return rankings of the whole collection by every model and by BM25. Samples are filled from these rankings.
 
         Args:
             measures: measures that the rankings must be deep enough for, in addition to those of the study.

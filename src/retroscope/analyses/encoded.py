@@ -9,10 +9,10 @@ from retroscope.representations.represent import TowerPlan
 
 
 def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> list[TowerWork]:
-    """Return the planned work of encoding the context's collection with every tower of these retrievers.
+    """Return the plans for encoding a collection with each retriever: one for the queries, one for the passages.
 
-    A tower takes no additional time if the forward pass of an earlier tower also gives its vectors, e.g. if both differ
-    only in pooling (`TowerPlan.shares_pass`).
+    An encoding takes no additional time if the forward pass of an earlier one also gives its vectors, e.g. if the two
+    retrievers differ only in pooling (`TowerPlan.shares_pass`).
     """
     works: list[TowerWork] = []
     passes: list[tuple[str, TowerPlan]] = []
@@ -34,7 +34,7 @@ def named_retrievers(context: Context) -> dict[str, Retriever]:
 
 
 def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
-    """Return role, such as "after" or "random weights" -> retriever, for all that encode the collection.
+    """Return role (e.g. "after", "random weights") -> retriever, for every retriever that encodes the collection.
 
     Other training runs ("training 2" ...) encode the first collection only. Equal random-weight copies are listed once.
     """

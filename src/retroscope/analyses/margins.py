@@ -1,4 +1,4 @@
-"""Choose the score margins that several analyses measure: relevant passage minus one hard negative, for each query."""
+"""Choose the score margins that several analyses measure: score of the relevant passage minus score of a negative."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,9 @@ from retroscope.collection.records import Candidates
 def chosen_margins(
     context: Context, *, negatives: int, limit: int, seed: int
 ) -> tuple[AttributionSettings, Sequence[Candidates]]:
-    """Return attribution settings for score margins, and the queries with candidates from which examples are drawn.
+    """Return settings for attributing score margins, and the queries with candidates from which examples are drawn.
+
+    A margin is the score of the relevant passage minus the score of a hard negative.
 
     Both models of a pair get the same hard negative for each query.
 

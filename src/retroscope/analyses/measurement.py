@@ -83,7 +83,7 @@ class Measurement:
 
 
 def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
-    """Read the measurement that `Measurement.save` wrote, without its rankings.
+    """Read a stored measurement from its folder, without its rankings.
 
     Args:
         fix: what an error tells the user to do if the measurement is missing or damaged.

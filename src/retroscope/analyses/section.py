@@ -74,7 +74,7 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Input of a reporter: the subject of the study, and the results and sections that the analysis needs.
+    """What an analysis reads to report its results: models and collections, and other analyses' results that it needs.
 
     Attributes:
         subject: models, collections, statistics.
@@ -96,6 +96,6 @@ class Reading:
         return needed
 
     def alarms(self, name: str) -> tuple[Statement, ...]:
-        """Return the failed controls of an analysis, which put results that rely on it in doubt."""
+        """Return the statements about failed controls of an analysis, which put results that rely on it in doubt."""
         section = self.sections.get(name)
         return () if section is None else tuple(s for s in section.statements if s.failed)

@@ -1,4 +1,4 @@
-"""Figure of the retention of facts."""
+"""Figure of the share of facts that can be read from each layer."""
 
 import altair as alt
 
@@ -11,7 +11,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def fact_figures(result: RetentionResult, subject: Subject) -> tuple[Figure, ...]:
-    """Draw P@1 of the facts by layer, before and after, for each read-out."""
+    """Draw which share of facts can be read from each layer (P@1), before and after fine-tuning, by read-out."""
     frame = by_side(rows(result.effect, measure=P1), ["layer", "readout"]).rename(columns={"side": "series"})
     frame["line"] = frame["series"]
     frame["readout"] = [READ_OUTS[name] for name in frame["readout"]]

@@ -1,4 +1,4 @@
-"""Test which facts can still be read after fine-tuning, check controls, and relate known facts to found facts."""
+"""Test which facts can still be read after fine-tuning, check controls, and relate known facts to retrieved ones."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ PARTS = 3  # thirds of the facts, by popularity and by shared words
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionResult | None:
-    """Compare the facts that can be read from both models, with controls. Return None unless there are two models."""
+    """Test how many facts can be read before and after fine-tuning, with controls. Return None for a single model."""
     scores = measurements[0].scores if measurements else {}
     if BEFORE not in scores or AFTER not in scores:
         return None
@@ -65,7 +65,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionRes
 
 
 def _vocabulary(sides: Sequence[Scores | None], settings: ComparisonSettings) -> Difference | None:
-    """Compare the reciprocal ranks among all tokens before and after, or None if they were not measured."""
+    """Compare the reciprocal ranks of answers among all tokens, before and after. Return None if not measured."""
     before, after = sides
     if before is None or after is None:
         return None
@@ -89,11 +89,10 @@ class _Cells:
         return hits
 
     def readouts(self, side: str) -> list[str]:
-        """Return the read-outs that were used for a model."""
         return [str(name) for name in self.scores[side].values["readout"].values]
 
     def mean(self, values: np.ndarray, kept: np.ndarray) -> tuple[float, float, float, int]:
-        """Return mean, both ends of its interval, and number of the values that `kept` selects (NaN and 0 if none)."""
+        """Return mean, low, high and number of the values that `kept` selects; NaN and 0 if it selects none."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
         estimate = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
@@ -105,7 +104,7 @@ class _Cells:
 
 
 def _retained(cells: _Cells) -> dict[tuple[str, str], Retained]:
-    """Return which share of the facts fine-tuning kept, and which it gained, by read-out and stratum.
+    """Return (read-out, stratum) -> shares of the facts that fine-tuning kept and gained.
 
     A fact whose answer is tied for the first rank counts as not read. The stratum "" has all facts.
     """
@@ -150,10 +149,10 @@ def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
 
 
 def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
-    """Relate the facts that the backbone knew to those whose passage each model finds, overall and by stratum.
+    """Yield odds ratios between knowing a fact (backbone) and finding its passage, by model, overall and by stratum.
 
-    The overall comparison is made within strata. Otherwise, a difference between strata could make it seem that known
-    facts are found more often.
+    The odds ratio `within` compares facts of the same stratum. Otherwise, a difference between strata could make it
+    seem that known facts are found more often.
     """
     if FOUND not in measurement.frames:
         return

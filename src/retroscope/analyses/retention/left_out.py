@@ -1,4 +1,4 @@
-"""Describe in words how many facts are left out or counted differently."""
+"""Describe in words how many facts are left out, or can only count as not read."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ NAMED = 5  # relations that a note names
 
 
 def not_asked(askable: AskableFacts) -> list[str]:
-    """Return notes on the facts that are left out: unknown words in the object, or no other object to choose from."""
+    """Return notes that count the facts left out, because of unknown words in the object or a lack of other objects."""
     notes = []
     if askable.unknown:
         notes.append(
@@ -39,7 +39,9 @@ def indistinct_objects(firsts: Sequence[RelationClozes]) -> list[tuple[str, str]
 
 
 def counted_otherwise(firsts: Sequence[RelationClozes], asked: int) -> list[str]:
-    """Return notes on the facts whose first wording cannot be read, and on those that can only count as not read.
+    """Return notes that count the facts whose first wording the model cannot read, or whose answer is not unique.
+
+    An answer is not unique if another object of the relation has the same tokens. The fact then counts as not read.
 
     Args:
         firsts: the clozes of every relation in the first wording.

@@ -1,4 +1,4 @@
-"""Read the facts from the states of both models, and of a copy of the first with random weights."""
+"""Read facts from the hidden states of both models, and of a copy of the first model with random weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,12 +38,12 @@ FEWEST_RELATIONS = 10  # with fewer relations, all facts of one subject are one 
 
 
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
-    """Return the scores of every fact by every model and the random-weight copy: (query, layer, readout, measure).
+    """Return how well each fact can be read from the hidden states of each model: (query, layer, readout, measure).
 
-    The dimension `query` lists the facts. The scores are named by the role of the model, SIDE. "SIDE/vocabulary" has
-    the reciprocal ranks of one-token answers among all tokens, (query, layer). The frames are "facts" (one row for each
-    fact), "losses" (of the read-outs on held-out text), "consistency" (over wordings), and "found" if the questions of
-    the facts were searched.
+    The dimension `query` lists the facts. The scores are named by the role of the model, SIDE: "before", "after" or
+    "model", and "random" for a copy with random weights. "SIDE/vocabulary" has the reciprocal ranks of one-token
+    answers among all tokens, (query, layer). The frames are "facts" (one row for each fact), "losses" (of the read-outs
+    on held-out text), "consistency" (over wordings), and "found" if the questions of the facts were searched.
     """
     work = retention_work(planned)
     encoders = {side: retriever.tower(settings.tower) for side, retriever in context.models.items()}
@@ -87,7 +87,7 @@ def _fitted(
     work: RetentionWork,
     settings: RetentionSettings,
 ) -> LinearReadout:
-    """Fit the linear read-out of one model. All models share the output matrix of the backbone."""
+    """Fit the linear map from hidden states of one model to words. All models share the backbone's output matrix."""
     output = head.matrix if isinstance(head, LanguageHead) else backbone.backbone.get_input_embeddings().weight
     lesson = Lesson(states_at(encoder, work.places), work.targets, work.held_out)
     return fit_readout(lesson, output.detach().cpu(), work.words, settings.readout)

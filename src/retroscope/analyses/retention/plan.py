@@ -31,7 +31,7 @@ from retroscope.number_format import count
 
 @dataclass(frozen=True, eq=False)
 class Wording:
-    """The facts of one relation in one wording, ready to be read.
+    """The tokenised clozes that state the facts of one relation in one wording.
 
     Attributes:
         number: index of the wording: 0 is the cloze, larger numbers are its paraphrases.
@@ -45,7 +45,7 @@ class Wording:
 
 @dataclass(frozen=True, eq=False)
 class RetentionWork:
-    """Prepared work of retention: the facts with their wordings, and the neutral text for fitting read-outs.
+    """Prepared inputs of the retention analysis: facts in several wordings, and neutral text to fit linear read-outs.
 
     Attributes:
         sample: the facts that were drawn.
@@ -71,7 +71,10 @@ class RetentionWork:
 
     @property
     def relations(self) -> int:
-        """Return the number of relations with facts that can be asked, even if the model cannot read their clozes."""
+        """Return the number of relations that have a fact with a known object and another object to choose from.
+
+        A relation counts even if the model cannot read its clozes.
+        """
         alone = {fact.id for fact in self.chosen.alone}
         return len({fact.relation for fact in self.facts.facts if fact.id not in alone})
 
@@ -98,7 +101,7 @@ def prediction(encoder: Encoder) -> Prediction:
 
 
 def plan(context: Context, settings: RetentionSettings) -> Planned:
-    """Plan the reading of facts: choose the facts, and estimate the seconds of reading and fitting.
+    """Choose the facts to read, and estimate the seconds of reading them and of fitting the read-outs.
 
     Raises:
         CollectionError: for facts or text that cannot be read.
@@ -201,5 +204,5 @@ def _seconds(context: Context, settings: RetentionSettings, work: RetentionWork)
 
 
 def retention_work(planned: Planned) -> RetentionWork:
-    """Return the prepared work of a plan."""
+    """Return the prepared inputs (facts, wordings, neutral text) that are stored in a plan of this analysis."""
     return cast(RetentionWork, planned.work)

@@ -16,7 +16,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def report(result: RetentionResult, reading: Reading) -> Section:
-    """Return the section about the retention of facts: statements, a figure by layer, tables and all numbers."""
+    """Return the report section on which facts can still be read: statements, a figure by layer, tables, numbers."""
     retained = [
         {"readout": readout, "stratum": stratum, "read_before": before, "read_after": part.value,
          "ci_low": part.low, "ci_high": part.high, "n": part.n}
@@ -60,7 +60,7 @@ def _association(one: object) -> dict[str, object]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of a single model: the facts that it recalls, by layer and read-out."""
+    """Return the report section of a single model: its mean recall of facts, by layer and read-out."""
     records = mean_records(measurement.scores[MODEL], reading.subject.statistics)
     return Section(
         frames={"facts": pd.DataFrame(records)}, document=records, values={"about": measurement.facts, "folded": []}

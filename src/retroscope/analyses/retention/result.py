@@ -1,4 +1,4 @@
-"""Result of the analysis of retention of facts."""
+"""Result of the analysis of facts that can be read before and after fine-tuning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ VOCABULARY = "vocabulary"  # scores of ranks among all tokens, SIDE/vocabulary
 
 @dataclass(frozen=True)
 class FactShare:
-    """Share of some facts that can be read, with its interval. Without facts, `n` is 0 and all other fields are NaN."""
+    """Share of a set of facts that can be read from a model, with its interval.
+
+    If the set is empty, `n` is 0 and all other fields are NaN.
+    """
 
     value: float
     low: float
@@ -69,7 +72,7 @@ class FactControl:
 
 @dataclass(frozen=True)
 class Association:
-    """Association of facts known before fine-tuning with facts found in search: odds ratios, overall and in strata.
+    """Odds ratios between knowing a fact before fine-tuning and finding its passage, overall and within strata.
 
     Attributes:
         side: role of the model whose search found the passage.
@@ -105,7 +108,7 @@ class LeftOutCounts(TypedDict):
 
 
 class RetentionFacts(TypedDict):
-    """Circumstances of a measurement of retention, as JSON-like values.
+    """Settings of a retention measurement and numbers of its facts, as JSON-like values.
 
     "no_head" is the reason why "head" is None. Three values are counts: "same_tokens" of the facts whose object has the
     tokens of another object, "words" of the tokens that a read-out can predict, and "positions" of the tokens on which
@@ -127,7 +130,7 @@ class RetentionFacts(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class RetentionResult:
-    """Result of retention: the facts that each model recalls, by layer and read-out.
+    """Tested result of the retention analysis: how many facts can be read from each model, by layer and read-out.
 
     Attributes:
         effect: difference after - before over (layer, readout, measure). The layers of one measure and read-out are one
@@ -158,6 +161,6 @@ class RetentionResult:
 
     @property
     def readouts(self) -> list[str]:
-        """Return the read-outs in the order of the report, the language-model head first."""
+        """Return the names of the read-outs that were measured, the language-model head first."""
         present = [str(name) for name in self.effect.before.values["readout"].values]
         return [name for name in (HEAD, REFITTED) if name in present]

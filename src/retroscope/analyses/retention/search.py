@@ -15,12 +15,12 @@ WORD = re.compile(r"\w+")
 
 
 def search_facts(context: Context, facts: Facts, found_at: int) -> pd.DataFrame:
-    """Return a row for each fact that has a question and passages: whether each model finds one of its passages.
+    """Search with the question of each fact, and return whether each model finds a passage that states the fact.
 
-    SIDE in the column "found/SIDE" is the role of a model; the value is 1 if a passage that states the fact is among
-    the first `found_at`. The column "shared" is the largest share of the question's words that are in one of the fact's
-    passages. The column "popularity" is the popularity that the facts give, if all facts give it. Otherwise it is the
-    number of passages that name the subject.
+    The result has a row for each fact that has a question and passages. SIDE in the column "found/SIDE" is the role of
+    a model; the value is 1 if a passage that states the fact is among the first `found_at`. The column "shared" is the
+    largest share of the question's words that are in one of the fact's passages. The column "popularity" is the
+    popularity that the facts give, if all facts give it. Otherwise it is the number of passages that name the subject.
     """
     collection = facts_as_collection(facts, "facts")
     measure = f"Success@{found_at}"

@@ -1,4 +1,4 @@
-"""Settings of the retention of facts."""
+"""Settings of the analysis of facts that can still be read after fine-tuning."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,7 +9,7 @@ from retroscope.ranges import OneOrMore, Seed, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """Settings of the retention of facts: which facts are read, in which wordings, and by which read-outs.
+    """Settings for reading facts from a model: which facts are read, in which wordings, and how read-outs are fitted.
 
     Attributes:
         facts: file of facts: a path or `LAYOUT:PATH`. The layouts are facts, lama, pararel, entityquestions, popqa.

@@ -1,4 +1,4 @@
-"""Tables of the retention of facts."""
+"""Tables of the facts that can be read before and after fine-tuning."""
 
 import math
 from dataclasses import replace
@@ -18,7 +18,7 @@ READ_OUTS = {"head": "backbone's head", "refitted": "refitted read-out"}
 
 
 def fact_tables(result: RetentionResult) -> dict[str, PaperTable]:
-    """Return the tables, e.g. measures at the last layer, P@1 by layer, controls, and known against found facts."""
+    """Return name -> table about the facts, e.g. measures at the last layer, P@1 by layer, and controls."""
     tables = {"facts": _last_layer(result), "facts_by_layer": _by_layer(result), "facts_controls": _controls(result)}
     if result.vocabulary is not None:
         tables["facts_vocabulary"] = _vocabulary(result.vocabulary, result)

@@ -1,4 +1,4 @@
-"""Statements about the retention of facts."""
+"""Statements about the facts that can be read before and after fine-tuning."""
 
 import math
 
@@ -28,7 +28,7 @@ WHOSE = {BEFORE: "the backbone", AFTER: "the retriever"}
 
 
 def statements(result: RetentionResult) -> tuple[Statement, ...]:
-    """State recall before and after by each read-out, the controls, and how known and found facts are associated."""
+    """State recall before and after fine-tuning, the controls, and whether known facts are found more often."""
     in_order = [_read(result, readout) for readout in result.readouts]
     if HEAD not in result.readouts:
         text = (

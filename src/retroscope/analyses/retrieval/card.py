@@ -29,7 +29,7 @@ TO_ONE = ("nDCG", "RR", "Success")
 
 
 def cards(result: RetrievalResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
-    """Return two cards: whether retrieval changed, and whether it fell on another collection."""
+    """Return two cards for the first screen: whether retrieval changed, and whether it fell on another collection."""
     (headline,) = [s for s in statements if s.headline]
     others = [s for s in statements if s.estimate is not None and s.estimate.collection]
     sentence = f"{_sentence(result, headline, subject)}{_close_to_zero(headline)}"

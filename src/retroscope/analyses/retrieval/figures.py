@@ -17,13 +17,13 @@ BETTER, WORSE, SAME = "after ranks it higher", "before ranks it higher", "no cha
 
 
 def retrieval_figures(result: RetrievalResult) -> tuple[Figure, ...]:
-    """Draw the figures of the study's first collection."""
+    """Draw two figures of the first collection: every measure before and after, and the scores query by query."""
     figures = (measures_figure(result.effect), flips_figure(result))
     return tuple(figure for figure in figures if figure is not None)
 
 
 def measures_figure(effect: Difference) -> Figure | None:
-    """Draw the mean of every measure with its interval, before and after."""
+    """Draw the mean of every retrieval measure with its interval, before and after fine-tuning."""
     frame = by_side(rows(effect), ["measure"]).rename(columns={"side": "series"})
     if frame.empty:
         return None
@@ -49,7 +49,7 @@ def measures_figure(effect: Difference) -> Figure | None:
 
 
 def flips_figure(result: RetrievalResult) -> Figure | None:
-    """Draw every query's score before against after. Queries at the same place are one larger point."""
+    """Draw every query's score after fine-tuning against its score before. Queries with equal scores share a point."""
     pairs = query_pairs(result)
     if pairs.empty:
         return None
@@ -78,7 +78,10 @@ def flips_figure(result: RetrievalResult) -> Figure | None:
 
 
 def query_pairs(result: RetrievalResult) -> pd.DataFrame:
-    """Count the queries for each pair of scores: before, after, queries, change."""
+    """Return how many queries have the same two scores, before and after: one row for each pair of scores.
+
+    The columns are before, after, queries (their number) and change (which side is higher).
+    """
     both_sides = {BEFORE: result.effect.before, AFTER: result.effect.after}
     sides = {s: scores.select(measure=result.flip_measure).values.to_series() for s, scores in both_sides.items()}
     both = pd.DataFrame(sides).dropna().round(3)

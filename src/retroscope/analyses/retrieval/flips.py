@@ -14,7 +14,7 @@ FLIPS_SHOWN = 60
 
 @dataclass(frozen=True)
 class FlippedQuery:
-    """One row of the page's table of the queries that changed most."""
+    """A query with its scores before and after fine-tuning, as a row in the table of the most changed queries."""
 
     id: str
     text: str
@@ -24,12 +24,15 @@ class FlippedQuery:
 
 
 def flip_measure(measures: Sequence[str]) -> str:
-    """Return the measure by whose change queries are listed: one of `FLIP_MEASURES` or, without these, the first."""
+    """Return the measure whose change decides which queries are listed as changed most.
+
+    It is the first of `FLIP_MEASURES` that is measured, or else the first measure.
+    """
     return next((name for name in FLIP_MEASURES if name in measures), measures[0])
 
 
 def printed_flips(changed: Sequence[Flip]) -> list[Flip]:
-    """Return the changed queries that the page shows, largest change first.
+    """Return at most `FLIPS_SHOWN` of the changed queries for the report page, largest change first.
 
     Half of them are losses if there are enough.
     """

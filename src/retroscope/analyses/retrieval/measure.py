@@ -26,7 +26,9 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model, (query, measure), and its rankings, named "before" and "after", or "model".
+    """Return the rankings of each model, and its scores by query and retrieval measure.
+
+    The models are named "before" and "after", or "model" if there is only one.
 
     Raises:
         EncoderError, AnalysisError: if different texts have the same vector, because every ranking would then be by id

@@ -24,7 +24,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalResult | None:
-    """Compare retrieval before and after on every collection. The headline measure is tested on its own."""
+    """Test how fine-tuning changed retrieval on every collection. The headline measure is tested on its own."""
     if not measurements:
         return None
     measures = reading.subject.measures
@@ -51,7 +51,7 @@ def _rankings(one: Measurement) -> QueryRankings | None:
 
 
 def report(result: RetrievalResult, reading: Reading) -> Section:
-    """Return the section: all results on the first collection, and a statement and a table for each other one."""
+    """Return the report section: all results on the first collection, a statement and a table for each other one."""
     subject, tables, conclusions = reading.subject, names(result), statements(result, reading.subject)
     frames = {
         name: rows(on_collection.effect) for name, on_collection in zip(tables, result.by_collection, strict=True)
@@ -89,7 +89,7 @@ def _page_data(result: RetrievalResult) -> dict[str, list[dict[str, Any]]]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of a single model: its mean of every measure."""
+    """Return the report section of a single model: its mean of every retrieval measure."""
     scores, settings = measurement.scores[MODEL], reading.subject.statistics
     records = mean_records(scores, settings)
     return Section(

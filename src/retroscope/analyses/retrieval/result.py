@@ -47,7 +47,7 @@ class RetrievalEffect:
 
 @dataclass(frozen=True, eq=False)
 class RetrievalResult:
-    """Retrieval on every collection, the study's first collection first.
+    """Effect of fine-tuning on retrieval for every collection, the study's first collection first.
 
     Attributes:
         by_collection: the effect of fine-tuning on each collection.

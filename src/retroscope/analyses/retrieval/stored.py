@@ -44,7 +44,7 @@ def query_frames(
 
 
 def listed_rows(change: np.ndarray, most: int = MOST_LISTED) -> list[int]:
-    """Return the rows of the queries whose rankings are stored, in order: all, or a sample.
+    """Return the row indices of the queries whose rankings are stored, in order: all queries, or a sample.
 
     One half of a sample are the queries whose score changed most. The other half is drawn from the other queries, with
     seed 0.

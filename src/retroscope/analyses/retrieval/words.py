@@ -13,13 +13,13 @@ OF_THIS = " The interval and p describe this training run alone, over queries."
 
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the statements about the headline measure, about other measures, and about other collections."""
+    """State how retrieval changed: by the headline measure, by other measures, and on other collections."""
     others = [s for on_collection in result.by_collection[1:] for s in on_other(on_collection, result.headline)]
     return (headline(result, subject), *other_measures(result.effect, result.headline), *others)
 
 
 def estimates(result: RetrievalResult) -> tuple[Estimate, ...]:
-    """Return the effect on every measure and collection, in the order of the collections."""
+    """Return the effect of fine-tuning on every measure for each collection, in the order of the collections."""
     return tuple(
         estimate_of(row, str(row["measure"]), on_collection.collection)
         for on_collection in result.by_collection
@@ -44,14 +44,15 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
 
 
 def unmeasured(measure: str) -> str:
-    """State that a measure was not computed for at least one of the two models."""
+    """Return the sentence that a measure was not computed for at least one of the two models."""
     return f"{measure} is missing for at least one of the two models, so its change is unknown."
 
 
 def other_measures(effect: Difference, first: str, collection: str = "") -> tuple[Statement, ...]:
-    """State which other measures changed significantly, but no statement if none did.
+    """State which measures other than `first` changed significantly. Return no statement if none did.
 
     Args:
+        first: the headline measure.
         collection: a collection other than the first of the study.
     """
     table = rows(effect)
@@ -73,7 +74,11 @@ def other_measures(effect: Difference, first: str, collection: str = "") -> tupl
 
 
 def on_other(on_collection: RetrievalEffect, measure: str) -> tuple[Statement, ...]:
-    """State whether retrieval changed on another collection, by the headline measure and by all other measures."""
+    """State whether retrieval changed on a collection other than the first, by every measure.
+
+    Args:
+        measure: the headline measure, which has a statement of its own.
+    """
     table = rows(on_collection.effect, measure=measure)
     if table.empty:
         return ()

@@ -1,4 +1,4 @@
-"""Infer and report the shift of every collection from the first, based on sampled passages."""
+"""Test and report the domain shift of every collection from the first, based on sampled passages."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult | None:
-    """Return the shift of every other collection from the first, or None if there is only one collection."""
+    """Return the domain shift of every other collection from the first, or None if there is only one collection."""
     first = reading.subject.collections[0].name
     samples = {measurement.collection: _sample(measurement) for measurement in measurements}
     if first not in samples or len(samples) < 2:
@@ -46,7 +46,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult 
 
 
 def report(result: ShiftResult, reading: Reading) -> Section:
-    """Return the section: whether each other collection is of another domain, the control, and all numbers."""
+    """Return the report section: whether each collection is of another domain than the first, and a control."""
     every = [*([result.control] if result.control else []), *result.others]
     frame = pd.concat([shift.numbers.assign(collection=shift.collection) for shift in every], ignore_index=True)
     return Section(
@@ -62,20 +62,18 @@ def report(result: ShiftResult, reading: Reading) -> Section:
 
 
 def _first(result: ShiftResult) -> dict[str, Any]:
-    """Return the entry of the first collection as JSON-like values: the numbers of the control, if it was measured."""
+    """Return the numbers of the control (the first collection) as JSON-like values, empty if it was not measured."""
     if result.control is None:
         return {"collection": result.reference, "outcome": None, "passages": 0, "numbers": {}}
     return _document(result.control)
 
 
 def _document(one: CollectionShift) -> dict[str, Any]:
-    """Return the numbers of one collection's shift as JSON-like values."""
     numbers = {row.pop("statistic"): clean(row) for row in one.numbers.to_dict(orient="records")}
     return {"collection": one.collection, "outcome": one.outcome, "passages": one.passages, "numbers": numbers}
 
 
 def _sample(one: Measurement) -> PassageSample:
-    """Return the sample of passages that a measurement stores."""
     drawn, words = one.datasets["passages"], one.frames["words"]
     column, vocabulary = pd.factorize(words["word"])
     places = (words["row"].to_numpy(), column)

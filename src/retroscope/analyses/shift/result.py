@@ -1,4 +1,4 @@
-"""Result of domain shift."""
+"""Result of the analysis of domain shift."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from retroscope.statistics import Difference
 
 @dataclass(frozen=True, eq=False)
 class CollectionShift:
-    """The shift of one collection from the reference.
+    """Domain shift of one collection from the reference collection, and the effect of fine-tuning on its retrieval.
 
     Attributes:
         collection: name of the collection.
@@ -29,7 +29,7 @@ class CollectionShift:
         demand_columns("numbers", self.numbers, SHIFT_COLUMNS, where="CollectionShift")
 
     def number(self, statistic: str) -> "pd.Series[float] | None":
-        """Return the row of a statistic, or None if the statistic was not measured."""
+        """Return the row of `numbers` for a statistic, or None if the statistic was not measured."""
         rows = self.numbers[self.numbers["statistic"] == statistic]
         return None if rows.empty else rows.iloc[0]
 
@@ -51,7 +51,7 @@ class CollectionShift:
 
 @dataclass(frozen=True, eq=False)
 class ShiftResult:
-    """The shift of every other collection from the first, and the control.
+    """Domain shift of every other collection from the study's first, and a control: the first against itself.
 
     Attributes:
         reference: name of the collection that the others are compared with: the study's first.

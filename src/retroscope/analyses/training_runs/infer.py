@@ -15,7 +15,7 @@ def over_trainings(
     headline: str,
     settings: ComparisonSettings,
 ) -> TrainingsResult | None:
-    """Compare the backbone with all training runs of the retriever: intervals are over runs and queries together.
+    """Return the effects of fine-tuning over all training runs, with intervals over runs and queries together.
 
     The result is None if fewer than two query texts were measured on the headline measure.
 

@@ -58,7 +58,10 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
-    """Return settings with only the similarity and the learned probe, without controls, or None if both are off."""
+    """Return settings with only the similarity and the learned probe, without controls.
+
+    Return None if both probes are off, or if no probe is measured without control.
+    """
     names = tuple(name for name in (after.similarity, LEARNED) if name in settings.chosen_probes)
     if not names or "none" not in settings.chosen_controls:
         return None
@@ -66,7 +69,9 @@ def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each other training run, numbered from 2, as "2/retrieval" and, if probed, "2/probes".
+    """Return the retrieval scores and the probe accuracies of each training run but the first.
+
+    The runs are numbered from 2, and the scores are named "2/retrieval" and, if the run was probed, "2/probes".
 
     Raises:
         EncoderError, AnalysisError: if a training gives different texts the same vector.
@@ -101,7 +106,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
 
 
 def _same_training(retrievers: Sequence[Retriever]) -> list[str]:
-    """Return a warning for each training run with the same weights as an earlier one, so that it is no other run."""
+    """Return a warning for each training run whose weights equal those of an earlier one."""
     return [
         f"{other.name} has the same weights as {one.name}: it is not another training run, so intervals over trainings "
         "are too narrow"

@@ -19,7 +19,7 @@ from retroscope.typesetting.frames import PLAIN, rows
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsResult | None:
-    """Compare the backbone with all training runs of the retriever.
+    """Compare the retrieval and probe accuracies of the backbone with those of all training runs of the retriever.
 
     The first training's scores come from the analyses retrieval and probes.
     """
@@ -58,7 +58,7 @@ def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> 
 
 
 def report(result: TrainingsResult, reading: Reading) -> Section:
-    """Return the section: the effects over all trainings together, and a table of each training."""
+    """Return the report section: the effects over all training runs together, and a table of each run."""
     frames = {"trainings": result.retrieval, "trainings_each": rows(result.each)}
     probing = result.probing
     if probing is not None:

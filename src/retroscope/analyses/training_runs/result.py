@@ -11,7 +11,7 @@ from retroscope.statistics.trainings import EFFECT_COLUMNS, CrossedMethod, cross
 
 @dataclass(frozen=True, eq=False)
 class TrainingsResult:
-    """Effect of fine-tuning over training runs and queries together.
+    """Effect of fine-tuning on retrieval and probe accuracy, with intervals over training runs and queries together.
 
     Attributes:
         names: names of the trainings. The first is the retriever that all other analyses measure.

@@ -13,7 +13,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "sd over trainings")
 
 
 def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of retrieval over all training runs, of each training run, and of the probes by layer."""
+    """Return tables of retrieval over all training runs, retrieval of each run, and probe accuracy by layer."""
     n = len(result.names)
     note = (
         f"Intervals ({exact_percent(result.level)}) are over {count(n, 'training')} and their queries, and are not "

@@ -28,14 +28,14 @@ from retroscope.typesetting.frames import alpha, rows
 
 
 def single_places(names: Sequence[str]) -> list[str]:
-    """Return the names of transplants of a single place: a block, a group of blocks, or a part of all blocks."""
+    """Return those transplants that exchange only one block, one group of blocks, or one part of all blocks."""
     return [name for name in names if name.startswith("block:") or name in PARTS]
 
 
 def claimed_places(difference: Difference) -> list[str]:
     """Return the blocks, groups and parts whose transplant changes the first measure significantly.
 
-    Return none if transplanting all weights does not change it significantly.
+    Return none if transplanting all weights does not change this measure significantly.
     """
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
@@ -47,25 +47,26 @@ def claimed_places(difference: Difference) -> list[str]:
 def control_table(
     differences: Mapping[str, Difference], random: Mapping[str, Scores], statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Compare blocks and parts with a significant effect with random changes: a row for each direction and measure.
+    """Return a table that compares each transplant with a significant effect with random changes of equal size.
 
-    The columns are `CONTROL_COLUMNS`.
+    There is a row for each direction, block or part, and measure, with the columns `CONTROL_COLUMNS`.
 
     `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`.
     `p_draws` is the p of the test whether the place could be one more draw (Student's prediction). A claim needs both
-    tests, so its p is the larger of the two. It is 1 if the effect of the place is smaller than the mean of its draws.
-    It combines the tests after half of the draws and after all draws. `p_corrected` is this p after Holm's correction
-    over the places of a direction and measure. `beats` says whether it is below alpha.
+    tests, so its p is the larger of the two. This p is 1 if the effect of the place is smaller than the mean of its
+    draws. It combines the tests after half of the draws and after all draws. `p_corrected` is this p after Holm's
+    correction over the places of a direction and measure. `beats` says whether `p_corrected` is below alpha.
     """
     records = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
     return pd.DataFrame(records, columns=list(CONTROL_COLUMNS))
 
 
 def open_places(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[str]:
-    """Return the blocks, groups and parts whose test against random changes is still undecided, by the first measure.
+    """Return the blocks, groups and parts whose test against random changes is still undecided.
 
-    A test is decided if the place beats its draws, or if one draw has as large an effect (Besag and Clifford 1991 stop
-    there, too), because the rank of the place among the draws is then no evidence.
+    Only the test on the first measure counts. A test is decided if the place beats its draws, or if one draw has as
+    large an effect (Besag and Clifford 1991 stop there, too), because the rank of the place among the draws is then no
+    evidence.
     """
     rows_of = pd.DataFrame(_rows(difference, scores, statistics))
     first = rows_of[rows_of["measure"] == str(scores.values["measure"].values[0])]
@@ -96,7 +97,7 @@ class _Tested:
     statistics: ComparisonSettings
 
     def first_draws(self, n: int) -> pd.DataFrame:
-        """Return a row for each block or part and measure: its effect, compared with at most `n` random draws."""
+        """Return the comparison of each block or part with its first `n` random changes: a row for each measure."""
         values = self.scores.values.isel(draw=slice(n))
         places = [str(name) for name in values["transplant"].values]
         hybrids = self.difference.after.values.sel(transplant=places)
@@ -120,7 +121,7 @@ class _Tested:
 def _against_draws(
     beyond: Mapping[str, Any], effect: float, draws: Float[np.ndarray, "draw"], planned: int
 ) -> dict[str, float]:
-    """Return the effect of a block or part, the range of its random draws, and the tests over queries and over draws.
+    """Compare the effect of transplanting a block or part with those of its random changes (draws).
 
     Args:
         beyond: the comparison of the place with the mean of its draws, paired by query.

@@ -1,4 +1,4 @@
-"""Figure of the effects of transplants by block."""
+"""Figure of retrieval after blocks of one model are transplanted into the other."""
 
 import altair as alt
 import pandas as pd

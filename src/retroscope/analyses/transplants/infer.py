@@ -1,4 +1,4 @@
-"""Test the effects of transplants from the scores of hybrids: shares of the total effect, controls, interactions."""
+"""Test how transplanting weights between two models changes retrieval: effects, shares, controls, interactions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,13 +37,13 @@ TRAININGS = "trainings"  # further ones, numbered, of the first direction
 
 @dataclass(frozen=True, eq=False)
 class TransplantScores:
-    """The scores of all hybrids by query, of random changes, and of subsets of block groups.
+    """Retrieval scores by query of all hybrids, of random changes, and of transplanted subsets of a few groups.
 
     Attributes:
         hybrids: direction -> the intact receiver and its hybrids, (query, transplant, measure).
         random: direction -> scores with random changes of the places (blocks, parts) with a significant effect, (query,
             transplant, draw, measure).
-        subsets: direction -> scores with every subset of a few groups of blocks transplanted, (query, transplant,
+        subsets: direction -> scores with every subset of a few groups of weights transplanted, (query, transplant,
             measure); empty if they were not requested.
     """
 
@@ -53,7 +53,7 @@ class TransplantScores:
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantResult | None:
-    """Return the effects on every collection, or None if nothing was transplanted.
+    """Return the tested effects of all transplants on every collection, or None if nothing was transplanted.
 
     All transplants of one direction and measure are one family of tests.
     """
@@ -81,7 +81,7 @@ def _with_sample(effects: TransplantEffects, facts: Mapping[str, Any]) -> Transp
 
 
 def scores_of(measurement: Measurement) -> TransplantScores:
-    """Sort the scores of a measurement into those of hybrids, random changes and subsets."""
+    """Return the stored scores of a measurement, sorted into hybrids, random changes and subsets of groups."""
     scores = measurement.scores
 
     def of(name: str) -> dict[str, Scores]:
@@ -94,7 +94,7 @@ def scores_of(measurement: Measurement) -> TransplantScores:
 
 
 def further_of(measurement: Measurement) -> dict[str, HybridScores]:
-    """Map each other training run to its scores: direction -> the intact receiver, and its hybrids."""
+    """Return the retrieval scores of the hybrids of each other training run, by its name and by direction."""
     scores, further = measurement.scores, dict[str, HybridScores]()
     for number, training in enumerate(measurement.facts.get(TRAININGS, ())):
         names = {d: [f"{d}/{TRAININGS}/{number}/{name}" for name in (INTACT, HYBRIDS)] for d in DIRECTIONS}
@@ -105,7 +105,9 @@ def further_of(measurement: Measurement) -> dict[str, HybridScores]:
 def places_over_trainings(
     effects: TransplantEffects, further: Mapping[str, HybridScores], first: str, level: float
 ) -> OverTrainings | None:
-    """Return the effects over all training runs and queries together, or None if there is only one training run.
+    """Return the effects of transplants over all training runs and queries together.
+
+    Return None if there is only one training run, or if fewer than two queries were measured.
 
     The tests of all places (blocks, groups, parts) by one measure are one family.
 
@@ -133,7 +135,7 @@ def places_over_trainings(
 
 
 def _each_training(intact: Scores, hybrids: Scores) -> pd.DataFrame:
-    """Return the means of every training run, with the columns training, transplant, measure, intact, score, effect."""
+    """Return the mean scores of every training run, without ("intact") and with ("score") each transplant."""
     means = xr.Dataset({"intact": intact.values.mean("query"), "score": hybrids.values.mean("query")})
     frame = means.to_dataframe()[["intact", "score"]].reset_index()
     return frame.assign(effect=frame["score"] - frame["intact"])
@@ -142,7 +144,7 @@ def _each_training(intact: Scores, hybrids: Scores) -> pd.DataFrame:
 def effects_of(
     scores: TransplantScores, collection: str, n_blocks: int, statistics: ComparisonSettings
 ) -> TransplantEffects:
-    """Test every hybrid against its intact receiver, and add shares, controls and interactions."""
+    """Return the tested effects of all transplants on one collection, with shares, controls and interactions."""
     effects = differences(scores.hybrids, statistics)
     first = next(iter(scores.hybrids.values()))[1]
     measures = tuple(str(name) for name in first.values.coords["measure"].values)
@@ -161,16 +163,19 @@ def effects_of(
 
 
 def differences(hybrids: HybridScores, statistics: ComparisonSettings) -> dict[str, Difference]:
-    """Compare every hybrid with its intact receiver by query. The hybrids of a measure are one family of tests."""
+    """Return direction -> paired differences in retrieval between each hybrid and the unchanged receiving model.
+
+    The hybrids of one direction and measure are one family of tests.
+    """
     settings = replace(statistics, family_per=("measure",))
     return {direction: compare_scores(*scores, settings) for direction, scores in hybrids.items()}
 
 
 def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataFrame:
-    """Return every transplant's share of the total effect, in rows with the columns `SHARE_COLUMNS`.
+    """Return a table of each transplant's share of the total effect, which is the effect of all weights.
 
-    A direction and measure without a significant total effect has no rows. The row `SUM` has the sum of the effects of
-    all single blocks, or groups of blocks.
+    The columns are `SHARE_COLUMNS`. A direction and measure without a significant total effect has no rows. The row
+    `SUM` has the share of the summed effects of all single blocks, or groups of blocks.
     """
     records = []
     for direction, difference in differences.items():

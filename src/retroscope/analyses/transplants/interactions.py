@@ -1,4 +1,4 @@
-"""Interactions between groups of transplanted blocks: Shapley values of groups, and interactions of pairs of groups.
+"""Interactions between groups of transplanted weights: Shapley values of groups, and interactions of pairs.
 
 They are computed query by query from the scores of every subset of a few groups.
 """
@@ -36,7 +36,7 @@ def subset_names(group: Sequence[str]) -> dict[frozenset[str], str]:
 
 
 def groups_of(scores: Scores) -> list[str]:
-    """Return the groups of blocks for which the transplants of all subsets were measured."""
+    """Return the names of the groups of weights of which every subset was transplanted."""
     names = [str(name).partition(":")[2] for name in scores.values["transplant"].values if str(name).startswith(SET)]
     return [name for name in names if "+" not in name]
 
@@ -44,7 +44,9 @@ def groups_of(scores: Scores) -> list[str]:
 def interaction_tables(
     scores: Scores, measure: str, statistics: ComparisonSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return two tables: Shapley values of the groups, and interactions of their pairs, with intervals over queries.
+    """Return two tables: Shapley values of groups of transplanted weights, and interactions of pairs of groups.
+
+    Intervals are over queries.
 
     Args:
         scores: (query, transplant, measure) of every subset, "none" and "all" among them.
@@ -75,7 +77,7 @@ def interaction_tables(
 
 
 def _tested(values: dict[str, np.ndarray], scores: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
-    """Return a row for each label: the mean of its values over queries, tested against 0 (p corrected over labels)."""
+    """Test the mean of each label's values over queries against 0. Return a row for each label; p is corrected."""
     of_queries = scores.values.isel(transplant=0, measure=0, drop=True).coords
     table = np.round(np.stack(list(values.values()), axis=1), DIGITS)
     array = xr.DataArray(table, {**of_queries, "label": list(values)}, ("query", "label"))

@@ -55,13 +55,14 @@ def refusal(context: Context, settings: SweepSettings) -> str:
 
 
 def measure(context: Context, settings: SweepSettings, planned: Planned) -> Measurement:
-    """Return scores by query as "DIRECTION/NAME"; the direction is "restored" or "grafted".
+    """Return the retrieval scores by query of all hybrids and of their controls.
 
-    "intact" is the receiver and "hybrids" are its hybrids, both (query, transplant, measure). "random" has random
-    changes of the blocks, groups and parts with a significant effect, (query, transplant, draw, measure). "subsets" has
-    every subset of a few groups, (query, transplant, measure), in the first direction only, because the other direction
-    has the same models. Other training runs are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in
-    the first direction; the fact "trainings" has their names.
+    They are named "DIRECTION/NAME"; the direction is "restored" or "grafted". "intact" is the receiver and "hybrids"
+    are its hybrids, both (query, transplant, measure). "random" has random changes of the blocks, groups and parts with
+    a significant effect, (query, transplant, draw, measure). "subsets" has every subset of a few groups, (query,
+    transplant, measure), in the first direction only, because the other direction has the same models. Other training
+    runs are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first direction; the fact
+    "trainings" has their names.
     """
     work: SweepWork = planned.work
     pair, collection = (context.models[BEFORE], context.models[AFTER]), context.collection

@@ -1,4 +1,4 @@
-"""Plan the transplants: count the hybrids and estimate their time before any is run."""
+"""Plan transplants of weights between two models: count the resulting hybrids, and estimate their time."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ MOST_HELD = 2**31  # numbers in the vectors of all hybrids, which are in memory 
 
 @dataclass(frozen=True)
 class SweepWork:
-    """Prepared work of the transplants: the names of all hybrids.
+    """Names of the weight transplants that are planned, for the retriever and for its other training runs.
 
     Attributes:
         names: names of all hybrids, with "none" (the intact receiver) and "all".
@@ -48,7 +48,7 @@ class SweepWork:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Number of full encodings of each text.
+    """Cost of the transplants: number of full forward passes of each text.
 
     Attributes:
         hybrids: for all hybrids and subsets.
@@ -61,7 +61,7 @@ class _Cost:
 
 @dataclass(frozen=True)
 class SweepSize:
-    """Expected work of the transplants.
+    """Expected cost of the transplants: numbers of hybrids and texts, memory, and seconds.
 
     Attributes:
         hybrids: number of hybrids of all directions, without the intact receivers.
@@ -88,7 +88,7 @@ class SweepSize:
 
 
 def check_names(n_blocks: int, settings: SweepSettings) -> None:
-    """Refuse unknown names of transplants before anything is encoded.
+    """Raise an error if the settings name an unknown transplant, or the same weights twice.
 
     Raises:
         SettingsError: for an unknown name, or two names of the same weights.
@@ -154,7 +154,6 @@ def _drawn_share(settings: SweepSettings) -> float:
 
 
 def _search_seconds(context: Context, searched: Collection, settings: SweepSettings) -> float:
-    """Estimate the seconds of searching the sample with one hybrid."""
     measures, width = settings.measures or context.settings.measures, context.models[AFTER].passage.width
     return search_seconds(len(searched.queries), len(searched.passages), width, measures, context.product_rate)
 
@@ -172,7 +171,7 @@ def held_together(work: SweepWork, settings: SweepSettings) -> int:
 
 
 def refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
-    """Refuse vectors that do not fit into memory, before the long run starts.
+    """Raise an error if the vectors of all hybrids together exceed the memory limit, `MOST_HELD` numbers.
 
     Raises:
         SettingsError: with the size of the vectors.
@@ -218,7 +217,10 @@ def _cost(
 
 
 def together_or_apart(before: Encoder, after: Encoder, keys: Sequence[HybridKey]) -> float:
-    """Return how many full encodings of a text all hybrids take. Both directions share a forward pass if possible."""
+    """Return the cost of encoding a text by all hybrids, as a number of full forward passes.
+
+    Hybrids of both directions share forward passes if possible.
+    """
     if run_alike(before, after) and same_tokens(before, after):
         return encodings(after.anatomy, keys)
     apart = [[(0, name) for receiver, name in keys if receiver == r] for r in {receiver for receiver, _ in keys}]
@@ -226,7 +228,6 @@ def together_or_apart(before: Encoder, after: Encoder, keys: Sequence[HybridKey]
 
 
 def _line(size: SweepSize) -> str:
-    """Describe the planned transplants in one line."""
     controls = (
         f"; also up to {size.controls:,} random changes of equal size, for transplants with a significant effect, at "
         f"most about {estimate(size.control_seconds)}"

@@ -14,9 +14,10 @@ from retroscope.typesetting.charts.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:
-    """Return the section about transplants.
+    """Return the report section about transplants.
 
-    Its `statements` are those over several trainings. Its `details` are all others, which `localisation` summarises.
+    Its `statements` are about the effects over several training runs. Its `details` are all other statements, which the
+    analysis of localisation summarises.
     """
     first, over = result.first, result.first.over_trainings
     others = list(enumerate(result.by_collection[1:], start=2))

@@ -1,4 +1,4 @@
-"""Result of transplants: retrieval with hybrids of two models."""
+"""Result of weight transplants: retrieval with hybrids of two models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ HybridScores = Mapping[str, tuple[Scores, Scores]]  # direction -> the receiver 
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Shapley values and pair interactions of groups of blocks, by the headline measure.
+    """Shapley values and pair interactions of groups of transplanted weights, by the headline measure.
 
     Attributes:
         shapley: a row for each group, with the columns `SHAPLEY_COLUMNS`: its Shapley value (`effect`), and its effect
@@ -64,7 +64,7 @@ class OverTrainings:
 
     @property
     def alpha(self) -> float:
-        """Return the error rate of the tests, 1 - level."""
+        """Return the significance level of the tests: 1 minus the confidence level."""
         return round(1 - self.level, 12)
 
     @property
@@ -79,7 +79,7 @@ def _frame(columns: tuple[str, ...]) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class TransplantEffects:
-    """Retrieval with hybrids of a backbone and its retriever on one collection, paired by query.
+    """Effects of all transplants between a backbone and its retriever on one collection, paired by query.
 
     Attributes:
         collection: name of the collection.
@@ -92,7 +92,7 @@ class TransplantEffects:
             single blocks.
         controls: single blocks, groups and parts with a significant effect, compared with random changes of equal size,
             with the columns `CONTROL_COLUMNS`, empty if no control was run.
-        interactions: direction -> interactions of a few groups of blocks, empty if they were not requested.
+        interactions: direction -> interactions of a few groups of weights, empty if they were not requested.
         over_trainings: effects over several trainings, or None if there is only one.
         queries: number of measured queries.
         passages: number of searched passages.
@@ -115,7 +115,7 @@ class TransplantEffects:
     sample: tuple[SampleRow, ...] = ()
 
     def table(self) -> pd.DataFrame:
-        """Return a row for each direction, transplant and measure: all numbers of the difference, and the shares.
+        """Return a table of all effects, with their tests and shares: a row for each direction, transplant and measure.
 
         The column "number" is the number in the transplant's name, or the last block of a group.
         """
@@ -135,7 +135,7 @@ class TransplantEffects:
         return table.merge(self.shares, "left", ["direction", "transplant", "measure"])
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        """Compare a block or part with random changes by the headline measure. Return None if it was not compared."""
+        """Return the comparison of a block or part with random changes on the headline measure, if there is one."""
         return self._row(self.controls, direction, transplant)
 
     def beats_random(self, direction: str, transplant: str) -> bool | None:
@@ -144,7 +144,10 @@ class TransplantEffects:
         return None if row is None else bool(row["beats"])
 
     def share(self, direction: str, transplant: str) -> dict[str, float]:
-        """Return the share of a transplant in the total effect, with its interval; NaN if that is not significant."""
+        """Return a transplant's share of the total effect, with its interval.
+
+        All values are NaN if the total effect is not significant.
+        """
         row = self._row(self.shares, direction, transplant)
         names = ("share", "share_low", "share_high")
         return {name: float("nan") if row is None else float(row[name]) for name in names}
@@ -170,7 +173,7 @@ class TransplantEffects:
 
 @dataclass(frozen=True, eq=False)
 class TransplantResult:
-    """Effects of the transplants on every collection, the first collection first."""
+    """Effects of all transplants on every collection, the study's first collection first."""
 
     by_collection: tuple[TransplantEffects, ...]
 

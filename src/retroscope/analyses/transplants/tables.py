@@ -1,4 +1,4 @@
-"""Tables of transplants: all effects, the comparison with random changes, and the interactions of block groups.
+"""Tables of weight transplants: all effects, the comparison with random changes, and interactions of groups.
 
 A new number is computed in `infer`, kept in `result` and printed here.
 """
@@ -30,12 +30,12 @@ TABLE_COLUMNS = ("direction", "transplant", "kind", "number", "measure", "intact
 
 
 def effects_frame(f: TransplantEffects) -> pd.DataFrame:
-    """Return the table of effects as files and JSON hold it: every measure, columns `TABLE_COLUMNS`, unformatted."""
+    """Return the unformatted table of all effects, for files and JSON, with the columns `TABLE_COLUMNS`."""
     return f.table()[list(TABLE_COLUMNS)]
 
 
 def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, PaperTable]:
-    """Return the tables, all by the headline measure: every transplant, random changes, interactions and trainings."""
+    """Return name -> table on the headline measure: all transplants, random changes, interactions, training runs."""
     effects = f.table()
     effects = effects[effects["measure"] == f.measures[0]]
     corrected = f"p ({correction(next(iter(f.differences.values())))})"
@@ -101,7 +101,7 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
 
 
 def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the table of all weights and of single blocks and parts over training runs, if there are several."""
+    """Return the table of the effects of transplants over several training runs, or {} if there is only one run."""
     over = f.over_trainings
     if over is None:
         return {}
@@ -134,7 +134,6 @@ def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:
 
 
 def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the tables of Shapley values and of pair interactions of block groups."""
     tables = {}
     for direction, groups in f.interactions.items():
         what, where = WEIGHTS[direction]

@@ -1,4 +1,4 @@
-"""Statements about transplants over several training runs and their queries together."""
+"""Statements about the effects of weight transplants over several training runs of the retriever."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ TOPIC = "trainings"
 
 
 def training_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """State the effects of all weights and of single blocks and parts over all training runs, if there are several."""
+    """State the effects of weight transplants over all training runs. Return nothing if there is only one run."""
     over = f.over_trainings
     if over is None:
         return ()

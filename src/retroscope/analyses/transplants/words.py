@@ -1,4 +1,4 @@
-"""Statements about transplants."""
+"""Statements about the effects of weight transplants on retrieval."""
 
 import math
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ NOT_LOCALISED = "This effect is not significant, so there is nothing to localise
 
 
 def transplant_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """Return the statements for each direction, the total effect first."""
+    """Return the statements about each direction ("restored", "grafted"), the effect of all weights first."""
     return tuple(s for d in f.differences for rule in RULES for s in rule(f, d))
 
 

@@ -1,4 +1,4 @@
-"""Figure of the projection onto the vocabulary."""
+"""Figure of the words that vectors decode to, by layer."""
 
 import altair as alt
 
@@ -11,7 +11,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def vocabulary_figure(result: VocabularyResult, effect: Difference, subject: Subject) -> Figure:
-    """Draw by layer which shares of the decoded words occur in the text, or are common to query and passage."""
+    """Draw, by layer, the share of decoded words that occur in the text, and that query and passage have in common."""
     frame = by_side(rows(effect), ["layer", "quantity"]).rename(columns={"side": "series"})
     frame["line"] = frame["series"]
     quantities = list(dict.fromkeys(frame["quantity"]))

@@ -23,7 +23,7 @@ FEWEST = 10  # distinct texts without which a rank correlation is not computed
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyResult | None:
-    """Compare the decoded words before and after, and correlate the change of their overlap with that of retrieval."""
+    """Test the change of the words that vectors decode to, and its correlation with the change of retrieval."""
     if not measurements:
         return None
     one, statistics = measurements[0], reading.subject.paired_statistics
@@ -96,9 +96,10 @@ def associated(
     flipped: Float[np.ndarray, "text"],
     statistics: ComparisonSettings,
 ) -> tuple[RankCorrelation, RankCorrelation, RankCorrelation]:
-    """Return rank correlations of changes of overlap (of relevant and shuffled pairs) with the change of retrieval.
+    """Return the rank correlation between the change of word overlap and the change of retrieval, with a control.
 
-    The third result is the difference of both correlations.
+    The three results are the correlation for relevant pairs of query and passage, that for shuffled pairs (the
+    control), and the difference of both.
 
     Queries of one text are one observation. Intervals resample texts, with the same resamples for all three. The p of a
     correlation comes from a permutation test, that of the difference from the bootstrap. Ranks are computed once. If a

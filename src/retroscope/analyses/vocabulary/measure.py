@@ -30,7 +30,7 @@ LOGIT = 3e-9  # seconds of one logit and its place among the largest, by benchma
 
 
 def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None]:
-    """Return the language-model head for each tower: that of the backbone or, with a single model, of this model.
+    """Return tower ("query", "passage") -> language-model head, of the backbone or of the single model of a study.
 
     The head is None for an encoder that was made in memory. If both towers are one encoder, they share a head.
     """
@@ -82,7 +82,7 @@ def refusal(context: Context, settings: VocabularySettings) -> str:
 
 
 def _unread(retriever: Retriever, tower: str, head: LanguageHead) -> str:
-    """Return the reason why a language-model head cannot be applied to a tower's vectors, or "" if there is none."""
+    """Return the reason why a language-model head cannot be applied to an encoder's vectors, or "" if there is none."""
     encoder = retriever.tower(tower)
     if encoder.recipe.normalize_layers or "+" in encoder.recipe.pooling:
         return (
@@ -95,7 +95,7 @@ def _unread(retriever: Retriever, tower: str, head: LanguageHead) -> str:
 
 
 def plan(context: Context, settings: VocabularySettings) -> Planned:
-    """Plan the projection: count the vectors, and estimate the seconds."""
+    """Plan the projection of vectors onto the vocabulary: count the queries, and estimate the seconds."""
     queries = min(settings.queries, len(context.collection.judged_queries))
     seconds = 0.0
     for retriever in context.models.values():
@@ -108,9 +108,10 @@ def plan(context: Context, settings: VocabularySettings) -> Planned:
 
 
 def measure(context: Context, settings: VocabularySettings, planned: Planned) -> Measurement:
-    """Return the shares of decoded words for each model, such as "before": (query, layer, quantity).
+    """Return shares of the words that vectors decode to: how many are in the text, or common to query and passage.
 
-    The quantities are the shares that `QUANTITIES` names.
+    The scores are named by model, e.g. "before", with the dimensions (query, layer, quantity). The quantities are the
+    shares that `QUANTITIES` names.
 
     The frame "says" has the most probable words at the last layer: query_id, side, query_says, passage_says, and added
     (words of the query's vector that the query does not contain).
@@ -175,7 +176,7 @@ class _Said:
 
 @dataclass(frozen=True, eq=False)
 class TowerReading:
-    """Inputs for decoding the vectors of one tower: language-model head, lexicon, ids of its texts, and their words."""
+    """Inputs for decoding query or passage vectors: language-model head, lexicon, ids of the texts, and their words."""
 
     head: LanguageHead
     lexicon: Lexicon
@@ -206,7 +207,6 @@ def _measured(
 
 
 def _reading(context: Context, encoder: Encoder, head: LanguageHead, pairs: ReadPairs, tower: str) -> TowerReading:
-    """Return the language-model head and lexicon of a tower, with the ids and words of its texts."""
     lexicon, collection = lexicon_of(encoder.tokenizer, head.vocabulary), context.collection
     ids = pairs.queries if tower == "query" else pairs.passages
     texts = [collection.queries[i].text if tower == "query" else collection.passage_text(i) for i in ids]
@@ -217,7 +217,7 @@ def _reading(context: Context, encoder: Encoder, head: LanguageHead, pairs: Read
 def _words(
     vectors: RetrieverRepresentations, reading: TowerReading, tower: str, layer: int, settings: VocabularySettings
 ) -> list[list[str]]:
-    """Return the words that each vector of a tower decodes to at a layer."""
+    """Return the words that each vector of the queries or of the passages decodes to at a layer."""
     stored = vectors.query if tower == "query" else vectors.passage
     states = stored.layer(layer)[stored.rows(reading.ids)]
     centre = mean_logits(reading.head, states) if settings.centred else None

@@ -23,7 +23,7 @@ EXAMPLES = 12  # queries in the section's table
 
 
 def report(result: VocabularyResult, reading: Reading) -> Section:
-    """Return the section about the decoded words of one model, or of two models that are compared."""
+    """Return the report section about the words that the vectors of one or two models decode to."""
     subject, effect = reading.subject, result.effect
     differences = {f"Overlap against shuffled pairs, {side}": difference for side, difference in result.beyond.items()}
     frames = {"vocabulary_says": result.says}
@@ -46,13 +46,13 @@ def report(result: VocabularyResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of a single model, without a comparison."""
+    """Return the report section about the words that the vectors of a single model decode to."""
     result = infer([measurement], reading)
     return Section() if result is None else report(result, reading)
 
 
 def page_words(result: VocabularyResult) -> dict[str, Any]:
-    """Return the words of every query's and relevant passage's vector, as data for the page's script."""
+    """Return the words that the vectors of queries and relevant passages decode to, as data for the page's script."""
     by_side = {side: result.says[result.says["side"] == side].set_index("query_id") for side in (BEFORE, AFTER)}
     ids = by_side[AFTER].index.tolist()
     return {
@@ -90,7 +90,7 @@ def _document(result: VocabularyResult) -> dict[str, Any]:
 
 
 def _figures(result: VocabularyResult, reading: Reading) -> tuple[Figure, ...]:
-    """Draw the figure of shares by layer.
+    """Draw the figure of the shares of decoded words by layer.
 
     The plotting code is imported here because it is slow and the terminal shows no figures.
     """

@@ -1,4 +1,4 @@
-"""Result of the projection onto the vocabulary."""
+"""Result of the projection of vectors onto the vocabulary."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ OVERLAP, SHUFFLED, DIFFERENCE = "overlap", "shuffled overlap", "difference"
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Rank correlation of the change of an overlap of words with the change of retrieval, over query texts.
+    """Rank correlation between the change of word overlap and the change of retrieval, over query texts.
 
     Attributes:
         pairs: `OVERLAP` (the words of a query and its relevant passage), `SHUFFLED` (those of a query and another
@@ -34,7 +34,7 @@ class RankCorrelation:
 
 @dataclass(frozen=True, eq=False)
 class VocabularyResult:
-    """The words that vectors decode to at every layer, and their overlap with texts and with each other, by query.
+    """Words that vectors decode to by the language-model head, and their overlap with texts and with each other.
 
     Attributes:
         collection: name of the collection.
@@ -65,6 +65,6 @@ class VocabularyResult:
 
     @property
     def last(self) -> int:
-        """Return the last layer whose vectors were projected."""
+        """Return the index of the last layer whose vectors were projected onto the vocabulary."""
         scores = next(iter(self.scores.values()))
         return int(scores.values["layer"].values.max())

@@ -1,4 +1,4 @@
-"""Settings of the projection onto the vocabulary. No torch."""
+"""Settings of the projection of vectors onto the vocabulary. This module does not import torch."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,7 +9,7 @@ from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularySettings:
-    """Settings of the projection onto the vocabulary: layers, number of words for each vector, and sample.
+    """Settings of the projection of vectors onto the vocabulary: layers, number of words for each vector, and sample.
 
     Attributes:
         layers: layers whose vectors are projected. If None, all layers.

@@ -1,4 +1,4 @@
-"""Tables of the projection onto the vocabulary: shares by layer, and correlations with retrieval."""
+"""Tables of the words that vectors decode to: shares by layer, and correlations with retrieval."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def vocabulary_tables(result: VocabularyResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return a table of every share by layer, and one of the correlations with the change of retrieval."""
+    """Return tables of the shares of decoded words by layer, and of their correlations with retrieval."""
     tables = {"vocabulary": _shares(result, subject)}
     if result.associated:
         frame = pd.DataFrame(associated_rows(result), columns=["pairs", "rank correlation", "p", "texts"])

@@ -17,12 +17,12 @@ SAYS = {
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the statements about the words decoded at the last layer, their overlap, and its correlations."""
+    """State which words vectors decode to at the last layer, their overlap, and its correlation with retrieval."""
     return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 
 def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
-    """State how fine-tuning changed every share at the last layer."""
+    """State how fine-tuning changed each share of decoded words at the last layer."""
     if result.effect is None:
         return
     layer = subject.layer_label(result.last)

@@ -63,7 +63,7 @@ def diff_title(drift: WeightDrift) -> str:
 
 
 def diff_section(drift: WeightDrift) -> Section:
-    """Return the section on the weights in the report that compares two checkpoints."""
+    """Return the report section about the weight changes between two checkpoints, for `retroscope diff`."""
     return replace(weight_section(WeightResult({BOTH: drift})), printed=("weights",))
 
 
@@ -84,7 +84,7 @@ def diff_document(drift: WeightDrift) -> dict[str, Any]:
 
 
 def diff_text(drift: WeightDrift) -> str:
-    """Return the text for a terminal: statements, caveats, and the change by layer and part."""
+    """Return a comparison of two checkpoints as text for a terminal: statements, caveats, change by layer and part."""
     section = diff_section(drift)
     return console.page(
         [
@@ -97,7 +97,7 @@ def diff_text(drift: WeightDrift) -> str:
 
 
 def refuse_other_reports(folder: Path) -> None:
-    """Refuse a folder whose report was not written by a comparison of weights.
+    """Raise an error if a folder contains a report that `write_diff` did not write.
 
     Raises:
         SettingsError: if `folder` holds the report of something else, or files in tables/ or figures/ that Retroscope

@@ -41,7 +41,10 @@ def plan(context: Context, settings: WeightSettings) -> Planned:
 
 
 def measure(context: Context, settings: WeightSettings, planned: Planned) -> Measurement:
-    """Return the frame "tensors" with the change of each tensor of every tower."""
+    """Return the change of every weight tensor, for the query encoder and the passage encoder (frame "tensors").
+
+    If both encoders share their weights, they are compared once.
+    """
     stages = context.stages("weights")
     towers = {
         name: _compared(*pair, settings, stages)
@@ -58,9 +61,9 @@ def measure(context: Context, settings: WeightSettings, planned: Planned) -> Mea
 
 
 def _towers(before: Retriever, after: Retriever) -> dict[str, tuple[Encoder, Encoder]]:
-    """Pair the encoders of both models by tower.
+    """Return the pairs of encoders to compare, before and after: one pair for the queries and one for the passages.
 
-    If the towers share their weights in both models, there is one pair.
+    If both encoders of a model share their weights, in both models, there is only one pair.
     """
     shared = all(model.query.backbone is model.passage.backbone for model in (before, after))
     towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}

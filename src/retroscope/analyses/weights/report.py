@@ -1,4 +1,4 @@
-"""Report the drift of weights from the tensors of both models."""
+"""Report how the weights changed from backbone to retriever, from the tensors of both models."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ NAMES = ["tower", "before_name", "after_name"]
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult | None:
-    """Return the changes of all tensors by tower.
+    """Return the changes of all weight tensors, for the query encoder and the passage encoder.
 
     They are not tested, because weights are no sample of a population.
     """
@@ -41,12 +41,12 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult
 
 
 def report(result: WeightResult, reading: Reading) -> Section:
-    """Return the section: which weights changed, where, and in how many directions, for every tower."""
+    """Return the report section about the weights: which changed, in which layers, and in how many directions."""
     return weight_section(result)
 
 
 def weight_section(result: WeightResult) -> Section:
-    """Return the section about the weights of two models, for studies and for `retroscope diff`."""
+    """Return the report section about the weight changes between two models, for studies and for `retroscope diff`."""
     towers = [(tower if len(result.by_tower) > 1 else "", drift) for tower, drift in result.by_tower.items()]
     return Section(
         statements=tower_statements(result),

@@ -10,7 +10,7 @@ BOTH = "query and passage"  # towers that share their weights
 
 @dataclass(frozen=True, eq=False)
 class WeightResult:
-    """The compared weights of both models, by tower.
+    """Changes of the weights from backbone to retriever, for the query encoder and the passage encoder.
 
     Attributes:
         by_tower: "query and passage" if both towers share their weights, else "query" or "passage" -> the change of its

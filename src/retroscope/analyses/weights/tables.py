@@ -1,4 +1,4 @@
-"""Tables of the drift of weights."""
+"""Tables of the changes of weights from backbone to retriever."""
 
 import pandas as pd
 
@@ -11,7 +11,7 @@ MOST = 12  # matrices in the table of those that changed most
 
 
 def weight_tables(drift: WeightDrift, tower: str = "") -> dict[str, PaperTable]:
-    """Return tables of the change by layer and part, and of the matrices that changed most."""
+    """Return tables of the weight change by layer and part, and of the matrices that changed most."""
     tables, end, where = {}, f"_{tower}" if tower else "", f", {tower} tower" if tower else ""
     if not drift.groups.empty:
         wide = drift.groups.pivot_table(index="layer", columns="part", values="relative", sort=False).sort_index()

@@ -1,4 +1,7 @@
-"""Statements about the drift of weights. Drift is described, not tested: weights are not a sample of a population."""
+"""Statements about the changes of weights from backbone to retriever.
+
+Changes are described, not tested: weights are not a sample of a population.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -32,7 +35,10 @@ PART_NAMES = {
 
 
 def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
-    """Return the statements of every tower; they name the tower if both towers have their own weights."""
+    """Return the statements about the weights of the query and the passage encoder.
+
+    They name the encoder (tower) if both have weights of their own.
+    """
     if len(result.by_tower) == 1:
         return tuple(s for drift in result.by_tower.values() for s in weight_statements(drift))
     return tuple(
@@ -43,7 +49,7 @@ def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
 
 
 def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
-    """Return every statement about the weights of one tower, from general to specific."""
+    """Return every statement about the weights of one encoder, from general to specific."""
     rules = (_not_compared, _how_much, _where, _depth, _shape, _direction, _intruders)
     broken = drift.tensors.loc[
         np.isinf(drift.tensors["change"].astype(float)) | _without_number(drift), "name"

@@ -1,1 +1,1 @@
-"""Measurement of hybrids: their vectors and scores, the check of a lower precision, random changes, more trainings."""
+"""Measure retrieval with hybrids of two models: their vectors and scores, controls, and other training runs."""

@@ -1,7 +1,7 @@
-"""Plan and measure transplants with other training runs of the retriever, in the first direction.
+"""Plan and measure weight transplants between the backbone and other training runs of the retriever.
 
-As in the first training, all weights and every single place (block, group of blocks or part) are transplanted, on the
-same sample. Random changes are measured for the first training alone.
+They have one direction, the first of the settings. As in the first training, all weights and every single place (block,
+group of blocks or part) are transplanted, on the same sample. Random changes are measured for the first training alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class FurtherTrainings:
     names: tuple[str, ...]
 
     def notes(self, backbone: Retriever) -> list[str]:
-        """Return the caveats: what was measured for which training runs, and why some training runs are left out."""
+        """Return caveats on what was measured for the other training runs, and on why some are left out."""
         notes = [
             f"{name} (another training) is left out of the effects over trainings, because {reason}"
             for name, reason in self.left_out.items()
@@ -51,7 +51,7 @@ class FurtherTrainings:
 
 
 def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
-    """Return the other training runs whose weights can be transplanted, and why those of the rest cannot.
+    """Return the other training runs that can exchange weights with the backbone, and why others cannot.
 
     On every collection but the first of a study, return none.
 
@@ -68,7 +68,7 @@ def further_trainings(context: Context, names: Sequence[str]) -> FurtherTraining
 
 
 def refused_pair(before: Retriever, after: Retriever) -> str:
-    """Return the reason why two models cannot exchange weights (e.g. other architectures, equal weights), or ""."""
+    """Return the reason why two models cannot exchange weights (e.g. different architectures, equal weights), or ""."""
     try:
         for tower in TOWERS:
             check_transplantable(before.tower(tower), after.tower(tower))
@@ -82,7 +82,7 @@ def refused_pair(before: Retriever, after: Retriever) -> str:
 def further_seconds(
     context: Context, further: FurtherTrainings, sizes: Mapping[str, int], search: float, settings: SweepSettings
 ) -> float:
-    """Estimate the seconds of the hybrids of all other training runs.
+    """Estimate the seconds of encoding and searching with the hybrids of all other training runs.
 
     Args:
         sizes: tower -> number of its texts in the sample.
@@ -97,7 +97,7 @@ def further_seconds(
 
 
 def further_scores(sweep: Sweep, further: FurtherTrainings) -> dict[str, tuple[Scores, Scores]]:
-    """Return, for each other training run by name, the scores of the intact receiver and of its hybrids.
+    """Return name of each other training run -> retrieval scores of the receiving model, and of its hybrids.
 
     Args:
         sweep: the transplants of the first training. Their backbone, sample and first direction are used.

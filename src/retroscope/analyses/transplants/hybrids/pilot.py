@@ -1,4 +1,4 @@
-"""Measure on a few queries, before all hybrids, how a lower precision changes the effect of all weights."""
+"""Measure on a few queries how a lower precision changes the effect of transplanting all weights."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from retroscope.inputs.sampled import FEWEST, sampled
 
 
 def pilot(sweep: Sweep) -> PrecisionEffect | None:
-    """Measure how a lower precision changes the effect of transplanting all weights; return None in float32.
+    """Measure how a lower precision changes the effect of transplanting all weights. Return None for float32.
 
     The effect is that on the headline measure, over a few queries.
 

@@ -1,4 +1,4 @@
-"""Scores of random weight changes of equal size, by query: the control for transplants."""
+"""Measure retrieval after random weight changes of equal size, the control for transplants."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,10 +20,11 @@ ORDER = ("query", "transplant", "draw", "measure")
 def random_scores(
     sweep: Sweep, differences: Mapping[str, Difference], statistics: ComparisonSettings
 ) -> dict[str, Scores]:
-    """Return direction -> scores of random changes of the blocks, groups and parts with a significant effect.
+    """Return direction -> retrieval scores after random changes, as a control of transplants with significant effects.
 
-    Their dimensions are (query, transplant, draw, measure). Half of the draws are made for all of them, the other half
-    only for those whose test is then undecided. Scores of draws that were not made are NaN.
+    The scores have the dimensions (query, transplant, draw, measure). Half of the draws are made for every block, group
+    or part with a significant effect, the other half only for those whose test is then undecided. Scores of draws that
+    were not made are NaN.
     """
     scores = {}
     for direction, difference in differences.items():
@@ -60,7 +61,7 @@ def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scor
 
 
 def _drawn(sweep: Sweep, direction: str, places: Sequence[str], numbers: Sequence[int]) -> Scores:
-    """Return the scores of these draws of random changes of the given places (blocks, groups or parts)."""
+    """Return the scores after random changes of each place (block, group or part), for the draws with these numbers."""
     settings = replace(sweep.settings, directions=(direction,))
     draws = []
     for number in numbers:

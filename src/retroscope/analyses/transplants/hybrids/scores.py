@@ -1,4 +1,4 @@
-"""Scores of hybrids by query: for every transplant, both towers are encoded and the collection is searched."""
+"""Retrieval scores of hybrids by query: every hybrid encodes queries and passages, and the collection is searched."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ Measured = dict[str, tuple[Scores, Scores]]  # direction -> the receiver intact,
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The hybrids to measure for one pair of models on one collection, and how they are measured.
+    """Inputs for measuring retrieval with hybrids of two models: models, collection, transplants and settings.
 
     Attributes:
         pair: backbone and retriever.
@@ -66,7 +66,9 @@ def tokenised(sweep: Sweep) -> Sweep:
 
 
 def hybrid_scores(sweep: Sweep) -> Measured:
-    """Return, for each direction, the scores of the intact receiver and of its hybrids, (query, transplant, measure).
+    """Return direction -> retrieval scores of the receiving model, first unchanged and then with each transplant.
+
+    Both have the dimensions (query, transplant, measure).
 
     Args:
         sweep: a sweep with tokenised texts (see `tokenised`).
@@ -76,17 +78,20 @@ def hybrid_scores(sweep: Sweep) -> Measured:
 
 
 def run_alike(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders treat tokens and pooled vectors alike, so that one forward pass serves both."""
+    """Return whether two encoders treat tokens and pooled vectors in the same way.
+
+    Their hybrids can share forward passes if the texts also have the same tokens.
+    """
     return same_recipe(one, two) and repr(one.head) == repr(two.head)
 
 
 def receiver_of(direction: str) -> int:
-    """Return the index of the model that receives weights in a direction: 0 (backbone) or 1 (retriever)."""
+    """Return the index of the model that receives weights: 1 (retriever) for "restored", 0 (backbone) for "grafted"."""
     return SIDES.index(DIRECTIONS[direction][0])
 
 
 def _vectors(tower: str, sweep: Sweep) -> dict[HybridKey, Representations]:
-    """Encode the texts of one tower by every hybrid, in both directions at once if the encoders allow it."""
+    """Encode the queries or the passages by every hybrid, in both directions at once if the encoders allow it."""
     encoders = (sweep.pair[0].tower(tower), sweep.pair[1].tower(tower))
     receivers = sweep.receivers
     texts = {side: sweep.texts[side, tower] for side in receivers}

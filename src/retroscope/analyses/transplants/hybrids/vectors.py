@@ -32,7 +32,7 @@ def hybrid_vectors(
     cache: Path,
     report: Callable[[int], None],
 ) -> dict[HybridKey, Float[np.ndarray, "text out"]]:
-    """Encode texts by every hybrid and return their final vectors, in the order of the texts.
+    """Return hybrid -> final vectors of the texts, in their order, encoded by each hybrid of two models.
 
     Args:
         pair: the two models.
