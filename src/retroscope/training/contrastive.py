@@ -107,7 +107,8 @@ def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
     """Return the step with the best score of the held-out queries; in a tie, the latest step whose checkpoint exists.
 
-    The Trainer itself would take the first of equal steps. If all scores are equal, that is a hardly trained model.
+    The Trainer itself would take the first of equal steps. If all scores are equal, the model of the first step is
+    hardly trained.
 
     Args:
         measured: step -> score of the held-out queries.

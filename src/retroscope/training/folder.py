@@ -32,7 +32,7 @@ TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an
 
 
 def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return the content of `training.json` if this training is finished, or None if it is not.
+    """Return the content of `training.json` if the training with this key is finished, or None if it is not.
 
     Args:
         folder: folder of the training.
