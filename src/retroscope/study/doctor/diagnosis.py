@@ -24,7 +24,7 @@ TRIED = "mean"  # pooling that is used if the pooling of a model is unknown
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """The findings of all checks, and the models that could be loaded.
+    """The findings of all checks of `retroscope doctor`, and the models that could be loaded.
 
     Attributes:
         models: role ("model", or "before" and "after") -> retriever, without models that could not be loaded. If the
@@ -43,7 +43,7 @@ class Diagnosis:
 
 
 def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = None) -> Diagnosis:
-    """Check every model, and the pair if there are two.
+    """Run the checks of `retroscope doctor` on every model, and on the pair if there are two models.
 
     Args:
         models: role -> the model to load. The roles "before" and "after" are a pair.

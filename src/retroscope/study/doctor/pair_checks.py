@@ -95,7 +95,6 @@ def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether both models have the same recipe."""
     differences = recipe_differences(before, after)
     for text in differences:
         yield Finding(WARNING, "recipes", text, "give both models the same value, unless you study this difference")

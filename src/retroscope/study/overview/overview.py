@@ -20,7 +20,7 @@ from retroscope.typesetting.subject import AFTER
 
 @dataclass(frozen=True, eq=False)
 class Overview:
-    """Several studies of pairs, with their comparable results and their answers.
+    """Several studies that each compare a backbone and its retriever, with comparable results and with answers.
 
     Attributes:
         members: the studies, in the order they were named in.

@@ -116,7 +116,7 @@ def marked(card: Card, subject: Subject) -> Card:
 
 
 def first_cards(sections: Mapping[str, Section]) -> list[Card]:
-    """Return the first card of every question, with the name of its section added."""
+    """Return the first card of every question of the first screen, with the name of its report section added."""
     first: dict[str, Card] = {}
     for name, section in sections.items():
         for card in section.cards:

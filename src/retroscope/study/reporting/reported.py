@@ -11,7 +11,10 @@ from retroscope.typesetting.subject import CollectionFacts, Model, Subject
 
 @dataclass(frozen=True)
 class SectionSubject:
-    """The facts of a study from which sections are made, without caveats and times, which every analysis changes."""
+    """The facts of a study that the sections of its report read.
+
+    Caveats and times, which every analysis changes, are left out.
+    """
 
     title: str
     models: Mapping[str, Model]

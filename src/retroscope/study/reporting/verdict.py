@@ -62,7 +62,7 @@ def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[C
 
 
 def placed(statements: Sequence[Statement], section: str) -> list[Statement]:
-    """Return the statements with the name of their section added."""
+    """Return the statements with the name of their report section added."""
     return [replace(s, section=section) for s in statements]
 
 

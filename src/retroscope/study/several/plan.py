@@ -46,7 +46,7 @@ class Foreseen:
 
 @dataclass(frozen=True, eq=False)
 class SetPlan:
-    """Plan of a set of studies, which a command prints or runs.
+    """Plan of the studies of one backbone with several retrievers, which a command prints or runs.
 
     Attributes:
         names: names of the retrievers.

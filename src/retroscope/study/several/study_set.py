@@ -137,7 +137,7 @@ def is_set(folder: Path) -> bool:
 
 
 def expanded(folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of all studies: of each single study, and of every study of each set."""
+    """Replace the folder of each set of studies by the folders of its studies. Keep other folders."""
     return [
         place
         for folder in folders

@@ -28,7 +28,7 @@ ALL_TIED = "every checkpoint has the same score on the held-out queries, so the 
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """A fine-tuning that is ready to start, with everything loaded and checked."""
+    """A fine-tuning that is ready to start: its backbone, collection and training pairs are loaded and checked."""
 
     backbone: Retriever
     collection: Collection

@@ -71,7 +71,7 @@ class Grid:
 
     @cached_property
     def shared_key(self) -> str:
-        """Return the SHA-256 of the data, settings and software that all cells share."""
+        """Return the SHA-256 of the data, settings and software that all training runs (cells) share."""
         values = plain(self.settings)
         key_parts = [values["training"], values["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
@@ -97,7 +97,7 @@ class Grid:
         return [plain(study), read, own, collection_of(study.data).fingerprint if study.data else ""]
 
     def key(self, cell: Cell) -> str:
-        """Return the SHA-256 of everything that determines the scores of a cell."""
+        """Return the SHA-256 of everything that determines the scores of one training run (cell)."""
         return _hash([self.shared_key, self.backbone_keys[cell.backbone], repr(cell)])
 
 
@@ -149,7 +149,7 @@ def _check_levels(grid: Grid) -> None:
 
 
 def steps_of(grid: Grid) -> dict[int, int]:
-    """Map each training-set size, in queries, to how many steps a training with this set takes."""
+    """Map each training-set size, in queries, to the number of training steps with this set."""
     every = len(grid.collection.judged_queries)
     pairs, training = len(training_pairs(grid.collection)), grid.settings.training
     return {n: training.steps or math.ceil(pairs * n / every / training.batch_size * training.epochs)
@@ -184,7 +184,7 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
 
 def finished_cells(grid: Grid, folder: Path) -> int:
-    """Return how many cells are complete in `folder`."""
+    """Count the training runs (cells) that are complete in `folder`."""
     return sum(is_complete(folder / "cells" / cell.name, grid.key(cell)) for cell in grid.cells)
 
 
