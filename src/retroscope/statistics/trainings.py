@@ -46,7 +46,7 @@ def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> 
 
 
 def effects_over_trainings(before: Scores, after: Scores, level: float, family: str) -> pd.DataFrame:
-    """Return the mean effect over trainings and queries for each combination of labels, with its crossed interval.
+    """Return the mean effect over trainings and queries together, with its interval, for each combination of labels.
 
     A combination of labels has no row if it was measured for fewer than two query texts.
 
@@ -65,7 +65,7 @@ def effects_over_trainings(before: Scores, after: Scores, level: float, family: 
 
 
 def uncorrected_effects(before: Scores, after: Scores, level: float) -> pd.DataFrame:
-    """Return the mean effects over trainings and queries, with crossed intervals and uncorrected p-values.
+    """Return the mean effects over trainings and queries together, with intervals and uncorrected p-values.
 
     The table is that of `effects_over_trainings`, in which `p_corrected` is NaN.
     """
