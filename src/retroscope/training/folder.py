@@ -229,7 +229,7 @@ def _compare(values: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return the optimiser step after which a checkpoint was written, which its name ends with."""
+    """Return the optimiser step of a checkpoint, read from the end of its name."""
     return int(checkpoint.name.rpartition("-")[2])
 
 

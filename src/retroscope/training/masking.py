@@ -40,7 +40,7 @@ class Relevance:
 
     @cached_property
     def rows_with_false_negatives(self) -> int:
-        """Count the rows for which a relevant passage could be used as a negative.
+        """Count the training pairs (rows) for which a relevant passage could be used as a negative.
 
         The query of such a row has a relevant passage in a row of another query, or among its own negatives.
         """
@@ -78,7 +78,7 @@ class Relevance:
 def relevance_of_rows(
     queries: Sequence[str], columns: Sequence[Sequence[str]], relevant: Mapping[str, Iterable[str]]
 ) -> Relevance:
-    """Return which passages of the training columns are relevant to the query of each row.
+    """Find, for each training pair (row), the passages of the training set that are relevant to its query.
 
     Queries with the same text (`folded`) have the same relevant passages.
 
