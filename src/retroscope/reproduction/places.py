@@ -53,7 +53,7 @@ class Workplace:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTrial:
-    """One finished trial of a reproduction with its measurement.
+    """One finished measurement (trial) of a reproduction: a model on a data set under a protocol, with its results.
 
     Attributes:
         trial: the model, data set and protocol that were measured.

@@ -130,7 +130,7 @@ def as_typed_line(words: Sequence[str]) -> str:
 
 
 def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str) -> dict[str, Any]:
-    """Return the settings of a trial as nested values, without the defaults of its protocol.
+    """Return the settings of one measurement (trial) as nested values, without the defaults of its protocol.
 
     Args:
         data: folder of the data set's parquet files.
