@@ -87,7 +87,7 @@ class Runnable:
     finished: Path | None = None
 
     def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
-        """Return the plan with the sample sizes with which the study is estimated to take at most `seconds`.
+        """Choose sample sizes with which the study is estimated to take at most `seconds`, and return the new plan.
 
         If `out` holds a study with other sample sizes but otherwise equal settings, its sizes are used instead.
 

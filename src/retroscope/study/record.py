@@ -95,7 +95,6 @@ def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) ->
 
 
 def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
-    """Return the caveats of the study, then those of every analysis."""
     caveats = departures(plan.settings)
     caveats += [f"collection: {note}" for note in context.collection.notes]
     for other in plan.collections[1:]:

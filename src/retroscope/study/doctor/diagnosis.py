@@ -103,8 +103,6 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
 
 
 def _with_unknown_pooling(retriever: Retriever) -> Retriever:
-    """Return the retriever, with the pooling in its recipes marked as unknown."""
-
     def marked(encoder: Encoder) -> Encoder:
         sources = {**encoder.recipe.sources, "pooling": "nobody"}
         return replace(encoder, recipe=replace(encoder.recipe, pooling=UNKNOWN, sources=sources))
@@ -124,7 +122,7 @@ def _sources(settings: ModelSettings) -> list[str]:
 
 
 def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
-    """Return the findings about both towers. A finding that holds for both is listed once."""
+    """Return the findings about the query and the passage encoder. A finding that holds for both is listed once."""
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
     by_tower = {}
     set_similarity = retriever.similarity if settings.load.similarity is not None else None

@@ -45,7 +45,7 @@ def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether fine-tuning changed any weight of the towers or of their heads."""
+    """Check whether fine-tuning changed any weight of the encoders or of their heads."""
     changed, alone, tally = dict[str, int](), set[str](), ""
     for tower in ("query", "passage"):
         mine, theirs = (_parameters(r.tower(tower)) for r in (before, after))

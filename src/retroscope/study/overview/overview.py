@@ -44,13 +44,16 @@ class Overview:
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """Map the name of each study to its answer, without studies that have no answer."""
+        """Map the name of each study to the answer that its report begins with.
+
+        Studies without an answer are left out.
+        """
         answers = ((member.name, member.study.report_contents.answer) for member in self.members)
         return {name: answer for name, answer in answers if answer is not None}
 
     @property
     def questions(self) -> list[str]:
-        """Return the questions that at least one study answers, in order."""
+        """Return the questions that the first screen of at least one study answers, in order."""
         asked = dict.fromkeys(card.question for answer in self.answers.values() for card in answer.cards)
         return [question for question in asked if question != Question.MISSING]
 

@@ -125,7 +125,10 @@ class StudyPlan:
 
     @property
     def refused(self) -> list[Step]:
-        """Return the steps that cannot be measured, except those that lack optional input, e.g. other training runs."""
+        """Return the steps (one analysis on one collection each) that cannot be measured.
+
+        Steps that only lack optional input, e.g. other training runs, are left out.
+        """
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
 
     def lines(self, *, times: bool = True) -> list[str]:

@@ -48,7 +48,7 @@ class Report:
 
     @cached_property
     def answer(self) -> Answer | None:
-        """Return the answer of the study, or None if no section states the effect of fine-tuning."""
+        """Return the summary that the report begins with, or None if no section states the effect of fine-tuning."""
         controls = controls_of(every_statement(self.sections))
         absent = missing(self.subject, self.sections)
         return answer_of(self._marked, self.subject, controls, self.verdict.alarms, absent)

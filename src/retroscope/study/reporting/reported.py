@@ -24,7 +24,7 @@ class SectionSubject:
 
     @classmethod
     def of(cls, subject: Subject) -> "SectionSubject":
-        """Return the fields of a study's subject that sections read."""
+        """Return the facts of a study without caveats and times."""
         return cls(subject.title, subject.models, subject.collections, subject.trainings, subject.settings)
 
 

@@ -117,7 +117,9 @@ def plan_set(
     again: bool = False,
     notes: Sequence[str] = (),
 ) -> SetPlan:
-    """Plan every study of a set. Vectors that one study encodes count as stored for the studies after it.
+    """Plan the study of one backbone with each of several retrievers.
+
+    Vectors that one study encodes count as stored for the studies after it.
 
     Args:
         names: names of the retrievers.
@@ -140,7 +142,7 @@ def plan_set(
 
 
 def _sharing(plan: StudyPlan, stored: Set[str]) -> StudyPlan:
-    """Return the plan of a study in which towers encoded by an earlier study count as stored."""
+    """Return the plan of a study in which vectors that an earlier study encodes count as stored."""
     towers = [{**tower, "stored": True, "seconds": 0.0} if tower["key"] in stored else tower for tower in plan.towers]
     return replace(plan, towers=tuple(cast(list[TowerWork], towers)))
 
@@ -154,7 +156,7 @@ def sized_settings(
     *,
     begun: Sequence[Path],
 ) -> tuple[Sequence[StudySettings], list[str]]:
-    """Return the settings of all studies with the same sample sizes, and lines that describe these sizes.
+    """Choose common sample sizes for all studies, and return their settings and lines that describe the sizes.
 
     Args:
         seconds: seconds that all studies together may take. If None, the sizes do not change.

@@ -103,7 +103,7 @@ class StudySet:
 
 
 def set_members(folder: Path) -> tuple[NamedStudy, ...]:
-    """Read the studies of a set from its folder.
+    """Read all studies of one backbone with several retrievers from their common folder.
 
     Raises:
         AnalysisError: if the folder holds no set of studies.

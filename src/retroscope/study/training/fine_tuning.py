@@ -63,7 +63,9 @@ def prepare_training(settings: TrainStudySettings) -> TrainJob:
 
 
 def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Fine-tune into `folder`, or resume a stopped run there, and return the document of `train --json`.
+    """Fine-tune a backbone, write the retriever to `folder`, and return the document of `train --json`.
+
+    A stopped run in `folder` is resumed.
 
     Raises:
         TrainingError: if the folder holds another training or other files.

@@ -60,12 +60,15 @@ class Grid:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Return all cells (combinations of levels), in the order in which they run."""
+        """Return the training runs (cells) for all combinations of levels, in the order in which they run."""
         return cells_of(self.axes)
 
     @cached_property
     def overlaps(self) -> list[TrainingOverlap]:
-        """Return the overlap of each test collection with all training pairs, though a cell may use only some."""
+        """Return the overlap of each test collection with all training pairs.
+
+        A training run (cell) may use only some of these pairs.
+        """
         pairs = training_pairs(self.collection)
         return [overlap_with(pairs, test) for test in self.tests.values()]
 
@@ -157,7 +160,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Map each cell (combination of levels) to its scores by test collection. Cells that `folder` lacks are trained.
+    """Train and test every combination of levels (cell) that `folder` lacks, and return the scores of all.
 
     Raises:
         TrainingError: if the folder holds a cell of the same name from another training ablation.
@@ -189,7 +192,7 @@ def finished_cells(grid: Grid, folder: Path) -> int:
 
 
 def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Progress | None) -> dict[str, Scores]:
-    """Train one cell, score it on every test collection, store the scores and return them."""
+    """Train one model (cell), score it on every test collection, store the scores and return them."""
     report = None if progress is None else _within(progress, cell)
     model = place / "model"
     job = _job(grid, cell, backbone)
@@ -202,7 +205,7 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
 
 
 def _clear(grid: Grid, place: Path) -> None:
-    """Remove files that a finished cell does not need: vectors and, unless models are kept, the model."""
+    """Remove files that a finished training run (cell) does not need: vectors and, unless models are kept, the model."""
     remove_whole(place / "vectors")
     if not grid.settings.keep_models:
         remove_whole(place / "model")
@@ -228,7 +231,10 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
 def _backbone(
     grid: Grid, cell: Cell, folder: Path, trained: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
-    """Return the backbone's checkpoint of a cell. For a pre-training objective, pre-train it once per seed."""
+    """Return the checkpoint of the backbone that a training run (cell) starts from.
+
+    For a pre-training objective, the backbone is pre-trained once per seed.
+    """
     settings, study, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
     if cell.backbone in settings.backbones or study is None:
         return settings.backbones[cell.backbone]

@@ -97,7 +97,9 @@ def read_documents(settings: PretrainStudySettings) -> list[str]:
 
 
 def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Pre-train into `folder`, or resume a stopped run there, and return the document of `pretrain --json`.
+    """Pre-train a backbone, write it to `folder`, and return the document of `pretrain --json`.
+
+    A stopped run in `folder` is resumed.
 
     Raises:
         TrainingError: if the folder holds another training or other files.
