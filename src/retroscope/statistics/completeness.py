@@ -55,7 +55,7 @@ class SiteGaps:
 
     @property
     def weighted(self) -> Float[np.ndarray, "part"]:
-        """Return, for each FFN matrix, the mean over layers of the median gaps, weighted by attribution."""
+        """Return the median completeness gaps averaged over layers, weighted by attribution, for each FFN matrix."""
         known = np.isfinite(self.median)
         weight = np.where(known, self.weight, 0.0)
         total = weight.sum(1)

@@ -50,7 +50,7 @@ class Worth:
 
     @property
     def shown(self) -> bool:
-        """Return whether the part is significantly better (or worse) than random weights, in score and in labels."""
+        """Return whether the part is significantly better or worse than random weights, in score and in labels."""
         return bool((self.low > 0 and self.gap_low > 0) or (self.high < 0 and self.gap_high < 0))
 
 

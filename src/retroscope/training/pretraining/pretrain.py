@@ -23,7 +23,7 @@ TokenisedDocument = dict[str, list[int]]
 
 @dataclass(frozen=True, eq=False)
 class Documents:
-    """Tokenised documents for pre-training, with counts of the documents.
+    """Tokenised documents for pre-training, and how many documents they come from.
 
     Attributes:
         examples: `input_ids` with special tokens, of a document or of a part of a long document.
