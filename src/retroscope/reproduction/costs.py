@@ -94,7 +94,7 @@ def _disk(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
 
 
 def _memory(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Estimate how many gigabytes of memory the weights and the vectors of one layer take in one measurement (trial)."""
+    """Estimate how many gigabytes of memory the weights and the vectors of one layer take in one trial."""
     model = study.models[trial.model]
     layer = _rows(study, trial, scale) * TEXTS * model.width * FLOAT if trial.kind == PROBES else 0
     return (model.parameters * FLOAT + layer) / GIGA
@@ -114,7 +114,7 @@ def _operations(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float
 
 
 def _block_weights(model: PublishedModel) -> float:
-    """Count the weights in the blocks of one encoder: attention, and an FFN of two matrices, or three if it is gated."""
+    """Count the weights in the blocks of one encoder: attention, and an FFN of two matrices, or of three if gated."""
     matrices = 3 if model.pooling == "eos" else 2
     return float(model.blocks * (4 * model.width**2 + matrices * model.width * model.inner))
 

@@ -127,7 +127,7 @@ def _variance(accuracy: float) -> float:
 
 
 def accuracy_of(measured: MeasuredTrial, **labels: object) -> tuple[float, float]:
-    """Return the mean over queries of a trial's accuracy at these labels, and its standard error.
+    """Return the accuracy that a trial measured for these labels (mean over queries), and its standard error.
 
     Args:
         labels: e.g. probe="concat", control="none", passages=2, layer=6.

@@ -25,7 +25,7 @@ from retroscope.reproduction.trials import CORRECTED, PUBLISHED, SIMILARITY, tri
 
 
 def results_document(place: Workplace) -> Results:
-    """Return the results of all finished trials for all figures, as JSON-like values.
+    """Return the results of all finished measurements (trials) for all figures, as JSON-like values.
 
     Raises:
         DamageError: if the run folder of a trial is damaged.
