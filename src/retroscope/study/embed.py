@@ -41,7 +41,7 @@ class Embedding:
         return self.plan.encoder
 
     def document(self, out: Location | None) -> dict[str, Any]:
-        """Return the document of `embed --json`: folder, tower, and sizes of texts and vectors, as JSON-like values."""
+        """Return the document of `embed --json`: folder, encoder, sizes of texts and vectors, as JSON-like values."""
         inventory = self.plan.inventory
         return {
             "schema": SCHEMA,

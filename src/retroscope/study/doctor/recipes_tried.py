@@ -41,7 +41,7 @@ QueryScores = Float[np.ndarray, "query"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample of queries and passages on which recipes are tried.
+    """A sample of queries and passages on which recipes (pooling, prompts ...) are compared.
 
     Attributes:
         relevant: for each query, the indices of its relevant passages in `passages`.

@@ -157,7 +157,7 @@ def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
 
 
 def apart(groups: Sequence[Comparable]) -> list[str]:
-    """State why results on one collection may not be compared, and for which retrievers it was not measured."""
+    """State which studies may not be compared on a collection and why, and which were not measured on it."""
     lines = []
     for n, group in enumerate(groups):
         for other in groups[:n]:

@@ -20,7 +20,7 @@ class Certainty:
     queries: int
 
     def words(self) -> str:
-        """Describe the half-width, and the half-width with four times as many queries."""
+        """Describe the half-width of the interval, now and with four times as many queries."""
         more = f"{score(self.half_width / 2)} with 4 times as many"
         return f"{score(self.half_width)} with {count(self.queries, 'query')} ({more})"
 

@@ -31,7 +31,7 @@ class Controls:
         return len(self.passed) + len(self.failed) + len(self.undecided)
 
     def counts(self, most: int) -> str:
-        """Describe how many controls passed, and name at most `most` failed, undecided and not run controls each.
+        """Describe how many controls passed, and name up to `most` of each other outcome (failed, undecided, not run).
 
         An undecided control (e.g. with too few queries) has not failed.
         """

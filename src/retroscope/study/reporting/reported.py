@@ -30,7 +30,7 @@ class SectionSubject:
 
 @dataclass(frozen=True, eq=False)
 class Reported:
-    """The result and the section of an analysis, and the inputs from which they were made.
+    """The result of an analysis and its section of the report, with the inputs from which they were made.
 
     Attributes:
         about: what the section reads of the study.

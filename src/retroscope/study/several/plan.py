@@ -66,7 +66,7 @@ class SetPlan:
 
     @property
     def collections(self) -> list[str]:
-        """Return the names of the collections of the set."""
+        """Return the names of the collections, which all studies share."""
         return [collection["name"] for collection in self.foreseen[0].document["collections"]]
 
     def lines(self) -> list[str]:
@@ -88,7 +88,7 @@ class SetPlan:
         return {"schema": SCHEMA, **totals, "studies": studies}
 
     def run(self, progress: Progress) -> Iterator[SetOutcome]:
-        """Run one study after another, and yield the outcome of the set after every analysis."""
+        """Run one study after another, and yield the results so far after every analysis."""
         finished: dict[str, Study] = {}
         folder = self.out or Path()
         for number, (name, settings) in enumerate(zip(self.names, self.settings, strict=True)):

@@ -120,7 +120,7 @@ def set_members(folder: Path) -> tuple[NamedStudy, ...]:
 
 
 def load_set(folder: PathLike) -> StudySet:
-    """Read a set of studies that `compare` wrote, without loading a model or torch.
+    """Read the studies of one backbone with several retrievers that `compare` wrote, without loading a model or torch.
 
     Raises:
         AnalysisError: if the folder holds no set of studies.
@@ -132,7 +132,7 @@ def load_set(folder: PathLike) -> StudySet:
 
 
 def is_set(folder: Path) -> bool:
-    """Return whether a folder holds a set of studies."""
+    """Return whether a folder holds the studies of one backbone with several retrievers (a set)."""
     return (folder / SET).is_file()
 
 

@@ -83,7 +83,7 @@ class Grid:
 
     @cached_property
     def backbone_keys(self) -> dict[str, str]:
-        """Map each backbone to a hash of its checkpoint or, if the study pre-trains it, of its pre-training."""
+        """Map each backbone to a hash of its checkpoint or, if the ablation pre-trains it, of its pre-training."""
         named = {name: _load(self.settings, source).passage.fingerprint
                  for name, source in self.settings.backbones.items()}  # fmt: skip
         return named | {name: _hash([name, *self._pretraining_key]) for name in self.settings.objectives}
@@ -205,7 +205,7 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
 
 
 def _clear(grid: Grid, place: Path) -> None:
-    """Remove files that a finished training run (cell) does not need: vectors and, unless models are kept, the model."""
+    """Remove files that a finished training run (cell) does not need: vectors and, unless they are kept, models."""
     remove_whole(place / "vectors")
     if not grid.settings.keep_models:
         remove_whole(place / "model")
@@ -293,7 +293,7 @@ def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:
 
 
 def describe_grid(grid: Grid, folder: Path | None) -> str:
-    """Return a few lines that describe the training ablation: its cells, the levels of each factor, and its tests."""
+    """Describe a training ablation in a few lines: its training runs, the levels of each factor, and its tests."""
     plan = plan_of_grid(grid, folder)
     trained = f"{plan['cells']} models to train (cells), {plan['done']} of them finished"
     lines = [f"{trained}; {plan['training_queries']:,} training queries"]

@@ -212,7 +212,10 @@ def write_grid_report(findings: GridFindings, folder: Path) -> Path:
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
-    """Write all scores to `grid.zarr` (one group for each test collection), replacing it, and return its path."""
+    """Write the scores of all training runs to `grid.zarr`, replacing it, and return its path.
+
+    There is one group for each test collection.
+    """
     store = folder / "grid.zarr"
     remove_whole(store)
     for test, scores in gathered.items():
