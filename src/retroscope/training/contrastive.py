@@ -66,7 +66,9 @@ def train(
     dev: Collection | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Fine-tune `model` in place, and return it. A stopped training resumes from the checkpoints in `folder`.
+    """Fine-tune `model` in place, and return it with the training curve.
+
+    A stopped training resumes from the checkpoints in `folder`.
 
     Args:
         model: result of `build_model`.
@@ -76,7 +78,8 @@ def train(
         progress: receives ("training", steps done, steps in all).
 
     Raises:
-        TrainingError: for too few pairs, no weights to train, a loss that is not finite, or a full disk.
+        TrainingError: for too few pairs, no weights to train, or a loss that is not finite.
+        SettingsError: for a full disk.
     """
     if len(pairs) < 2:
         raise TrainingError(

@@ -142,7 +142,7 @@ def _is_measured(name: str, value: object) -> bool:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Convert the error of any library about a full disk to a `TrainingError` that names the folder."""
+    """Convert the error of any library about a full disk to a `SettingsError` that names the folder."""
     try:
         yield
     except Exception as error:

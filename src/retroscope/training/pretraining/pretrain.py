@@ -100,7 +100,8 @@ def pretrain(
     A stopped training resumes from the checkpoints in `folder`.
 
     Raises:
-        TrainingError: for a loss that is not finite, or a full disk.
+        TrainingError: for a loss that is not finite.
+        SettingsError: for a full disk.
     """
     often = rhythm(settings.steps, settings.checkpoints)
     arguments = TrainingArguments(
