@@ -154,8 +154,6 @@ def _line(what: str, pace: Pace) -> str:
 
 
 class _RateColumn(ProgressColumn):
-    """Column of a progress bar: items per second."""
-
     def render(self, task: Task) -> Text:
         return Text(_rate(task.fields["pace"]))
 

@@ -21,12 +21,12 @@ _listener: ContextVar[Progress | None] = ContextVar("what a caller shows progres
 
 
 def listener() -> Progress | None:
-    """Return the callback that a calling function set with `heard_by` (possibly `silence`), or None if none was set."""
+    """Return the progress callback of the surrounding `heard_by` context (perhaps `silence`), or None without one."""
     return _listener.get()
 
 
 def listens() -> Progress | None:
-    """Return the callback that a calling function set with `heard_by`, or None if it is `silence` or none was set.
+    """Return the progress callback of the surrounding `heard_by` context; None without one or if it is `silence`.
 
     Functions without an argument `progress`, such as those that read files, report their progress to this callback.
     """
@@ -40,7 +40,7 @@ def silence(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def heard_by(callback: Progress) -> Iterator[None]:
-    """Set the callback that `listener` and `listens` return while the context is open."""
+    """Set the progress callback of all functions that are called inside the context (see `listener` and `listens`)."""
     token = _listener.set(callback)
     try:
         yield
@@ -120,7 +120,10 @@ class Stages:
         return lambda done, total: report(f"{self.side}: {stage}", done, total)
 
     def of_towers(self) -> Progress | None:
-        """Return a callback of (tower, done, total) for the encoding of texts, or None without progress."""
+        """Return a callback of (tower, done, total) for the encoding of texts, or None without progress.
+
+        The tower, "query" or "passage", is the encoder of the texts.
+        """
         if self.progress is None:
             return None
         report = self.progress

@@ -29,7 +29,7 @@ TEXT = "text"  # coordinate of the queries: an integer, equal for queries with e
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of an analysis, one for each query and label.
+    """Scores of one model: a number for each query and combination of labels, e.g. of layer and probe.
 
     Attributes:
         name: what was measured, e.g. "retrieval" or "probing".
@@ -95,12 +95,12 @@ class Scores:
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":
-        """Return the scores with the coordinate `text`: query id -> an integer, equal for queries with equal texts."""
+        """Return the scores with a coordinate `text`: an integer for each query, equal for queries with equal texts."""
         numbers = np.array([texts[i] for i in self.query_ids], dtype=np.int64)
         return replace(self, values=self.values.assign_coords({TEXT: (QUERY, numbers)}))
 
     def select(self, **labels: object) -> "Scores":
-        """Return the scores at these labels, e.g. `select(layer=6, probe="cosine")`."""
+        """Return the part of the scores that has these labels, e.g. `select(layer=6, probe="cosine")`."""
         try:
             return replace(self, values=self.values.sel(labels))
         except (KeyError, ValueError) as error:

@@ -42,7 +42,7 @@ class ClaimOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Ruling:
-    """The outcome of one claim by one set of numbers: the published ones, or ours under one protocol.
+    """The outcome of testing one claim on one set of numbers: the published ones, or ours under one protocol.
 
     Attributes:
         numbers: "as published", or the protocol of our measurement: "ielab-2025" or "default" (corrected).
@@ -65,7 +65,10 @@ class Ruling:
 
 @dataclass(frozen=True, kw_only=True)
 class CellChange:
-    """The change of a probe's accuracy from backbone to retriever at one N and layer, with its standard error."""
+    """The change of a probe's accuracy from backbone to retriever at one N and layer, with its standard error.
+
+    N is the number of candidates of a probe example.
+    """
 
     passages: int
     layer: int
@@ -90,7 +93,7 @@ STATISTICS = {
 
 
 def rulings(study: PublishedStudy, claim: Claim, trials: DoneTrials) -> list[Ruling]:
-    """Return the three outcomes of a claim: by the published numbers, and by ours under both protocols."""
+    """Return the three outcomes of testing a claim on the published numbers, and on ours under both protocols."""
     judge = JUDGES[claim.statistic]
     return [judge(study, claim, trials, numbers) for numbers in (AS_PUBLISHED, PUBLISHED, CORRECTED)]
 
@@ -107,9 +110,10 @@ def _largest_change(study: PublishedStudy, claim: Claim, trials: DoneTrials, num
 
 
 def published_changes(study: PublishedStudy, claim: Claim) -> list[CellChange]:
-    """Return the published changes of accuracy from a claim's backbone to its retriever, by N and layer.
+    """Return the published changes of accuracy from a claim's backbone to its retriever.
 
-    The standard errors are binomial, for the smallest number of probe examples that agrees with the published stars.
+    There is one change for each N (number of candidates) and layer. The standard errors are binomial, for the smallest
+    number of probe examples that agrees with the published stars.
     """
     data = study.figure(claim.figure).data
     choices = reported_choices(study, data).low
@@ -125,7 +129,9 @@ def published_changes(study: PublishedStudy, claim: Claim) -> list[CellChange]:
 
 
 def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, MeasuredTrial], probe: str) -> list[CellChange]:
-    """Return the changes of accuracy from backbone to retriever that we measured, by N and layer, paired by query.
+    """Return the changes of accuracy from backbone to retriever that we measured, paired by query.
+
+    There is one change for each N (number of candidates) and layer.
 
     Args:
         pair: the finished measurements of the backbone and of the retriever.
@@ -145,7 +151,7 @@ def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, Measured
 
 
 def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellChange], numbers: str) -> Ruling:
-    """Apply a claim's rule (see `RULES`) to the changes of accuracy at all N and layers.
+    """Decide whether a claim holds, from the changes of accuracy for all N (numbers of candidates) and layers.
 
     For the claim that some accuracy changed, the interval of the largest change is corrected for its selection. The
     claim that no accuracy changed is an intersection-union test, in which each change is tested for equivalence at the

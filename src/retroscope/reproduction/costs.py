@@ -85,7 +85,7 @@ def _copies(model: PublishedModel, protocol: str) -> int:
 
 
 def _disk(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Estimate how many gigabytes on disk the vectors of all layers take in one trial."""
+    """Estimate how many gigabytes on disk the vectors of all layers take in one measurement (trial)."""
     model = study.models[trial.model]
     if trial.kind == NEURONS:
         return 0.0
@@ -114,7 +114,7 @@ def _operations(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float
 
 
 def _block_weights(model: PublishedModel) -> float:
-    """Count the weights in the blocks of one tower: attention, and an FFN of two matrices, or three if it is gated."""
+    """Count the weights in the blocks of one encoder: attention, and an FFN of two matrices, or of three if gated."""
     matrices = 3 if model.pooling == "eos" else 2
     return float(model.blocks * (4 * model.width**2 + matrices * model.width * model.inner))
 

@@ -4,7 +4,10 @@ from typing import TypedDict
 
 
 class PointFacts(TypedDict):
-    """One published accuracy and ours, with tolerance and outcome (see `points.PointResult`)."""
+    """One published accuracy and ours, with the tolerance and the outcome of their comparison.
+
+    See `points.PointResult`.
+    """
 
     figure: int
     data: str
@@ -66,7 +69,7 @@ class NeuronFacts(NeuronCounts):
 
 
 class RulingFacts(TypedDict):
-    """The outcome of one claim by the published numbers, or by our measurements (see `claims.Ruling`)."""
+    """The outcome of testing one claim on one set of numbers: the published ones, or ours (see `claims.Ruling`)."""
 
     numbers: str
     outcome: str
@@ -110,7 +113,7 @@ class ExhibitFacts(TypedDict):
 
 
 class TrialFacts(TypedDict):
-    """One trial: its name, the commits of its model and data set, and whether these are made up."""
+    """One trial (a model on a data set under a protocol): its name, the commits used, and whether these are made up."""
 
     name: str
     commits: dict[str, str]
@@ -118,14 +121,14 @@ class TrialFacts(TypedDict):
 
 
 class PointCounts(TypedDict):
-    """How many points were compared, and how many of these differ by more than their `single_limit`."""
+    """How many published accuracies (points) were compared, and how many differ by more than their `single_limit`."""
 
     compared: int
     beyond: int
 
 
 class Uncorrected(PointCounts):
-    """How many points of one figure were compared, and how many of these differ by more than their `single_limit`."""
+    """How many accuracies of one figure were compared, and how many differ by more than their `single_limit`."""
 
     figure: int
 

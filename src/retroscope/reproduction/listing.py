@@ -10,7 +10,7 @@ from retroscope.reproduction.trials import SMOKE, ModelTrial, Scale, as_typed_li
 
 
 def listed_figures(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[str]:
-    """Return text lines that describe every figure: title, data set, models and tower."""
+    """Return text lines that describe every figure: title, data set, models, and query or passage encoder."""
     lines = [f"{study.title}", f"{study.authors}, {study.venue}", ""]
     for figure in figures:
         count = len(study.points_of(figure))
@@ -40,7 +40,7 @@ def listed_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scal
 def listed_commands(
     study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale, out: Path | None
 ) -> list[str]:
-    """Return the shell commands that measure the figures: first the downloads, then one line per trial.
+    """Return the shell commands that reproduce the figures: the downloads, then one line per measurement (trial).
 
     Args:
         out: folder for the results; None: a folder below `runs`.

@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def measure_trials(place: Workplace, trials: Sequence[ModelTrial], progress: Progress) -> Iterator[ModelTrial]:
-    """Measure the trials that are not finished, and yield each trial after its results are stored."""
+    """Make the measurements (trials) that are not finished, and yield each one after its results are stored."""
     collections: dict[tuple[str, str], Collection] = {}
     for trial in trials:
         if facts_if_done(place, trial) is None:

@@ -16,12 +16,12 @@ BINS = 10  # of the published heat map
 
 
 def neurons_of(measured: MeasuredTrial) -> AttributedModel:
-    """Return the attributions that a finished trial measured, for the tower that its figure shows."""
+    """Return the neuron attributions of a finished trial, for the query or passage encoder that its figure shows."""
     return attributed(measured.measurement)[measured.trial.tower]["model"]
 
 
 def layer_rows(measured: MeasuredTrial, threshold: float) -> list[NeuronCounts]:
-    """Return the counts of active neurons, one row for each FFN matrix and layer.
+    """Count the active neurons of every FFN matrix and layer, one row for each.
 
     A neuron counts as active if its share is above the threshold in at least one example, as in the published heat
     maps. `share` in a row is the share of the layer's neurons that one example activates, averaged over examples.

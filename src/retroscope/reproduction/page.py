@@ -171,7 +171,6 @@ def _neurons_table(study: PublishedStudy, results: Results, figure: PublishedFig
 
 
 def _claims_table(results: Results) -> PaperTable:
-    """Return a table of the paper's claims, each with its outcome by the published numbers and by our measurements."""
     rows = [
         {"claim": claim["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, claim["rulings"], strict=True)}
         for claim in results["claims"]
@@ -203,7 +202,6 @@ def _interval_of(ruling: RulingFacts) -> str:
 
 
 def _exhibit_table(exhibit: ExhibitFacts) -> PaperTable:
-    """Return a table of the effects measured for one defect of the published protocol, or one difference from it."""
     rows = [
         {
             "of": effect["of"],

@@ -24,7 +24,7 @@ TRIALS, ABOUT, VECTORS, HUB, RESULTS, ROWS = (
 
 @dataclass(frozen=True)
 class Workplace:
-    """The published study to reproduce, how much of it is measured, and the folders for results and vectors.
+    """What to reproduce and where: the published study, how much of it is measured, and the folders to write to.
 
     Attributes:
         study: the published study.
@@ -43,7 +43,7 @@ class Workplace:
         return self.out / TRIALS / trial.name
 
     def rows(self, data: str, split: str) -> Path:
-        """Return the folder for the rows of the randomly drawn questions, if the number of questions is limited."""
+        """Return the folder for a data set that is limited to `scale.limit_queries` randomly drawn questions."""
         return self.out / ROWS / f"{data}-{split}-{self.scale.limit_queries}"
 
     def about(self, trial: ModelTrial) -> Path:
@@ -53,7 +53,7 @@ class Workplace:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTrial:
-    """One finished trial of a reproduction with its measurement.
+    """One finished measurement (trial) of a reproduction: a model on a data set under a protocol, with its results.
 
     Attributes:
         trial: the model, data set and protocol that were measured.
@@ -85,7 +85,7 @@ def made_up_snapshot(hub: Path, kind: str, source: str) -> Path:
 
 
 def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
-    """Return a hash of the settings, limits and revision that determine a trial's numbers."""
+    """Return a hash of the settings, limits and revision that determine the numbers of one measurement (trial)."""
     values = trial_values(study, trial, scale, "")
     values["after"]["load"].pop("device", None)
     determinants = {"settings": values, "limit": scale.limit_queries, "revision": study.revision, "schema": SCHEMA}
@@ -93,9 +93,9 @@ def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
 
 
 def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
-    """Return the record of a finished trial, or None if the trial must be measured (again).
+    """Return the stored record of one measurement (trial), or None if it must be made (again).
 
-    It must be measured if there is no record, if the record is damaged, or if it was made with other settings, e.g. at
+    It must be made if there is no record, if the record is damaged, or if it was made with other settings, e.g. at
     scale "smoke" while `place.scale` is "full".
     """
     try:
@@ -106,7 +106,7 @@ def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
 
 
 def read_trial(place: Workplace, trial: ModelTrial) -> MeasuredTrial | None:
-    """Return the finished trial with its measurement, or None if the trial must be measured (again).
+    """Return one finished measurement (trial) from its folder, or None if it must be made (again).
 
     Raises:
         DamageError: if the trial's run folder is damaged.

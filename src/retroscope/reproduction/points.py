@@ -127,7 +127,7 @@ def _variance(accuracy: float) -> float:
 
 
 def accuracy_of(measured: MeasuredTrial, **labels: object) -> tuple[float, float]:
-    """Return the mean over queries of a trial's accuracy at these labels, and its standard error.
+    """Return the accuracy that a trial measured for these labels (mean over queries), and its standard error.
 
     Args:
         labels: e.g. probe="concat", control="none", passages=2, layer=6.
@@ -188,12 +188,12 @@ def _judged(
 
 
 def count_states(results: Sequence[PointResult]) -> dict[str, int]:
-    """Return how many points have each outcome."""
+    """Map each outcome of a comparison to the number of published accuracies that have it."""
     return {str(state): sum(result.state is state for result in results) for state in PointState}
 
 
 def count_beyond(results: Sequence[PointResult]) -> PointCounts:
-    """Return how many points were compared, and how many of them differ by more than their `single_limit`."""
+    """Count the published accuracies that were compared, and those that differ by more than their `single_limit`."""
     compared = [result for result in results if result.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
     return {"compared": len(compared), "beyond": sum(_is_beyond(result) for result in compared)}
 

@@ -25,7 +25,7 @@ from retroscope.reproduction.trials import CORRECTED, PUBLISHED, SIMILARITY, tri
 
 
 def results_document(place: Workplace) -> Results:
-    """Return the results of all finished trials for all figures, as JSON-like values.
+    """Return the results of all finished measurements (trials) for all figures, as JSON-like values.
 
     Raises:
         DamageError: if the run folder of a trial is damaged.
@@ -57,7 +57,7 @@ def results_document(place: Workplace) -> Results:
 
 
 def read_trials(place: Workplace) -> dict[tuple[str, str, str, str], MeasuredTrial]:
-    """Return every trial that is finished at the scale of `place`, by (data set, model, tower, protocol)."""
+    """Return all finished measurements (trials) at the scale of `place`, by (data set, model, tower, protocol)."""
     measured = [read_trial(place, trial) for trial in trials_of(place.study, place.study.figures)]
     finished = [trial for trial in measured if trial is not None]
     return {(trial.trial.data, trial.trial.model, trial.trial.tower, trial.trial.protocol): trial for trial in finished}

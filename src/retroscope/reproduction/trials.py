@@ -91,7 +91,7 @@ def scale_named(name: str, *, limit_queries: int | None = None, device: str = "c
 
 
 def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[ModelTrial]:
-    """Return the trials that the figures need, each once, those under the published protocol first."""
+    """Return the measurements (trials) that the figures need, each once, those under the published protocol first."""
     by_name = {
         trial.name: trial
         for protocol in (PUBLISHED, CORRECTED)
@@ -104,7 +104,7 @@ def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list
 
 
 def command(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str, out: str) -> list[str]:
-    """Return the words of the shell command that measures a trial.
+    """Return the words of the shell command that makes one measurement (trial).
 
     The command is `retroscope probe` or `retroscope neurons`.
 
@@ -130,7 +130,7 @@ def as_typed_line(words: Sequence[str]) -> str:
 
 
 def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str) -> dict[str, Any]:
-    """Return the settings of a trial as nested values, without the defaults of its protocol.
+    """Return the settings of one measurement (trial) as nested values, without the defaults of its protocol.
 
     Args:
         data: folder of the data set's parquet files.

@@ -1,4 +1,4 @@
-"""Compute, for every query, the area between two curves over the fraction of neurons; the mean area has an interval."""
+"""Area between two curves over the fraction of ablated neurons: for every query, and as a mean with its interval."""
 
 import numpy as np
 from jaxtyping import Float
@@ -35,9 +35,9 @@ def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, 
 
 
 def area_between(upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"]) -> np.ndarray:
-    """Return the mean height of `upper` above `lower` for each query and pair of curves; NaN where a curve has a NaN.
+    """Return the mean height of `upper` above `lower` over log10 of the fractions; NaN where a curve has a NaN.
 
-    The height is negative where `upper` lies below `lower`.
+    There is one value for each query and pair of curves. It is negative where `upper` lies below `lower`.
     """
     return np.asarray((np.asarray(upper, np.float64) - np.asarray(lower, np.float64)) @ area_weights(fractions))
 

@@ -44,11 +44,11 @@ def odds_ratio(
     clusters: Int[np.ndarray, "item"],
     level: float = 0.95,
 ) -> OddsRatio:
-    """Return the odds ratio of two yes-or-no outcomes of the same items; every count of the table is raised by 0.5.
+    """Return the odds ratio of two yes-or-no outcomes of the same items, with its interval and p-value.
 
-    The ratio is NaN if "yes" or "no" occurs fewer than `FEWEST` times in an outcome. There is no interval if a cell of
-    the 2 x 2 table has fewer than `FEWEST_IN_CELL` items: an empty cell stays 0.5 whichever cluster is left out, so the
-    jackknife's standard error would be far too small.
+    0.5 is added to every count of the 2 x 2 table. The ratio is NaN if "yes" or "no" occurs fewer than `FEWEST` times
+    in an outcome. There is no interval if a cell of the 2 x 2 table has fewer than `FEWEST_IN_CELL` items: an empty
+    cell stays 0.5 whichever cluster is left out, so the jackknife's standard error would be far too small.
 
     Args:
         first, second: the two outcomes of each item.

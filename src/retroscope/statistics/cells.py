@@ -33,7 +33,7 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
 
 
 def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """Return a data set with the label dimensions of `scores` (all but the query), and one variable per column.
+    """Return an xarray data set with one variable for each entry of `columns`, over the label dimensions of `scores`.
 
     Args:
         columns: name -> one number per combination of labels, in the order of `cell_values`.

@@ -191,10 +191,6 @@ def _method(
     clusters: Clusters,
     settings: ComparisonSettings,
 ) -> ComparisonMethod:
-    """Return the settings, family sizes and software versions of a comparison.
-
-    With them, every number can be computed again from the scores.
-    """
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
     return {
         "test": settings.test,

@@ -22,7 +22,9 @@ Sites = Float[np.ndarray, "part layer"]
 
 @dataclass(frozen=True, eq=False)
 class SiteGaps:
-    """Completeness gaps of every site (FFN matrix x layer) over examples; NaN for a site where no example has a gap.
+    """Completeness gaps of attributions by FFN matrix and layer (site), summarised over examples.
+
+    A site where no example has a gap is NaN.
 
     Attributes:
         median: median of the gaps over examples.
@@ -38,10 +40,11 @@ class SiteGaps:
 
     @property
     def judged(self) -> tuple[int, int] | None:
-        """Return the indices (part, layer) of the site with the largest median gap among the sites that matter.
+        """Return the (FFN matrix, layer) with the largest median gap, among those with much attribution or top neurons.
 
-        A site matters if it has at least a tenth of the attribution, or of the top neurons, of its FFN matrix. With
-        more than five layers, half of an even share (1 / number of layers) is enough. None if no such site has a gap.
+        A pair (site) counts if it has at least a tenth of the attribution, or of the top neurons, of this FFN matrix
+        over all layers. With more than five layers, half of an even share (1 / number of layers) is enough. None if no
+        such pair has a gap.
         """
         least = min(MATTERS / self.weight.shape[1], ALWAYS)
         matter = ((self.weight >= least) | (self.top >= least)) & np.isfinite(self.median)
@@ -52,7 +55,7 @@ class SiteGaps:
 
     @property
     def weighted(self) -> Float[np.ndarray, "part"]:
-        """Return, for each FFN matrix, the mean over layers of the median gaps, weighted by attribution."""
+        """Return the median completeness gaps averaged over layers, weighted by attribution, for each FFN matrix."""
         known = np.isfinite(self.median)
         weight = np.where(known, self.weight, 0.0)
         total = weight.sum(1)
@@ -61,7 +64,9 @@ class SiteGaps:
 
 
 def site_gaps(gap: UnitCells, total: UnitCells, shares: Sequence[Float[np.ndarray, "layer neuron"]]) -> SiteGaps:
-    """Return the completeness gaps of each site over examples; an example whose gap is NaN does not count.
+    """Summarise the completeness gaps of all examples for each FFN matrix and layer (site).
+
+    An example whose gap is NaN does not count.
 
     Args:
         gap: |sum of the attributions - (F(1) - F(0))|, divided by the sum of the absolute attributions.

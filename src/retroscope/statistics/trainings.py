@@ -46,7 +46,7 @@ def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> 
 
 
 def effects_over_trainings(before: Scores, after: Scores, level: float, family: str) -> pd.DataFrame:
-    """Return the mean effect over trainings and queries for each combination of labels, with its crossed interval.
+    """Return the mean effect over trainings and queries together, with its interval, for each combination of labels.
 
     A combination of labels has no row if it was measured for fewer than two query texts.
 
@@ -65,7 +65,10 @@ def effects_over_trainings(before: Scores, after: Scores, level: float, family: 
 
 
 def uncorrected_effects(before: Scores, after: Scores, level: float) -> pd.DataFrame:
-    """Return the table of `effects_over_trainings` without corrected p-values: `p_corrected` is NaN."""
+    """Return the mean effects over trainings and queries together, with intervals and uncorrected p-values.
+
+    The table is that of `effects_over_trainings`, in which `p_corrected` is NaN.
+    """
     before, after = align(before, after)
     labels = [str(dim) for dim in after.values.dims[2:]]
     return pd.DataFrame(list(_cells(before, after, labels, level)), columns=[*labels, *EFFECT_COLUMNS])
@@ -85,7 +88,7 @@ def corrected_within(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFr
 
 
 def crossed_method(level: float, trainings: int) -> CrossedMethod:
-    """Return the method of crossed intervals and tests at this level over this number of trainings."""
+    """Describe the crossed intervals and tests (over trainings and queries together) as JSON-like values."""
     return {
         "interval": "two-way random effects over trainings and queries",
         "level": level,

@@ -23,7 +23,9 @@ DEFAULT = IntervalSettings()
 
 @dataclass(frozen=True)
 class Worth:
-    """The worth of a pre-trained part in labels, for fine-tuning with a given number of labels.
+    """How many training labels a pre-trained part of the backbone replaces (its worth), with an interval.
+
+    It depends on the number of labels that the retriever with this part is fine-tuned with.
 
     Attributes:
         labels: number n of training labels of the retriever with the part.
@@ -48,7 +50,7 @@ class Worth:
 
     @property
     def shown(self) -> bool:
-        """Return whether the part is significantly better (or worse) than random weights, in score and in labels."""
+        """Return whether the part is significantly better or worse than random weights, in score and in labels."""
         return bool((self.low > 0 and self.gap_low > 0) or (self.high < 0 and self.gap_high < 0))
 
 
@@ -80,7 +82,9 @@ def worth(
     labels: tuple[int, ...],
     settings: IntervalSettings = DEFAULT,
 ) -> list[Worth]:
-    """Return the worth of a pre-trained part at every number of labels, with intervals over seeds and queries.
+    """Return how many training labels a pre-trained part replaces (its worth), for every number of labels.
+
+    The intervals are over seeds and queries.
 
     Args:
         had, lacked: score of each query, by retrievers fine-tuned with and without the pre-trained part.

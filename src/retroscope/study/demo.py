@@ -156,7 +156,7 @@ class StratumScore:
 
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[StratumScore]:
-    """Measure both retrievers on each group of questions, e.g. about people who occur in the pre-training text."""
+    """Score both retrievers on each group of test questions, e.g. about people who occur in the pre-training text."""
     rows = []
     for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
         retriever = load_retriever(place)

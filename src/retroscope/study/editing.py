@@ -55,7 +55,7 @@ LABELS = {
 
 @dataclass(frozen=True, eq=False)
 class EditJob:
-    """An edit that is ready to run: model, facts, and the texts to measure on.
+    """A model edit that is ready to run: the model, the facts to add or remove, and the texts to measure on.
 
     Attributes:
         whole: the complete model, which is saved after the edit.

@@ -28,7 +28,7 @@ TOWERS = ("query", "passage")
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """The texts to encode, the plan of their encoding, and the self-tests of the tower that encodes them."""
+    """The texts to encode, the plan of their encoding, and the self-tests of the encoder that encodes them."""
 
     plan: ExtractionPlan
     texts: list[str]
@@ -37,11 +37,11 @@ class Embedding:
 
     @property
     def encoder(self) -> Encoder:
-        """Return the encoder of the tower."""
+        """Return the encoder of the texts: that of queries or that of passages."""
         return self.plan.encoder
 
     def document(self, out: Location | None) -> dict[str, Any]:
-        """Return the document of `embed --json`: folder, tower, and sizes of texts and vectors, as JSON-like values."""
+        """Return the document of `embed --json`: folder, encoder, sizes of texts and vectors, as JSON-like values."""
         inventory = self.plan.inventory
         return {
             "schema": SCHEMA,

@@ -65,7 +65,10 @@ class StudyOutcome:
         return self.study.summary()
 
     def text(self, folder: Path | None) -> str:
-        """Return the answer (or the whole report) as plain text. `folder` is the folder of the study, or None."""
+        """Return the short answer of the study, or its whole report, as plain text.
+
+        `folder` is the folder of the study, or None.
+        """
         return console_text(self.study.report_contents, everything=self.everything, folder=folder)
 
 
@@ -87,7 +90,7 @@ class Runnable:
     finished: Path | None = None
 
     def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
-        """Return the plan with the sample sizes with which the study is estimated to take at most `seconds`.
+        """Choose sample sizes with which the study is estimated to take at most `seconds`, and return the new plan.
 
         If `out` holds a study with other sample sizes but otherwise equal settings, its sizes are used instead.
 
@@ -134,7 +137,10 @@ class Runnable:
         return self.plan.document() | (NOTHING_TO_DO if self.finished else {})
 
     def run(self, progress: Progress) -> Iterator[StudyOutcome]:
-        """Run the plan, and yield the outcome after every analysis, or only once if the study is already finished."""
+        """Run the plan, and yield the results so far after every analysis.
+
+        If the study is already finished, there is only one result.
+        """
         if self.finished is not None:
             study = load_study(self.finished)
             yield StudyOutcome(self.plan, study, everything=self.everything, was_stored=True)

@@ -60,7 +60,7 @@ def _measures_trainings(plan: StudyPlan) -> bool:
 
 
 def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
-    """Map each role ("before", "after" or "model") to its model, with the recipe with which it is measured.
+    """Map each role ("before", "after" or "model") to its model, with the recipe (pooling ...) that is measured.
 
     In a study of a single analysis, the analysis may use a recipe that differs from that of the loaded model.
     """
@@ -95,7 +95,6 @@ def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) ->
 
 
 def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
-    """Return the caveats of the study, then those of every analysis."""
     caveats = departures(plan.settings)
     caveats += [f"collection: {note}" for note in context.collection.notes]
     for other in plan.collections[1:]:

@@ -35,6 +35,6 @@ def reason_to_repeat(plan: StudyPlan, folder: Path) -> str:
 
 
 def _towers(plan: StudyPlan) -> Fingerprints:
-    """Return the fingerprints of the towers of every model: one fingerprint if its towers are equal, else two."""
+    """Return the fingerprints of every model's encoders: one if queries and passages share an encoder, else two."""
     both = [[model.query.fingerprint, model.passage.fingerprint] for model in models_as_measured(plan).values()]
     return [towers[:1] if towers[0] == towers[1] else towers for towers in both]

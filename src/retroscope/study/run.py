@@ -51,7 +51,7 @@ def compare(
     cache: PathLike | None = None,
     progress: Shown = None,
 ) -> Study:
-    """Measure a backbone and the retriever fine-tuned from it in the same way, and pair them by query.
+    """Measure a backbone and the retriever fine-tuned from it in the same way, and return the results paired by query.
 
     Args:
         before: the backbone.
@@ -98,7 +98,6 @@ def run_study(plan: StudyPlan, progress: Shown = None, *, out: PathLike | None =
 
 
 def _refuse_output(plan: StudyPlan, folder: Path, progress: Progress | None) -> None:
-    """Refuse a folder to which the report of a plan's study cannot be written."""
     refuse_foreign_files(folder)
     prove_writable(folder)
     if (folder / FACTS).exists():
@@ -106,7 +105,9 @@ def _refuse_output(plan: StudyPlan, folder: Path, progress: Progress | None) -> 
 
 
 def measure_study(plan: StudyPlan, progress: Shown = None) -> Iterator[Study]:
-    """Measure a plan, and yield a study with all measurements so far after every analysis. The last is complete.
+    """Measure the analyses of a plan, and after each one yield the study with all measurements so far.
+
+    The last study is complete.
 
     Args:
         progress: called with (what, done, total), or True, False, None: see `display.shown`.
@@ -161,7 +162,10 @@ def forget(plan: StudyPlan) -> None:
 
 
 def kept_steps(plan: StudyPlan) -> list[Step]:
-    """Return the steps that a stopped run has measured and cached. They are read, not measured again."""
+    """Return the steps (analysis and collection) whose measurements a stopped run has cached.
+
+    They are read, not measured again.
+    """
     planned = [step for step in plan.steps if step.planned is not None]
     return [step for step in planned if (step.context.cache / KEPT / _key(step)).exists()]
 

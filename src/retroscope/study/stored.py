@@ -75,7 +75,7 @@ def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], 
 
 
 def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings: Mapping[str, Any]) -> bool:
-    """Return whether the folder contains a finished study with these settings and measurement keys."""
+    """Return whether the folder contains a finished study with these settings and measurement keys (input hashes)."""
     try:
         if not (folder / FACTS).exists() or stored_facts(folder).get("not_yet_run"):
             return False

@@ -183,8 +183,7 @@ class Study:
     def report(
         self, folder: PathLike, written: set[MeasurementPlace] | None = None, *, overwrite: bool = False
     ) -> Path:
-        """Write the complete study below `folder` (measurements, runs, tables, figures, page), and return the page's
-        path.
+        """Write the complete study (measurements, runs, tables, figures, page) to `folder`, and return the page's path.
 
         If analyses are still to be run, tables and figures are written only at the end, and a folder that already holds
         more of the same study is not changed.
@@ -211,8 +210,7 @@ class Study:
             return page
 
     def report_alone(self, folder: PathLike) -> Path:
-        """Write page, tables, figures and summary.json below `folder`, without measurements, and return the page's
-        path.
+        """Write only page, tables, figures and summary.json below `folder`, and return the path of the page.
 
         Raises:
             SettingsError: if the folder holds files that no report wrote, or another study or its report, or if it

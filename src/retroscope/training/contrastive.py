@@ -66,7 +66,9 @@ def train(
     dev: Collection | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Fine-tune `model` in place, and return it. A stopped training resumes from the checkpoints in `folder`.
+    """Fine-tune `model` in place, and return it with the training curve.
+
+    A stopped training resumes from the checkpoints in `folder`.
 
     Args:
         model: result of `build_model`.
@@ -76,7 +78,8 @@ def train(
         progress: receives ("training", steps done, steps in all).
 
     Raises:
-        TrainingError: for too few pairs, no weights to train, a loss that is not finite, or a full disk.
+        TrainingError: for too few pairs, no weights to train, or a loss that is not finite.
+        SettingsError: for a full disk.
     """
     if len(pairs) < 2:
         raise TrainingError(
@@ -107,7 +110,8 @@ def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
     """Return the step with the best score of the held-out queries; in a tie, the latest step whose checkpoint exists.
 
-    The Trainer itself would take the first of equal steps. If all scores are equal, that is a hardly trained model.
+    The Trainer itself would take the first of equal steps. If all scores are equal, the model of the first step is
+    hardly trained.
 
     Args:
         measured: step -> score of the held-out queries.

@@ -32,7 +32,7 @@ TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an
 
 
 def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return the content of `training.json` if this training is finished, or None if it is not.
+    """Return the content of `training.json` if the training with this key is finished, or None if it is not.
 
     Args:
         folder: folder of the training.
@@ -229,7 +229,7 @@ def _compare(values: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return the optimiser step after which a checkpoint was written, which its name ends with."""
+    """Return the optimiser step of a checkpoint, read from the end of its name."""
     return int(checkpoint.name.rpartition("-")[2])
 
 

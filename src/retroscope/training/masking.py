@@ -40,7 +40,7 @@ class Relevance:
 
     @cached_property
     def rows_with_false_negatives(self) -> int:
-        """Count the rows for which a relevant passage could be used as a negative.
+        """Count the training pairs (rows) for which a relevant passage could be used as a negative.
 
         The query of such a row has a relevant passage in a row of another query, or among its own negatives.
         """
@@ -56,7 +56,7 @@ class Relevance:
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
-        """Return a mask of a batch's passages that are relevant to a row's query but are not the row's own positive.
+        """Return a mask of the passages of a batch that are relevant to a query but are not its own positive.
 
         The passages are in the order of the loss: every row's positive, then every row's first negative, and so on.
 
@@ -78,7 +78,7 @@ class Relevance:
 def relevance_of_rows(
     queries: Sequence[str], columns: Sequence[Sequence[str]], relevant: Mapping[str, Iterable[str]]
 ) -> Relevance:
-    """Return which passages of the training columns are relevant to the query of each row.
+    """Find, for each training pair (row), the passages of the training set that are relevant to its query.
 
     Queries with the same text (`folded`) have the same relevant passages.
 

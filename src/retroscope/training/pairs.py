@@ -45,7 +45,7 @@ class Pairs:
 
     @cached_property
     def relevance(self) -> Relevance | None:
-        """Return the relevance by which in-batch negatives are masked, or None if no negative can be relevant."""
+        """Return which in-batch negatives are relevant and must be masked, or None if no negative can be relevant."""
         relevance = relevance_of_rows(self.queries, (self.positives, *self.negatives), self.relevant)
         return relevance if relevance.rows_with_false_negatives else None
 

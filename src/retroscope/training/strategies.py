@@ -35,7 +35,7 @@ def moving(model: nn.Module) -> tuple[int, int]:
 
 
 def transformers_of(model: SentenceTransformer) -> list[Transformer]:
-    """Return the transformer modules of a model: one for each tower that has its own weights."""
+    """Return the transformer modules of a model: two if queries and passages have separate encoders, else one."""
     return [module for module in model.modules() if isinstance(module, Transformer)]
 
 

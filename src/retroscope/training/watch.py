@@ -84,7 +84,7 @@ def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
 
 
 class Schedule(Protocol):
-    """Interface of the settings of pre-training and of fine-tuning, as far as `shared_arguments` uses them."""
+    """Interface of the settings that pre-training and fine-tuning share, e.g. batch size and warm-up."""
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102
@@ -99,7 +99,7 @@ class Schedule(Protocol):
 
 
 def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: Rhythm, device: str) -> dict[str, Any]:
-    """Return the arguments that the Trainers of pre-training and of fine-tuning share.
+    """Return the keyword arguments for the Trainer's `TrainingArguments` that pre-training and fine-tuning share.
 
     The learning rate rises linearly to `peak_rate`, then falls linearly to 0.
     """
@@ -142,7 +142,7 @@ def _is_measured(name: str, value: object) -> bool:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Convert the error of any library about a full disk to our error, which names the folder."""
+    """Convert the error of any library about a full disk to a `SettingsError` that names the folder."""
     try:
         yield
     except Exception as error:

@@ -52,7 +52,7 @@ class Clusters:
         return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
 
     def only(self, kept: np.ndarray) -> "Clusters":
-        """Return the text clusters of the queries that `kept` selects, without shared passages.
+        """Return the clusters of the queries that `kept` selects, by equal text alone: shared passages are dropped.
 
         Args:
             kept: a Boolean mask over the queries, or their indices.
@@ -71,7 +71,7 @@ def independent(n: int) -> Clusters:
 
 
 def text_clusters(values: xr.DataArray) -> Clusters:
-    """Return the text clusters of an array's queries, in the order of its rows, by its coordinate `text`.
+    """Group the queries of an array by equal text (its coordinate `text`), in the order of its rows.
 
     Without this coordinate, every query has its own text.
     """
@@ -80,12 +80,12 @@ def text_clusters(values: xr.DataArray) -> Clusters:
 
 
 def clusters_of(scores: Scores) -> Clusters:
-    """Return the clusters of the queries of `scores`, sorted by query id (the order of `cell_values`)."""
+    """Return which queries of `scores` share a text or passages, with the queries sorted by id as in `cell_values`."""
     return _clusters(scores, np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable"))
 
 
 def clusters_by_row(scores: Scores) -> Clusters:
-    """Return the clusters of the queries of `scores`, in the order of its rows."""
+    """Return which queries of `scores` share a text or passages, with the queries in the order of the rows."""
     return _clusters(scores, np.arange(len(scores.query_ids)))
 
 

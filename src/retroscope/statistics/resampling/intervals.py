@@ -108,9 +108,9 @@ def _within(
 
 
 def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """Return the quantile level of the lower bootstrap end for n texts, corrected for small n.
+    """Return the level of the bootstrap quantile that is the lower end of an interval, corrected for few texts.
 
-    It is Phi(-sqrt(n / (n - 1)) t), where t is Student's quantile with n - 1 degrees of freedom.
+    For n texts, it is Phi(-sqrt(n / (n - 1)) t), where t is Student's quantile with n - 1 degrees of freedom.
     """
     size = np.maximum(n, 2)
     quantile = stats.t.ppf((1 + level) / 2, size - 1)

@@ -29,7 +29,7 @@ def fewest_texts(neighbours: int = 0) -> int:
 def jackknife(
     statistic: Callable[[KeptRows], float], n: int, *, level: float = 0.95, groups: int = GROUPS, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Return a statistic of all `n` texts, and the ends of its interval.
+    """Return a statistic of all `n` texts, and the two ends of its jackknife interval.
 
     Args:
         statistic: function that computes the statistic from the indices of the texts to use.

@@ -25,7 +25,7 @@ ROUNDING = 1e-9  # by which a share may miss 0 or 1, and the mean of a text's ou
 
 
 def outcome_mean(values: Table, settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None) -> Interval:
-    """Return the mean over queries in every cell (combination of labels), with an interval that fits its scores.
+    """Return the mean over queries of every cell (combination of labels), with a score or a bootstrap interval.
 
     A cell whose scores are all 0 or 1 gets Wilson's score interval (1927). If, in such a cell, all texts have the same
     mean, the interval is the exact binomial interval around this mean. The other cells get the interval of
@@ -46,7 +46,7 @@ def outcome_change(
     settings: IntervalSettings = DEFAULT,
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Return the mean change over queries in every cell (combination of labels), with an interval that fits its scores.
+    """Return the mean change over queries of every cell (combination of labels), with a score or a bootstrap interval.
 
     A cell whose scores before and after are all 0 or 1 gets Tango's score interval (1998, eq. 9) for paired outcomes.
     If, in such a cell, the mean change of all texts is the same, the interval is the exact binomial interval around
@@ -143,10 +143,7 @@ def _size_and_quantile(values: Table, level: float, clusters: Clusters) -> tuple
 
 
 def _wilson(share: Cells, size: Cells, quantile: Cells) -> tuple[Cells, Cells]:
-    """Return the lower and upper ends of Wilson's interval of every cell.
-
-    It holds the shares p with |share - p| <= quantile sqrt(p (1 - p) / size).
-    """
+    """Return the ends of Wilson's interval: of all shares p with |share - p| <= quantile sqrt(p (1 - p) / size)."""
     extra = quantile**2 / size
     centre = (share + extra / 2) / (1 + extra)
     half = np.sqrt(share * (1 - share) * extra + extra**2 / 4) / (1 + extra)

@@ -196,7 +196,10 @@ def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, f
 
 
 def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
-    """Return `ratio` and `df` of `Sharing` for columns that have values for the same queries."""
+    """Return how much shared passages enlarge the standard error (`ratio`), and its degrees of freedom.
+
+    All columns have values for the same queries.
+    """
     n, g = len(values), len(design.sizes)
     sums = Clusters(numbered(text)).sums(values - values.mean(axis=0))
     squares = (sums**2).sum(axis=0)
@@ -232,7 +235,7 @@ def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.n
 
 
 def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:
-    """Return Satterthwaite's degrees of freedom of the quadratic form S'AS, where S has the covariance Sigma.
+    """Return Satterthwaite's degrees of freedom of a variance estimate S'AS, where S has the covariance Sigma.
 
     Args:
         form: alpha and beta in A = alpha B + beta I.

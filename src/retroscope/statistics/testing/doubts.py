@@ -1,4 +1,4 @@
-"""Return warnings about a comparison of two retrievers: missing values, too few queries, too few sign flips."""
+"""Warnings about a comparison of two retrievers: missing values, too few queries, too few sign flips."""
 
 import numpy as np
 from jaxtyping import Int

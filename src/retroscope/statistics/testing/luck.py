@@ -17,16 +17,16 @@ DRAWN = 5_000  # permutations, where there are more places
 
 
 def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> float:
-    """Return the probability that `agreeing` or more instruments name one given place (e.g. a block) by chance.
+    """Return the probability that `agreeing` or more measurements name one given place (e.g. a block) by chance.
 
-    Each instrument is assumed to name every place with equal probability, independently of the other instruments.
+    Each measurement (instrument) is assumed to name every place with equal probability, independently of the others.
     Correlated instruments agree together more often than this (see `chance_of_one_answer`).
     """
     return float(binom.sf(agreeing - 1, instruments, 1 / places))
 
 
 def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: int) -> float:
-    """Return the share of places (e.g. blocks) that at least `agreeing` instruments name.
+    """Return the share of places (e.g. blocks) that at least `agreeing` measurements (instruments) name.
 
     It is the probability that so many instruments name the answer if every place is equally likely to be the answer.
     The named places stay fixed, so no assumption is made about the dependence of the instruments. If the answer is such
@@ -41,10 +41,10 @@ def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: 
 def profile_p(
     values: Float[np.ndarray, "place"], answer: Float[np.ndarray, "place"], seed: int = 0
 ) -> tuple[float, float]:
-    """Return the rank correlation of two profiles over places (e.g. blocks), and its one-sided p-value.
+    """Return the rank correlation of two lists of values, one for each place (e.g. block), and its one-sided p-value.
 
-    The profiles are an instrument's values and the effects of transplants (`answer`). The p-value is that of a
-    permutation test. It is exact up to `EXACT` places. For more places, `DRAWN` permutations are drawn, and p is (1 +
+    The values are those of a measurement (instrument) and the effects of transplants (`answer`). The p-value is that of
+    a permutation test. It is exact up to `EXACT` places. For more places, `DRAWN` permutations are drawn, and p is (1 +
     drawn permutations that reach the observed correlation) / (1 + drawn permutations).
     """
     ranks, answer_ranks = (_standardised(rankdata(v)) for v in (values, answer))

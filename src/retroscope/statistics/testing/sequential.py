@@ -15,7 +15,7 @@ FEWEST = 3  # draws of an early look: fewer have too wide a prediction interval 
 
 @dataclass(frozen=True)
 class InterimLook:
-    """One look of a sequential test: after how many draws the data are tested, and with which share of alpha.
+    """One interim test (look) of a sequential test: after how many draws it is made, and its share of alpha.
 
     Attributes:
         draws: number of draws that this look uses.
@@ -27,7 +27,7 @@ class InterimLook:
 
 
 def looks(draws: int) -> tuple[InterimLook, ...]:
-    """Return the looks of a test with at most `draws` draws: one after half of them and one after all.
+    """Return the interim tests (looks) of a test with at most `draws` random draws: after half of them and after all.
 
     If half of the draws are fewer than `FEWEST`, there is only the look after all draws.
     """
@@ -38,7 +38,7 @@ def looks(draws: int) -> tuple[InterimLook, ...]:
 
 
 def sequential_p(looked: Sequence[tuple[InterimLook, float]]) -> float:
-    """Return the p-value over all looks so far: the smallest p divided by the weight of its look, at most 1.
+    """Return the p-value over all interim tests (looks) so far: the smallest p divided by its weight, at most 1.
 
     Args:
         looked: each look that has happened, with the p-value of its draws.

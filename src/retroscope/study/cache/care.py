@@ -20,7 +20,7 @@ MAKING = 86_400.0  # seconds: a younger record without an entry may belong to an
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed from a cache, and what was kept because a run uses it.
+    """Files that were removed from a cache, with their size, and entries that were kept because a run uses them.
 
     Attributes:
         paths: the removed files and folders.
@@ -51,12 +51,18 @@ def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path
 
 
 def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
-    """Remove damaged entries. The next run that needs an entry computes it again, with the same bytes."""
+    """Remove the damaged entries of a cache, and return what was removed.
+
+    The next run that needs an entry computes it again, with the same bytes.
+    """
     return _remove(verify_cache(cache, progress))
 
 
 def clean_cache(cache: PathLike) -> Removed:
-    """Remove what no run can use: half-written files of killed runs, and entries of other versions of the software."""
+    """Remove cache files that no run can use, and return what was removed.
+
+    They are half-written files of killed runs, and entries of other versions of the software.
+    """
     folder = path_of(cache)
     outdated = [entry.path for entry in cache_entries(folder) if entry.is_outdated]
     lost_records = [record for record in folder.rglob(f"*{RECORD}") if _is_lost(record)]

@@ -18,7 +18,7 @@ from retroscope.study.run import KEPT as MEASUREMENTS
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One entry of a cache: its path, kind, size, last use and origin.
+    """One cached result, e.g. vectors or a measurement: its path, kind, size, last use and origin.
 
     Attributes:
         kind: what the entry holds, e.g. vectors or measurements, and how it is checked.

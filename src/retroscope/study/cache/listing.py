@@ -14,7 +14,7 @@ HEAD = ("kind", "size", "last used", "models", "collection", "analysis", "entry"
 
 
 class EntryFacts(TypedDict):
-    """One entry of a cache as JSON-like values: its path, kind, size, last use and origin."""
+    """One cached result (entry) as JSON-like values: its path, kind, size, last use and origin."""
 
     entry: str
     kind: str

@@ -24,7 +24,7 @@ TRIED = "mean"  # pooling that is used if the pooling of a model is unknown
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """The findings of all checks, and the models that could be loaded.
+    """The findings of all checks of `retroscope doctor`, and the models that could be loaded.
 
     Attributes:
         models: role ("model", or "before" and "after") -> retriever, without models that could not be loaded. If the
@@ -43,7 +43,7 @@ class Diagnosis:
 
 
 def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = None) -> Diagnosis:
-    """Check every model, and the pair if there are two.
+    """Run the checks of `retroscope doctor` on every model, and on the pair if there are two models.
 
     Args:
         models: role -> the model to load. The roles "before" and "after" are a pair.
@@ -103,8 +103,6 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
 
 
 def _with_unknown_pooling(retriever: Retriever) -> Retriever:
-    """Return the retriever, with the pooling in its recipes marked as unknown."""
-
     def marked(encoder: Encoder) -> Encoder:
         sources = {**encoder.recipe.sources, "pooling": "nobody"}
         return replace(encoder, recipe=replace(encoder.recipe, pooling=UNKNOWN, sources=sources))
@@ -124,7 +122,7 @@ def _sources(settings: ModelSettings) -> list[str]:
 
 
 def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
-    """Return the findings about both towers. A finding that holds for both is listed once."""
+    """Return the findings about the query and the passage encoder. A finding that holds for both is listed once."""
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
     by_tower = {}
     set_similarity = retriever.similarity if settings.load.similarity is not None else None

@@ -45,7 +45,7 @@ def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether fine-tuning changed any weight of the towers or of their heads."""
+    """Check whether fine-tuning changed any weight of the encoders or of their heads."""
     changed, alone, tally = dict[str, int](), set[str](), ""
     for tower in ("query", "passage"):
         mine, theirs = (_parameters(r.tower(tower)) for r in (before, after))
@@ -95,7 +95,6 @@ def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether both models have the same recipe."""
     differences = recipe_differences(before, after)
     for text in differences:
         yield Finding(WARNING, "recipes", text, "give both models the same value, unless you study this difference")

@@ -1,8 +1,8 @@
-"""Checks of `doctor --data`: which recipe fits a checkpoint best, and do queries leak between splits?
+"""Checks of `doctor --data`: do other recipes (pooling, prompts ...) suit a checkpoint better, and do queries leak?
 
 With every plausible recipe, a small corpus is ranked: the relevant passages of at most 200 queries, and passages drawn
 at random. The best recipe is chosen on half of the queries. It is compared with the given recipe on the other half, so
-that the comparison is not biased by the choice.
+that the comparison is not biased by the choice. A query leaks if it is also in another split.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ QueryScores = Float[np.ndarray, "query"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample of queries and passages on which recipes are tried.
+    """A sample of queries and passages on which recipes (pooling, prompts ...) are compared.
 
     Attributes:
         relevant: for each query, the indices of its relevant passages in `passages`.
@@ -53,7 +53,7 @@ class Sample:
 
 
 def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]:
-    """Yield findings about a retriever's recipe and about the data, from a collection.
+    """Check a retriever's recipe (pooling, prompts ...) and the queries of a collection, and yield the findings.
 
     Raises:
         CollectionError: if the collection cannot be read.
@@ -70,7 +70,10 @@ def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]
 
 
 def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 0) -> Finding:
-    """Choose the best recipe on half of the queries, and compare it with the given recipe on the other half."""
+    """Test whether another recipe (pooling, prompts ...) retrieves better than the retriever's own.
+
+    The best recipe is chosen on half of the queries, and compared with the retriever's own on the other half.
+    """
     scores = {"as given": reciprocal_ranks(retriever, sample)}
     for what, other in plausible(retriever):
         scores[what] = reciprocal_ranks(other, sample)
@@ -104,7 +107,7 @@ def paired_interval(differences: QueryScores) -> tuple[float, float]:
 
 
 def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
-    """Yield the name of each other plausible recipe, and a retriever with it. Each changes one thing, e.g. pooling."""
+    """Yield copies of a retriever with one plausible change, e.g. of the pooling, each with a name of the change."""
     own = retriever.passage.recipe.pooling
     poolings = ("mean", "last_token") if retriever.passage.anatomy.causal else ("cls", "mean", "last_token")
     for pooling in poolings:
@@ -122,7 +125,7 @@ def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
 
 
 def with_fields(retriever: Retriever, **fields: object) -> Retriever:
-    """Return the retriever with other values in these recipe fields of both towers."""
+    """Return the retriever with new values for recipe fields, e.g. the pooling, of both of its encoders."""
     query, passage = (_encoder(retriever.tower(tower), **fields) for tower in ("query", "passage"))
     return replace(retriever, query=query, passage=passage)
 

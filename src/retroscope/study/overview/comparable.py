@@ -60,12 +60,15 @@ class Comparable:
 
     @property
     def headline(self) -> str:
-        """Return the first measure of the first study or, if it has no effects, the first measure that has."""
+        """Return the measure to show first: the first measure of the first study, unless it has no effects.
+
+        Then it is the first measure that has effects.
+        """
         wanted = self.members[0].study.subject.measures[0]
         return wanted if wanted in self.measures else self.measures[0]
 
     def against(self, baseline: str, measure: str) -> pd.DataFrame:
-        """Return the rows of effects on one measure against one baseline."""
+        """Return the effects on one measure against one baseline, a row for each model."""
         return self.effects[(self.effects["baseline"] == baseline) & (self.effects[MEASURE] == measure)]
 
     def differs_from(self, other: "Comparable") -> list[str]:
@@ -79,7 +82,10 @@ def _shown(value: object) -> str:
 
 
 def comparables(members: Sequence[NamedStudy]) -> tuple[Comparable, ...]:
-    """Group the studies' results by collection and rules, in the order of the studies."""
+    """Group the studies whose results on a collection can be compared, e.g. by protocol and test.
+
+    The groups are in the order of the studies.
+    """
     groups: dict[str, tuple[str, dict[str, Any], list[tuple[NamedStudy, Difference]]]] = {}
     for member in members:
         for section in member.study.report_contents.sections.values():

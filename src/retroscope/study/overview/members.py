@@ -78,7 +78,7 @@ def distinct(names: Sequence[str], marks: Sequence[str]) -> list[str]:
 
 
 def identity(model: Model) -> Identity:
-    """Return everything that identifies a model: weights, tokenizer and recipe of its towers, and its similarity."""
+    """Return everything that identifies a model: weights, tokenizer and recipe of its encoders, and its similarity."""
     return model.similarity, tuple(tower.fingerprint for tower in model.towers)
 
 

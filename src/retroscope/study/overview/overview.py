@@ -20,7 +20,7 @@ from retroscope.typesetting.subject import AFTER
 
 @dataclass(frozen=True, eq=False)
 class Overview:
-    """Several studies of pairs, with their comparable results and their answers.
+    """Several studies that each compare a backbone and its retriever, with comparable results and with answers.
 
     Attributes:
         members: the studies, in the order they were named in.
@@ -44,13 +44,16 @@ class Overview:
 
     @property
     def answers(self) -> dict[str, Answer]:
-        """Map the name of each study to its answer, without studies that have no answer."""
+        """Map the name of each study to the answer that its report begins with.
+
+        Studies without an answer are left out.
+        """
         answers = ((member.name, member.study.report_contents.answer) for member in self.members)
         return {name: answer for name, answer in answers if answer is not None}
 
     @property
     def questions(self) -> list[str]:
-        """Return the questions that at least one study answers, in order."""
+        """Return the questions that the first screen of at least one study answers, in order."""
         asked = dict.fromkeys(card.question for answer in self.answers.values() for card in answer.cards)
         return [question for question in asked if question != Question.MISSING]
 
@@ -154,7 +157,7 @@ def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
 
 
 def apart(groups: Sequence[Comparable]) -> list[str]:
-    """State why results on one collection may not be compared, and for which retrievers it was not measured."""
+    """State which studies may not be compared on a collection and why, and which were not measured on it."""
     lines = []
     for n, group in enumerate(groups):
         for other in groups[:n]:

@@ -35,7 +35,7 @@ class Part:
 
 
 def overview_of(members: Sequence[NamedStudy], pending: Sequence[str] = ()) -> Overview:
-    """Return the overview of these studies, with its title.
+    """Return an overview of these studies side by side, with its title.
 
     Args:
         pending: names of retrievers that are not measured yet.
@@ -86,7 +86,7 @@ def write_overview(overview: Overview, page: Path) -> Path:
 
 
 def render_overview(overview: Overview, page: Path) -> str:
-    """Return the page as HTML.
+    """Return the page of an overview as HTML.
 
     Args:
         page: path of the overview's page, to which the links to the studies are relative.

@@ -8,7 +8,7 @@ from retroscope.errors import unknown_name
 
 
 def depth_values(depth: str) -> dict[str, Any]:
-    """Map each analysis that a depth changes to its settings, or to None if the depth leaves it out.
+    """Map each analysis that `--depth` changes to its new settings, or to None if this depth leaves it out.
 
     No depth switches on an analysis that is measured on request only.
 

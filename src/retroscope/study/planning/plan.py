@@ -56,7 +56,7 @@ class Step:
         return name if self.number == 0 else f"{name} on {self.context.collection.name}"
 
     def reads(self, context: Context) -> bool:
-        """Return whether the step is measured on the collection of a context."""
+        """Return whether the analysis of this step is measured on the collection of `context`."""
         return self.context.collection.name == context.collection.name
 
 
@@ -81,7 +81,7 @@ class StudyPlan:
     too_long: tuple[str, ...] = ()
 
     def with_engine(self, engine: Engine) -> "StudyPlan":
-        """Return the plan with another engine for encoding, which does not change any number."""
+        """Return the plan with another engine (local or Ray) that encodes the texts; no number changes."""
         steps = tuple(replace(step, context=replace(step.context, engine=engine)) for step in self.steps)
         return replace(self, context=replace(self.context, engine=engine), steps=steps)
 
@@ -125,7 +125,10 @@ class StudyPlan:
 
     @property
     def refused(self) -> list[Step]:
-        """Return the steps that cannot be measured, except those that lack optional input, e.g. other training runs."""
+        """Return the steps (one analysis on one collection each) that cannot be measured.
+
+        Steps that only lack optional input, e.g. other training runs, are left out.
+        """
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
 
     def lines(self, *, times: bool = True) -> list[str]:

@@ -49,7 +49,10 @@ def collection_lines(collection: PlannedCollection) -> list[str]:
 
 
 def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
-    """Return two lines: how many texts, tokens and bytes the encoding of a tower has, and the recipe of the tower."""
+    """Describe the planned encoding by one tower (query or passage encoder) in two lines.
+
+    The first line has the numbers of texts, tokens and bytes, the second the recipe.
+    """
     state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
     state += f", encoded together with {tower['within']}" if tower["within"] else ""
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"

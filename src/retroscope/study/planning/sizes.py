@@ -147,7 +147,10 @@ def _enlarged(ladders: Mapping[str, Sequence[Bought]], seconds: float) -> dict[s
 
 
 def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
-    """Return the gain (see `fit`) per second of the next larger size, or 0 if there is none or it does not fit."""
+    """Return the gain in precision per second of the next larger size, or 0 if there is none or it does not fit.
+
+    The gain is that of `fit`.
+    """
     if at + 1 == len(ladder):
         return 0.0
     more = ladder[at + 1].seconds - ladder[at].seconds

@@ -1,4 +1,4 @@
-"""The answer of a study: one sentence and a card for each question, in at most 120 words.
+"""The answer of a study: one sentence and a short answer (card) to each question, in at most 120 words.
 
 Each analysis provides its card. The card of a question that no analysis answers says "not run". Page, terminal,
 notebook and `summary.json` show the same `Answer`.
@@ -28,7 +28,7 @@ WORD = re.compile(r"\S*\w\S*")
 
 @dataclass(frozen=True)
 class Answer:
-    """Summary of a study: one sentence, and one card for each question.
+    """Summary of a study: one sentence, and a short answer (card) to each question of the first screen.
 
     Attributes:
         tied: sentence with the effect of fine-tuning, its interval and p, with no-break spaces (`number_format.TIE`).
@@ -54,7 +54,7 @@ class Answer:
 
     @property
     def words(self) -> int:
-        """Return how many words the sentence and the cards have, including the states and numbers of the cards."""
+        """Count the words of the sentence and of all cards, including the states and numbers on the cards."""
         printed = [self.sentence, *(["list"] if len(self.missing) > 1 else [])]
         for card in self.cards:
             printed += [card.question, card.answer, str(card.estimate or ""), str(card.state)]
@@ -87,7 +87,7 @@ def answer_of(
     sections: Mapping[str, Section], subject: Subject, controls: Controls, alarms: Sequence[Statement],
     absent: Sequence[Missing],
 ) -> Answer | None:  # fmt: skip
-    """Make the answer of a study from its sections, or return None if no section states the effect of fine-tuning.
+    """Summarise the sections of a report, or return None if no section states the effect of fine-tuning.
 
     Args:
         controls: outcomes of all controls.
@@ -111,12 +111,12 @@ def answer_of(
 
 
 def marked(card: Card, subject: Subject) -> Card:
-    """Return a card, marked as doubtful if it rests on a model that failed a self-test."""
+    """Mark the answer to one question (card) as doubtful if it rests on a model that failed a self-test."""
     return replace(card, statement=with_self_tests(card.statement, subject))
 
 
 def first_cards(sections: Mapping[str, Section]) -> list[Card]:
-    """Return the first card of every question, with the name of its section added."""
+    """Return the first card of every question of the first screen, with the name of its report section added."""
     first: dict[str, Card] = {}
     for name, section in sections.items():
         for card in section.cards:
@@ -139,7 +139,7 @@ def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
 
 
 def _not_run(question: str, able: Sequence[str], subject: Subject) -> Card:
-    """Return the card of an unanswered question. `able` names the analyses that could answer it."""
+    """Return the answer card of an unanswered question. `able` names the analyses that could answer it."""
     waiting = [step.analysis for step in subject.not_yet_run if step.analysis in able]
     text = f"Not run: {', '.join(waiting or able)}{'; repeat the command' if waiting else ''}."
     statement = Statement(able[0], State.NOT_RUN, text, (), code="not_run", section=waiting[0] if waiting else METHOD)

@@ -20,13 +20,13 @@ class Certainty:
     queries: int
 
     def words(self) -> str:
-        """Describe the half-width, and the half-width with four times as many queries."""
+        """Describe the half-width of the interval, now and with four times as many queries."""
         more = f"{score(self.half_width / 2)} with 4 times as many"
         return f"{score(self.half_width)} with {count(self.queries, 'query')} ({more})"
 
 
 def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Certainty]:
-    """Map each analysis that compares both models to the largest half-width in its first table of differences.
+    """Map each analysis that compares both models to the widest interval in its first table of differences.
 
     Args:
         measure: measure whose intervals are taken, if a difference has several measures.

@@ -31,7 +31,7 @@ class Controls:
         return len(self.passed) + len(self.failed) + len(self.undecided)
 
     def counts(self, most: int) -> str:
-        """Describe how many controls passed, and name at most `most` failed, undecided and not run controls each.
+        """Describe how many controls passed, and name up to `most` of each other outcome (failed, undecided, not run).
 
         An undecided control (e.g. with too few queries) has not failed.
         """
@@ -50,7 +50,7 @@ class Controls:
 
 
 def controls_of(statements: Iterable[Statement]) -> Controls:
-    """Sort the statements about controls by their outcome."""
+    """Collect the statements that are about controls, and sort them by outcome."""
     about = [s for s in statements if s.control]
     return Controls(
         passed=tuple(s for s in about if s.state in PASSED),
@@ -61,7 +61,9 @@ def controls_of(statements: Iterable[Statement]) -> Controls:
 
 
 def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
-    """Return the card that counts the passed controls, and names at most `most` failed, undecided and not run ones.
+    """Return the answer card about the controls: how many passed, and which failed, are undecided or were not run.
+
+    At most `most` names are listed for each outcome.
 
     Args:
         alarms: statements about all failed controls and checks.

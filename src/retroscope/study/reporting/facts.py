@@ -12,7 +12,7 @@ from retroscope.typesetting.subject import (
 
 
 def model_from_facts(facts: ModelFacts) -> Model:
-    """Make a report's `Model` from the stored facts of a model."""
+    """Convert the facts about a model that `study.json` records to the type that a report prints."""
     towers = tuple(
         Tower(
             tower["role"],
@@ -34,5 +34,5 @@ def _self_test(facts: SelfTestFacts) -> SelfTest:
 
 
 def collection_from_facts(facts: CollectionRecord) -> CollectionFacts:
-    """Make a report's `CollectionFacts` from the stored facts of a collection."""
+    """Convert the facts about a collection that `study.json` records to the type that a report prints."""
     return CollectionFacts(**facts)

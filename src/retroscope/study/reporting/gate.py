@@ -53,7 +53,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """The outcome of a gate: whether it holds, and why.
+    """Whether a condition on a change (gate) holds, and why.
 
     Attributes:
         gate: the condition.
@@ -67,7 +67,7 @@ class GateOutcome:
 
 
 def parse_gate(text: str) -> Gate:
-    """Parse a gate from a text like "nDCG@10 >= -0.01".
+    """Parse a condition on a change (gate) from a text like "nDCG@10 >= -0.01".
 
     Raises:
         SettingsError: for any other text.
@@ -83,7 +83,7 @@ def parse_gate(text: str) -> Gate:
 
 
 def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: Sequence[str] | None = None) -> None:
-    """Refuse gates on measures or collections that a study does not have.
+    """Refuse conditions (gates) on measures or collections that a study does not have.
 
     Args:
         measures: measures of the study.
@@ -100,7 +100,7 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
 
 
 def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, doubts: Sequence[str] = ()) -> GateOutcome:
-    """Return whether a gate holds for the effect on its measure and collection.
+    """Return whether a condition on a change (gate) holds for the effect on its measure and collection.
 
     Args:
         estimates: effects of a study, each on one measure and collection.

@@ -83,7 +83,7 @@ def _without(one: Analysis) -> str:
 
 
 def lacking(found: Sequence[Missing], most: int) -> Card:
-    """Return the card that names at most `most` missing measurements, or says that there are none."""
+    """Return the answer card that names at most `most` missing measurements, or says that there are none."""
     state = State.NOT_RUN if found else State.MEASURED
     text = listing([str(measurement) for measurement in found], most) if found else "Nothing: every analysis was run"
     statement = Statement("not measured", state, f"{text[0].upper()}{text[1:]}.", (), code="all", section=METHOD)

@@ -72,7 +72,7 @@ def into_card(report: Report, text: str, where: str = "") -> str:
 
 
 def section(report: Report) -> str:
-    """Return the section as Markdown, between two HTML comments by which it can be found and replaced later.
+    """Return a model card's section about fine-tuning, as Markdown between two HTML comments that mark it.
 
     Raises:
         AnalysisError: if the study does not compare two models.

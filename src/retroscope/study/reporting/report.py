@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Report of a study: its subject, and the sections of all analyses.
+    """Report of a study: its models, collections and settings, and the sections of all analyses.
 
     Attributes:
         subject: title, models, collections and settings of the study.
@@ -48,7 +48,7 @@ class Report:
 
     @cached_property
     def answer(self) -> Answer | None:
-        """Return the answer of the study, or None if no section states the effect of fine-tuning."""
+        """Return the summary that the report begins with, or None if no section states the effect of fine-tuning."""
         controls = controls_of(every_statement(self.sections))
         absent = missing(self.subject, self.sections)
         return answer_of(self._marked, self.subject, controls, self.verdict.alarms, absent)
@@ -75,17 +75,17 @@ class Report:
 
     @property
     def tables(self) -> dict[str, PaperTable]:
-        """Map the name of each table of all sections to the table, as the page and a paper show it."""
+        """Return the tables of all sections by name, as the page and a paper show them."""
         return merge_named([section.tables for section in self.sections.values()])
 
     @property
     def data(self) -> dict[str, Any]:
-        """Map the name of each data set of all sections to its JSON-like value, for the scripts of the page."""
+        """Return the JSON-like data of all sections by name, for the scripts of the page."""
         return merge_named([section.data() for section in self.sections.values()])
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
-        """Map the label of each table of numbers, e.g. of differences, to its method, e.g. test and correction."""
+        """Return the statistical method (e.g. test and correction) of each table of numbers, by the table's label."""
         methods: dict[str, Mapping[str, Any]] = {}
         for section in self.sections.values():
             methods |= {label: {**d.method, "alpha": alpha(d)} for label, d in section.differences.items()}
@@ -98,7 +98,7 @@ class Report:
         return certainties(self.sections, self.subject.measures[0]) if self.subject.measures else {}
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """Map the name of each table of numbers (CSV) to the table. "verdict" has all statements."""
+        """Return the tables of numbers (CSV) of all sections by name; "verdict" has all statements."""
         return merge_named([*(section.frames for section in self.sections.values()), {"verdict": self._sentences()}])
 
     def _sentences(self) -> pd.DataFrame:

@@ -11,7 +11,10 @@ from retroscope.typesetting.subject import CollectionFacts, Model, Subject
 
 @dataclass(frozen=True)
 class SectionSubject:
-    """The facts of a study from which sections are made, without caveats and times, which every analysis changes."""
+    """The facts of a study that the sections of its report read.
+
+    Caveats and times, which every analysis changes, are left out.
+    """
 
     title: str
     models: Mapping[str, Model]
@@ -21,13 +24,13 @@ class SectionSubject:
 
     @classmethod
     def of(cls, subject: Subject) -> "SectionSubject":
-        """Return the fields of a study's subject that sections read."""
+        """Return the facts of a study without caveats and times."""
         return cls(subject.title, subject.models, subject.collections, subject.trainings, subject.settings)
 
 
 @dataclass(frozen=True, eq=False)
 class Reported:
-    """The result and the section of an analysis, and the inputs from which they were made.
+    """The result of an analysis and its section of the report, with the inputs from which they were made.
 
     Attributes:
         about: what the section reads of the study.

@@ -41,7 +41,7 @@ class Verdict:
 
 
 def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[Card] = ()) -> Verdict:
-    """Order the statements of all sections as a verdict, and mark those of models with failed self-tests.
+    """Order the statements of all sections by importance (verdict), and mark those of models with failed self-tests.
 
     Args:
         cards: cards of the answer. The statements behind them come first.
@@ -62,7 +62,7 @@ def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[C
 
 
 def placed(statements: Sequence[Statement], section: str) -> list[Statement]:
-    """Return the statements with the name of their section added."""
+    """Return the statements with the name of their report section added."""
     return [replace(s, section=section) for s in statements]
 
 

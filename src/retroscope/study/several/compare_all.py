@@ -22,9 +22,10 @@ def compare_all(
     cache: PathLike | None = None,
     progress: Shown = None,
 ) -> StudySet:
-    """Measure a backbone and each of several retrievers fine-tuned from it, as `compare` does.
+    """Measure a backbone and each of several retrievers fine-tuned from it in the same way, and return all studies.
 
-    The backbone encodes the texts only for the first study. For the other studies, its vectors are read from the cache.
+    Each study is that of `compare`. The backbone encodes the texts only for the first study. For the other studies, its
+    vectors are read from the cache.
 
     Args:
         before: the backbone.

@@ -13,7 +13,7 @@ from retroscope.study.several.study_set import StudySet
 
 @dataclass(frozen=True, eq=False)
 class SetOutcome:
-    """The finished studies of a set, and the study that is running or was finished last.
+    """The finished studies of several retrievers, and the study that is running or was finished last.
 
     Attributes:
         studies: the finished studies, and the names of the retrievers that are not measured yet.

@@ -46,7 +46,7 @@ class Foreseen:
 
 @dataclass(frozen=True, eq=False)
 class SetPlan:
-    """Plan of a set of studies, which a command prints or runs.
+    """Plan of the studies of one backbone with several retrievers, which a command prints or runs.
 
     Attributes:
         names: names of the retrievers.
@@ -66,7 +66,7 @@ class SetPlan:
 
     @property
     def collections(self) -> list[str]:
-        """Return the names of the collections of the set."""
+        """Return the names of the collections, which all studies share."""
         return [collection["name"] for collection in self.foreseen[0].document["collections"]]
 
     def lines(self) -> list[str]:
@@ -88,7 +88,7 @@ class SetPlan:
         return {"schema": SCHEMA, **totals, "studies": studies}
 
     def run(self, progress: Progress) -> Iterator[SetOutcome]:
-        """Run one study after another, and yield the outcome of the set after every analysis."""
+        """Run one study after another, and yield the results so far after every analysis."""
         finished: dict[str, Study] = {}
         folder = self.out or Path()
         for number, (name, settings) in enumerate(zip(self.names, self.settings, strict=True)):
@@ -117,7 +117,9 @@ def plan_set(
     again: bool = False,
     notes: Sequence[str] = (),
 ) -> SetPlan:
-    """Plan every study of a set. Vectors that one study encodes count as stored for the studies after it.
+    """Plan the study of one backbone with each of several retrievers.
+
+    Vectors that one study encodes count as stored for the studies after it.
 
     Args:
         names: names of the retrievers.
@@ -140,7 +142,7 @@ def plan_set(
 
 
 def _sharing(plan: StudyPlan, stored: Set[str]) -> StudyPlan:
-    """Return the plan of a study in which towers encoded by an earlier study count as stored."""
+    """Return the plan of a study in which vectors that an earlier study encodes count as stored."""
     towers = [{**tower, "stored": True, "seconds": 0.0} if tower["key"] in stored else tower for tower in plan.towers]
     return replace(plan, towers=tuple(cast(list[TowerWork], towers)))
 
@@ -154,7 +156,7 @@ def sized_settings(
     *,
     begun: Sequence[Path],
 ) -> tuple[Sequence[StudySettings], list[str]]:
-    """Return the settings of all studies with the same sample sizes, and lines that describe these sizes.
+    """Choose common sample sizes for all studies, and return their settings and lines that describe the sizes.
 
     Args:
         seconds: seconds that all studies together may take. If None, the sizes do not change.

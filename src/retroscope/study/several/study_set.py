@@ -103,7 +103,7 @@ class StudySet:
 
 
 def set_members(folder: Path) -> tuple[NamedStudy, ...]:
-    """Read the studies of a set from its folder.
+    """Read all studies of one backbone with several retrievers from their common folder.
 
     Raises:
         AnalysisError: if the folder holds no set of studies.
@@ -120,7 +120,7 @@ def set_members(folder: Path) -> tuple[NamedStudy, ...]:
 
 
 def load_set(folder: PathLike) -> StudySet:
-    """Read a set of studies that `compare` wrote, without loading a model or torch.
+    """Read the studies of one backbone with several retrievers that `compare` wrote, without loading a model or torch.
 
     Raises:
         AnalysisError: if the folder holds no set of studies.
@@ -132,12 +132,12 @@ def load_set(folder: PathLike) -> StudySet:
 
 
 def is_set(folder: Path) -> bool:
-    """Return whether a folder holds a set of studies."""
+    """Return whether a folder holds the studies of one backbone with several retrievers (a set)."""
     return (folder / SET).is_file()
 
 
 def expanded(folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of all studies: of each single study, and of every study of each set."""
+    """Replace the folder of each set of studies by the folders of its studies. Keep other folders."""
     return [
         place
         for folder in folders

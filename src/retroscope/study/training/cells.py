@@ -16,7 +16,9 @@ Tests = Mapping[str, Collection]
 
 
 def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Scores], tests: Tests) -> dict[str, Scores]:
-    """Write the scores of every test collection, then `about` as completion record, and return the scores as read back.
+    """Store the scores of one trained model (cell) on every test collection, and return them as read back.
+
+    The completion record is written last.
 
     Args:
         about: content of the completion record: the key of the cell (hash of its inputs), its levels (e.g. strategy and

@@ -28,7 +28,7 @@ ALL_TIED = "every checkpoint has the same score on the held-out queries, so the 
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """A fine-tuning that is ready to start, with everything loaded and checked."""
+    """A fine-tuning that is ready to start: its backbone, collection and training pairs are loaded and checked."""
 
     backbone: Retriever
     collection: Collection
@@ -63,7 +63,9 @@ def prepare_training(settings: TrainStudySettings) -> TrainJob:
 
 
 def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Fine-tune into `folder`, or resume a stopped run there, and return the document of `train --json`.
+    """Fine-tune a backbone, write the retriever to `folder`, and return the document of `train --json`.
+
+    A stopped run in `folder` is resumed.
 
     Raises:
         TrainingError: if the folder holds another training or other files.

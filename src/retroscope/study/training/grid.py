@@ -60,18 +60,21 @@ class Grid:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Return all cells (combinations of levels), in the order in which they run."""
+        """Return the training runs (cells) for all combinations of levels, in the order in which they run."""
         return cells_of(self.axes)
 
     @cached_property
     def overlaps(self) -> list[TrainingOverlap]:
-        """Return the overlap of each test collection with all training pairs, though a cell may use only some."""
+        """Return the overlap of each test collection with all training pairs.
+
+        A training run (cell) may use only some of these pairs.
+        """
         pairs = training_pairs(self.collection)
         return [overlap_with(pairs, test) for test in self.tests.values()]
 
     @cached_property
     def shared_key(self) -> str:
-        """Return the SHA-256 of the data, settings and software that all cells share."""
+        """Return the SHA-256 of the data, settings and software that all training runs (cells) share."""
         values = plain(self.settings)
         key_parts = [values["training"], values["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
@@ -80,7 +83,7 @@ class Grid:
 
     @cached_property
     def backbone_keys(self) -> dict[str, str]:
-        """Map each backbone to a hash of its checkpoint or, if the study pre-trains it, of its pre-training."""
+        """Map each backbone to a hash of its checkpoint or, if the ablation pre-trains it, of its pre-training."""
         named = {name: _load(self.settings, source).passage.fingerprint
                  for name, source in self.settings.backbones.items()}  # fmt: skip
         return named | {name: _hash([name, *self._pretraining_key]) for name in self.settings.objectives}
@@ -97,7 +100,7 @@ class Grid:
         return [plain(study), read, own, collection_of(study.data).fingerprint if study.data else ""]
 
     def key(self, cell: Cell) -> str:
-        """Return the SHA-256 of everything that determines the scores of a cell."""
+        """Return the SHA-256 of everything that determines the scores of one training run (cell)."""
         return _hash([self.shared_key, self.backbone_keys[cell.backbone], repr(cell)])
 
 
@@ -149,7 +152,7 @@ def _check_levels(grid: Grid) -> None:
 
 
 def steps_of(grid: Grid) -> dict[int, int]:
-    """Map each training-set size, in queries, to how many steps a training with this set takes."""
+    """Map each training-set size, in queries, to the number of training steps with this set."""
     every = len(grid.collection.judged_queries)
     pairs, training = len(training_pairs(grid.collection)), grid.settings.training
     return {n: training.steps or math.ceil(pairs * n / every / training.batch_size * training.epochs)
@@ -157,7 +160,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Map each cell (combination of levels) to its scores by test collection. Cells that `folder` lacks are trained.
+    """Train and test every combination of levels (cell) that `folder` lacks, and return the scores of all.
 
     Raises:
         TrainingError: if the folder holds a cell of the same name from another training ablation.
@@ -184,12 +187,12 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
 
 def finished_cells(grid: Grid, folder: Path) -> int:
-    """Return how many cells are complete in `folder`."""
+    """Count the training runs (cells) that are complete in `folder`."""
     return sum(is_complete(folder / "cells" / cell.name, grid.key(cell)) for cell in grid.cells)
 
 
 def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Progress | None) -> dict[str, Scores]:
-    """Train one cell, score it on every test collection, store the scores and return them."""
+    """Train one model (cell), score it on every test collection, store the scores and return them."""
     report = None if progress is None else _within(progress, cell)
     model = place / "model"
     job = _job(grid, cell, backbone)
@@ -202,7 +205,7 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
 
 
 def _clear(grid: Grid, place: Path) -> None:
-    """Remove files that a finished cell does not need: vectors and, unless models are kept, the model."""
+    """Remove files that a finished training run (cell) does not need: vectors and, unless they are kept, models."""
     remove_whole(place / "vectors")
     if not grid.settings.keep_models:
         remove_whole(place / "model")
@@ -228,7 +231,10 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
 def _backbone(
     grid: Grid, cell: Cell, folder: Path, trained: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
-    """Return the backbone's checkpoint of a cell. For a pre-training objective, pre-train it once per seed."""
+    """Return the checkpoint of the backbone that a training run (cell) starts from.
+
+    For a pre-training objective, the backbone is pre-trained once per seed.
+    """
     settings, study, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
     if cell.backbone in settings.backbones or study is None:
         return settings.backbones[cell.backbone]
@@ -287,7 +293,7 @@ def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:
 
 
 def describe_grid(grid: Grid, folder: Path | None) -> str:
-    """Return a few lines that describe the training ablation: its cells, the levels of each factor, and its tests."""
+    """Describe a training ablation in a few lines: its training runs, the levels of each factor, and its tests."""
     plan = plan_of_grid(grid, folder)
     trained = f"{plan['cells']} models to train (cells), {plan['done']} of them finished"
     lines = [f"{trained}; {plan['training_queries']:,} training queries"]

@@ -99,7 +99,10 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """Describe a row of `worth`. A worth is claimed only if both the worth and the score difference are significant."""
+    """Describe how many labels a pre-trained part is worth, from a row of `GridFindings.worth`.
+
+    A worth is claimed only if both the worth and the score difference are significant.
+    """
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if np.isnan(row.gap_low):

@@ -99,7 +99,7 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of levels: backbone, re-initialised parts, strategy, number of labels and seed."""
+    """One training run of an ablation: backbone, re-initialised parts, strategy, number of labels and seed."""
 
     backbone: str
     reinitialise: str
@@ -109,7 +109,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Return the name of the folder of this cell, e.g. "bert_top2_full_100_seed0"."""
+        """Return the name of the folder of this training run, e.g. "bert_top2_full_100_seed0"."""
         words = (self.backbone, self.reinitialise.replace(":", ""), self.strategy, str(self.labels), f"seed{self.seed}")
         return "_".join(_safe(word) for word in words)
 
@@ -120,12 +120,12 @@ class Cell:
 
 
 def level_parts(level: str) -> tuple[str, ...]:
-    """Return the parts that a level names, to be re-initialised: "top:2+norms" gives ("top:2", "norms"), "none" ()."""
+    """Return the parts to re-initialise that a level names: "top:2+norms" gives ("top:2", "norms"), "none" ()."""
     return () if level == INTACT else tuple(level.split("+"))
 
 
 def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
-    """Map each axis of the grid (backbone, re-initialised parts, strategy, labels, seed) to its levels.
+    """Map each factor of the ablation (backbone, re-initialised parts, strategy, labels, seed) to its levels.
 
     Args:
         every: how many training queries the collection has.
@@ -144,7 +144,10 @@ def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
 
 
 def cells_of(axes: dict[str, tuple[Any, ...]]) -> list[Cell]:
-    """Return all combinations of levels, seed by seed, so that a stopped run has finished some seeds."""
+    """Return a training run (cell) for every combination of levels, seed by seed.
+
+    A stopped run has thus finished some seeds.
+    """
     *others, seeds = (axes[name] for name in AXES)
     return [
         Cell(**dict(zip(AXES, (*combination, seed), strict=True))) for seed in seeds for combination in product(*others)

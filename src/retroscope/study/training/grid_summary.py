@@ -32,7 +32,10 @@ SETTINGS = AXES[:-1]  # all but the seed
 
 
 def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, Scores]:
-    """Map each test collection to the scores of all cells in one array: query, the five factors, and measure."""
+    """Map each test collection to the scores of all training runs (cells) in one array.
+
+    The dimensions are query, the five factors, and measure.
+    """
     axes = {axis: list(values) for axis, values in grid.axes.items()}
     gathered = {}
     for test in grid.tests:
@@ -57,7 +60,7 @@ def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str
 
 
 def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
-    """Return the tables and caveats of the report of a training ablation, computed from the scores of all cells."""
+    """Return the tables and caveats of the report of a training ablation, from the scores of all training runs."""
     frames = {
         name: pd.DataFrame([row for test, scores in gathered.items() for row in make(test, scores, grid)])
         for name, make in (("cells", _cells), ("effects", _effects), ("shares", _shares), ("worth", _worth))
@@ -209,7 +212,10 @@ def write_grid_report(findings: GridFindings, folder: Path) -> Path:
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
-    """Write all scores to `grid.zarr` (one group for each test collection), replacing it, and return its path."""
+    """Write the scores of all training runs to `grid.zarr`, replacing it, and return its path.
+
+    There is one group for each test collection.
+    """
     store = folder / "grid.zarr"
     remove_whole(store)
     for test, scores in gathered.items():

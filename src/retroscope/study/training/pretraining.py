@@ -79,7 +79,7 @@ def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
 
 
 def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
-    """Return the model with the head of the objective, and the names of the weights that the checkpoint lacks."""
+    """Return the model to pre-train, and the names of the weights that its checkpoint lacks."""
     name, start = settings.pretraining.objective, locate(settings.start) if settings.start else None
     if name == CROPS:
         return new_backbone(config, model_class(config)) if start is None else load_backbone(start, How()).model, []
@@ -97,7 +97,9 @@ def read_documents(settings: PretrainStudySettings) -> list[str]:
 
 
 def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Pre-train into `folder`, or resume a stopped run there, and return the document of `pretrain --json`.
+    """Pre-train a backbone, write it to `folder`, and return the document of `pretrain --json`.
+
+    A stopped run in `folder` is resumed.
 
     Raises:
         TrainingError: if the folder holds another training or other files.

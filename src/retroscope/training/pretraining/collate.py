@@ -58,7 +58,10 @@ class TwoMasks:
     decoder_share: float
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """Return the batch of `Masking` with `decoder_input_ids` and `decoder_labels` added."""
+        """Return a batch with the inputs and labels of the encoder and of the decoder.
+
+        The keys are `input_ids`, `attention_mask`, `labels`, `decoder_input_ids` and `decoder_labels`.
+        """
         batch, random = padded(self.tokenizer, examples), random_of(examples)
         ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
         hidden, wanted = masked(self.tokenizer, batch["input_ids"], self.decoder_share, random)

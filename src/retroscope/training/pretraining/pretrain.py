@@ -23,7 +23,7 @@ TokenisedDocument = dict[str, list[int]]
 
 @dataclass(frozen=True, eq=False)
 class Documents:
-    """Tokenised documents for pre-training, with counts of the documents.
+    """Tokenised documents for pre-training, and how many documents they come from.
 
     Attributes:
         examples: `input_ids` with special tokens, of a document or of a part of a long document.
@@ -100,7 +100,8 @@ def pretrain(
     A stopped training resumes from the checkpoints in `folder`.
 
     Raises:
-        TrainingError: for a loss that is not finite, or a full disk.
+        TrainingError: for a loss that is not finite.
+        SettingsError: for a full disk.
     """
     often = rhythm(settings.steps, settings.checkpoints)
     arguments = TrainingArguments(
