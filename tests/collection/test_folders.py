@@ -130,7 +130,7 @@ def test_each_folder_is_recognised_by_exactly_one_reader(tmp_path, write):
 def test_queries_that_the_split_does_not_judge_are_left_out_and_counted(tmp_path):
     c = load_collection(write_beir(tmp_path / "toy", TOY))
     assert list(c.queries) == ["q1", "q2"]
-    assert c.notes == ("1 queries have no judgment in these qrels and are left out",)
+    assert c.notes == ("left out 1 query without a judgment in these qrels, e.g. of other splits",)
     assert c.name == "toy"
     assert c.mapping["split"] == "test"
     assert c.mapping["passage_id"] == "_id"

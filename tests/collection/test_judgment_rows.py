@@ -28,7 +28,7 @@ def test_qrels_in_json_lines_are_read_back(names: tuple[str, ...], packed: bool,
     assert_same(collection, TOY)
     assert (collection.mapping["format"], collection.mapping["split"]) == ("beir", "test")
     assert [collection.mapping[word] for word in ("judged_query", "judged_passage", "grade")] == list(names)
-    assert collection.notes == ("1 queries have no judgment in these qrels and are left out",)
+    assert collection.notes == ("left out 1 query without a judgment in these qrels, e.g. of other splits",)
 
 
 def test_splits_may_be_of_both_kinds_but_one_split_may_not(tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ def test_an_unjudged_passage_without_title_and_text_is_left_out_as_fiqa_has_some
     assert list(collection.passages) == ["../d1", "d2"]
     assert collection.notes == (
         "2 passages have neither title nor text; no judgment names them, so they are left out",
-        "1 queries have no judgment in these qrels and are left out",
+        "left out 1 query without a judgment in these qrels, e.g. of other splits",
     )
     assert list(bm25_ranking(collection)("q1", 10)) == ["../d1"]
     write_beir(folder, ([*passages, Passage("d3", "")], queries, [*judgments, Judgment("q1", "d3", 0)]))

@@ -19,6 +19,7 @@ from retroscope.collection.readers.fields import (
 )
 from retroscope.collection.readers.rows import Row, RowSource
 from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.number_format import count
 
 PASSAGE_WORDS = {
     "passage_id": ["_id", "id", "docid", "doc_id", "document_id", "pid"],
@@ -91,7 +92,9 @@ class Judged:
 
     def notes(self) -> tuple[str, ...]:
         """Return a note of how many queries without a judgment were left out."""
-        return (f"{self.left_out:,} queries have no judgment in these qrels and are left out",) if self.left_out else ()
+        if not self.left_out:
+            return ()
+        return (f"left out {count(self.left_out, 'query')} without a judgment in these qrels, e.g. of other splits",)
 
 
 @dataclass(frozen=True)
