@@ -1,4 +1,4 @@
-"""Make the options `--no-NAME` and `--NAME` from the table of analyses."""
+"""Make the options that skip (`--no-NAME`) or request (`--NAME`) an analysis, from the table of all analyses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
@@ -36,7 +36,9 @@ class Switches:
 
 
 def switches(*groups: type) -> type[Switches]:
-    """Make the group of options `--no-NAME` and `--NAME` for all analyses, including those of other packages.
+    """Return a dataclass with one option for each analysis: `--no-NAME` to skip it, or `--NAME` to request it.
+
+    Analyses of other packages are included.
 
     Args:
         groups: classes of the other options of the command, whose names no analysis may have.
@@ -88,7 +90,7 @@ def refuse_without_effect(
 
 
 def all_but(*names: str, pair: bool = False) -> dict[str, str]:
-    """Map every analysis that is not named to "": the command leaves it out, and has no option for it.
+    """Return all analyses but `names`, which a command leaves out. Each is mapped to "", because no option controls it.
 
     With `pair`, analyses that are required for a study of two models are not left out either.
     """
@@ -99,5 +101,4 @@ def all_but(*names: str, pair: bool = False) -> dict[str, str]:
 
 
 def _optional() -> dict[str, Analysis]:
-    """Return the analyses that a user can leave out."""
     return {name: analysis for name, analysis in analyses().items() if not analysis.required}
