@@ -20,8 +20,6 @@ def resolve(
     """Return the settings of a study, merged from a settings file, options and `--set` assignments.
 
     Settings that none of them gives have the protocol's defaults. The arguments are those of `resolved`.
-
-    The arguments are those of `resolved`.
     """
     values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
     return study_settings(values, where=_where(settings_file))

@@ -38,8 +38,7 @@ class Outcome(Protocol):
 
 
 class Plan(Protocol):
-    """Interface of a measurement that is planned but has not begun, which a command runs or only prints (`--dry-run`).
-    """
+    """Interface of a measurement that is planned but not begun, which a command runs or only prints (`--dry-run`)."""
 
     def lines(self) -> Sequence[str]:
         """Return the lines of the plan, as `--dry-run` prints them."""

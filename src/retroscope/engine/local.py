@@ -1,4 +1,4 @@
-"""The engine of one process: it computes pieces of work (shards) in order, and writes each while it computes the next."""
+"""The engine of one process: it computes pieces of work (shards) in order, and writes one during the next."""
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor

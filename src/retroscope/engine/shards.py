@@ -48,7 +48,7 @@ class Recruit(Protocol):
         """
 
     def equipment(self) -> Mapping[str, str]:
-        """Return the kind of device and the library versions of this machine, on which the computed bytes also depend."""
+        """Return the kind of device and the library versions of this machine, which affect the computed bytes, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class RunTally:
         """Add a finished piece of work (shard) to the counts.
 
         Args:
-            standing: state of the shard in storage before this run; `DONE` if an earlier run had computed it.
+            standing: state of the shard in storage before this run; `DONE` if it was complete.
         """
         if standing is Standing.DONE:
             self.kept += shard.size

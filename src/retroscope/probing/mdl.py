@@ -58,7 +58,9 @@ def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
 
 
 def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
-    """Return the end index of each block of probe examples. Probe examples with the same query text are in one block.
+    """Return the index at which each block of the online code ends.
+
+    Probe examples with the same query text are in one block.
 
     Args:
         texts: index of each probe example's query text; equal indices are adjacent.

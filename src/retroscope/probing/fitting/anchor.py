@@ -47,14 +47,14 @@ class Anchor:
     converged: torch.Tensor
 
     def offset(self, similarity: Features) -> CandidateScores:
-        """Return the scaled similarities a s(q, p) that are added to w.x, for every column of the fit."""
+        """Return the similarity's part of the score of each candidate: a s(q, p), where a is the scale of each column."""
         return centred(similarity) / self.unit * self.scale
 
 
 def fit_anchor(
     trial: ProbeTrial, similarity: Features, targets: Int[Tensor, "column choice"], sizes: Int[Tensor, "column"]
 ) -> Anchor:
-    """Fit the scale of the similarity, without other features, on training examples.
+    """Fit the factor by which the retriever's similarity enters the score of a probe, without other features.
 
     Args:
         similarity: similarities of the training examples.
