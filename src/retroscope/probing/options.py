@@ -27,7 +27,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Settings that the function of a probe needs, taken from `ProbeSettings` (which explains them) and its protocol."""
+    """Settings that the function of a probe needs, taken from `ProbeSettings` (see there) and its protocol."""
 
     ridge: tuple[float, ...]
     rank: int

@@ -18,7 +18,7 @@ from retroscope.representations.damage import FIX, check_description, damage_nam
 
 @dataclass(frozen=True, eq=False)
 class VectorStore:
-    """An open store: a zarr group with two arrays.
+    """An open vector store: a zarr group with the vectors of all layers and the final vectors.
 
     Attributes:
         group: the zarr group, whose attributes have the key and the recipe.
@@ -69,7 +69,7 @@ class VectorStore:
 
     @property
     def window(self) -> int:
-        """Return how many texts a shard (file) has."""
+        """Return the number of texts in one file (shard) of an array."""
         return int((self.vectors.shards or self.vectors.chunks)[0])
 
     @property

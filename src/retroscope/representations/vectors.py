@@ -61,7 +61,7 @@ class Representations:
         return self.store.depth
 
     def bare(self) -> "Representations":
-        """Return the same representations, with layers below the last without the final norm."""
+        """Return the same vectors without the final norm on layers below the last."""
         return replace(self, normed=False)
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
@@ -151,7 +151,7 @@ class Representations:
 
 
 class TowerVectorsRecipe(TypedDict):
-    """How the vectors of one tower were computed, as JSON-like values.
+    """How the vectors of the queries, or those of the passages, were computed, as JSON-like values.
 
     "vectors" is the key of the store. "texts" is how many texts there are, "distinct" how many distinct texts, and
     "at_max_length" how many texts have the maximum length, i.e. were cut or have exactly this length.
@@ -196,14 +196,13 @@ class RetrieverRepresentations:
     warnings: tuple[str, ...] = ()
 
     def bare(self) -> "RetrieverRepresentations | None":
-        """Return the same vectors, with layers below the last without the final norm. None if neither tower has it."""
+        """Return the same vectors without the final norm on layers below the last, or None if no tower has this norm."""
         if not (self.query.normed or self.passage.normed):
             return None
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
 
 
 def _listed(layers: Sequence[int]) -> str:
-    """Return words for the stored layers in a message: "layers 0, 6", or "only the final vectors"."""
     return f"layers {', '.join(map(str, layers))}" if layers else "only the final vectors"
 
 

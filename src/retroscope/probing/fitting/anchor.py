@@ -47,7 +47,7 @@ class Anchor:
     converged: torch.Tensor
 
     def offset(self, similarity: Features) -> CandidateScores:
-        """Return the similarity's part of the score of each candidate: a s(q, p), where a is the scale of each column."""
+        """Return the part of each candidate's score that is due to the similarity: a s(q, p), for every column."""
         return centred(similarity) / self.unit * self.scale
 
 

@@ -102,7 +102,7 @@ def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
 
 
 def expected_features(chances: ScoreTable, rows: CandidateRows) -> ColumnWeights:
-    """Return, for each model (column), the features' mean over probe examples, with candidates weighted by probability."""
+    """Return, for each model (column), the mean candidate features, weighted by the probabilities of the candidates."""
     mean: ColumnWeights = chances.flatten(1) @ rows / chances.shape[2]
     return mean
 
