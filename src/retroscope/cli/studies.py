@@ -97,7 +97,7 @@ def carry_out_study(
 
 
 def kept_folders(output: OutputOptions | ReportOptions) -> tuple[Path | None, Path | None]:
-    """Return the folder whose stored results are reused, and the folder whose study another study may not replace.
+    """Return the folder whose stored results are reused, and the folder whose study only the same study may replace.
 
     Both are the output folder. With `--overwrite` both are None. In a dry run, which replaces nothing, the second is
     None.

@@ -111,7 +111,7 @@ CONTROLS: dict[str, Control] = {
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The probe examples of one split, with the queries and labels that some controls of probes use.
+    """The probe examples of one split, with the queries and labels that one or several controls give them.
 
     The controls of one view use the same queries, so that features are computed once for all of them.
 

@@ -199,7 +199,7 @@ def _tidy(folder: Path) -> None:
 
 
 def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, store: VectorStore) -> Job:
-    """Return the job in which an engine computes the windows (ranges of texts) of a plan and writes them to a store."""
+    """Return the job by which an engine computes the vectors of all texts of a plan and writes them to a store."""
     encoder, form = plan.encoder, _form(plan)
     threads = torch.get_num_threads()
     recruit = None

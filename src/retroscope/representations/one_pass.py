@@ -17,7 +17,7 @@ from retroscope.representations.windows import Window, WindowVectors, WindowWork
 
 
 def shares_pass(one: ExtractionPlan, other: ExtractionPlan) -> bool:
-    """Return whether one pass over the texts can compute the vectors of two different plans.
+    """Return whether one pass over the texts can compute the vectors that two different extraction plans describe.
 
     It can if their encoders compute the same token states, from the same texts in the same batches.
     """
@@ -69,7 +69,7 @@ class OnePassWorker:
     beside: Sequence[StoreBeside]
 
     def compute(self, payload: Window) -> list[WindowVectors]:
-        """Return the vectors of one window (range of texts) for the worker's own store, and for each store in `beside`."""
+        """Return the vectors of a window (range of texts) for the worker's own store, and for each store in `beside`."""
         workers = [self.worker, *(store.worker for store in self.beside)]
         fresh, rows = self.worker.new_rows(payload)
         if not rows:

@@ -74,7 +74,7 @@ class VectorStore:
 
     @property
     def starts(self) -> range:
-        """Return the position of the first text of every shard."""
+        """Return the position of the first text of every shard (file)."""
         return range(0, self.vectors.shape[0], self.window)
 
     @property
@@ -172,7 +172,7 @@ def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
 
 
 def store_in(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
-    """Return the store in a zarr group.
+    """Return an open zarr group as a `VectorStore`, after checking its arrays.
 
     Args:
         needs: names of attributes that the group must have.

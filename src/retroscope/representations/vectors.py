@@ -21,7 +21,7 @@ BLOCK_BYTES = 192 * 2**20  # vectors that a search holds at a time
 
 @dataclass(frozen=True, eq=False)
 class Representations:
-    """The pooled vectors of every layer, for the texts of one tower.
+    """The pooled vectors of every layer, for the texts of one encoder (query or passage tower).
 
     Attributes:
         ids: id of each text, in the order of the rows.
@@ -178,7 +178,7 @@ class VectorsRecipe(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class RetrieverRepresentations:
-    """The stored vectors of both towers of one retriever over one collection.
+    """The vectors of all queries and passages of one collection by one retriever.
 
     Attributes:
         name: name of the retriever.
@@ -196,7 +196,7 @@ class RetrieverRepresentations:
     warnings: tuple[str, ...] = ()
 
     def bare(self) -> "RetrieverRepresentations | None":
-        """Return the same vectors without the final norm on layers below the last, or None if no tower has this norm."""
+        """Return the same vectors without the final norm on layers below the last; None if no tower has this norm."""
         if not (self.query.normed or self.passage.normed):
             return None
         return replace(self, query=self.query.bare(), passage=self.passage.bare())

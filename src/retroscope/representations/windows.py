@@ -152,7 +152,7 @@ class WindowWorker:
         return layers, final
 
     def write(self, payload: Window, content: WindowVectors) -> tuple[str, ...]:
-        """Add the vectors of repeated texts to a window (range of texts), write it, and return the names of its files."""
+        """Add the vectors of repeated texts to a window (range of texts), write it, and return its files' names."""
         (layers, final), start, stop = content, payload.start, payload.stop
         first, position = payload.first, np.arange(start, stop)
         earlier = np.flatnonzero(first < start)
@@ -191,7 +191,7 @@ class WindowWorker:
 
 @dataclass(frozen=True)
 class WindowRecruit:
-    """Factory that makes a `WindowWorker` in another process.
+    """Factory that makes, in another process, a worker that encodes windows (ranges of texts).
 
     Attributes:
         source: name or folder from which the encoder is loaded, and the settings of loading.

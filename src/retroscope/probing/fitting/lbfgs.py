@@ -102,7 +102,7 @@ def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
 
 
 def expected_features(chances: ScoreTable, rows: CandidateRows) -> ColumnWeights:
-    """Return, for each model (column), the mean candidate features, weighted by the probabilities of the candidates."""
+    """Return, for each model (column), the features expected under these probabilities, averaged over probe examples."""
     mean: ColumnWeights = chances.flatten(1) @ rows / chances.shape[2]
     return mean
 

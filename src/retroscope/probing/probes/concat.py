@@ -101,7 +101,7 @@ def slots(trial: ProbeTrial, part: str) -> Slots:
 
 
 def first_layer(n: int, dim: int, seed: int) -> Layer:
-    """Draw random weights as PyTorch initialises a linear layer: uniform within 1 / sqrt(number of inputs)."""
+    """Return a linear layer with random weights as PyTorch draws them: uniform within 1 / sqrt(number of inputs)."""
     generator = torch.Generator().manual_seed(seed)
     bound = ((n + 1) * dim) ** -0.5
     weight = torch.empty(n, (n + 1) * dim).uniform_(-bound, bound, generator=generator)

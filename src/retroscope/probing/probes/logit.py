@@ -141,7 +141,11 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Probe
 def choose_column(
     inputs: Inputs, columns: FitColumns, weights: FeatureWeights
 ) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
-    """Select the ridge of each control and N, and return its column, with the test and the training accuracy."""
+    """Select a ridge penalty for each control and N by validation loss, and return the index of its column and
+    accuracies.
+
+    The accuracies are those of the test examples, and the mean over the training examples.
+    """
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
     losses = tempered_losses(validation, columns.targets("validation"))
     best = best_ridge(losses, columns, None if inputs.anchor is None else inputs.trial.texts_of("validation"))
@@ -187,7 +191,7 @@ def tempered_losses(
 def best_ridge(
     losses: Float[Tensor, "choice column"], columns: FitColumns, clusters: Clusters | None
 ) -> Int[Tensor, "chosen"]:
-    """Return, for each control and N, the index of the column whose ridge has the best validation loss.
+    """Return, for each control and N, the index of the column whose ridge penalty is selected by validation loss.
 
     Args:
         losses: losses of the validation examples.
