@@ -69,7 +69,7 @@ class OnePassWorker:
     beside: Sequence[StoreBeside]
 
     def compute(self, payload: Window) -> list[WindowVectors]:
-        """Return the vectors of a window (range of texts) for the worker's own store, and for each store in `beside`."""
+        """Return the vectors of a window (range of texts) for the worker's own store and for each store in `beside`."""
         workers = [self.worker, *(store.worker for store in self.beside)]
         fresh, rows = self.worker.new_rows(payload)
         if not rows:

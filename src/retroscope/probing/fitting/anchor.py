@@ -47,7 +47,7 @@ class Anchor:
     converged: torch.Tensor
 
     def offset(self, similarity: Features) -> CandidateScores:
-        """Return each candidate's similarity to the query times the fitted scale, which is added to the probe's score."""
+        """Return the similarity of each candidate to its query times the fitted scale, which is added to the score."""
         return centred(similarity) / self.unit * self.scale
 
 

@@ -102,7 +102,7 @@ def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
 
 
 def expected_features(chances: ScoreTable, rows: CandidateRows) -> ColumnWeights:
-    """Return, for each model (column), the features expected under these probabilities, averaged over probe examples."""
+    """Return, for each model (column), the features expected under these probabilities, as a mean over examples."""
     mean: ColumnWeights = chances.flatten(1) @ rows / chances.shape[2]
     return mean
 

@@ -141,10 +141,9 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Probe
 def choose_column(
     inputs: Inputs, columns: FitColumns, weights: FeatureWeights
 ) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
-    """Select a ridge penalty for each control and N by validation loss, and return the index of its column and
-    accuracies.
+    """Select a ridge penalty for each control and N by validation loss.
 
-    The accuracies are those of the test examples, and the mean over the training examples.
+    Return the index of its column, the accuracy of every test example, and the mean accuracy of the training examples.
     """
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
     losses = tempered_losses(validation, columns.targets("validation"))
