@@ -81,7 +81,7 @@ def _default(group: Any, field: Field[Any]) -> Any:
 
 
 def _under(heading: str | None, annotation: Any) -> Any:
-    """Return the annotation of an option, with a heading for the help added."""
+    """Return the annotation of an option, changed so that the help lists the option under `heading`."""
     if heading is None or get_origin(annotation) is not Annotated:
         return annotation
     kind, *metadata = get_args(annotation)

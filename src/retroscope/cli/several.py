@@ -73,7 +73,7 @@ def carry_out_set(
 
 
 def _refuse_others(out: Path, places: Sequence[str], settings: Sequence["StudySettings"]) -> None:
-    """Refuse to replace the stored study of a retriever if it has other settings."""
+    """Raise an error if a retriever's stored study, which would be replaced, has other settings than its new study."""
     from retroscope.study.settings import refuse_other_settings
 
     for place, own in zip(places, settings, strict=True):

@@ -52,7 +52,7 @@ def switches(*groups: type) -> type[Switches]:
 
 
 def _switch(name: str, analysis: Analysis) -> tuple[str, object]:
-    """Return the field name and the type of the option that skips (or, on request, runs) an analysis."""
+    """Return the field name and type of an analysis's option: `--no-NAME`, or `--NAME` if it runs only on request."""
     help = f"{'Run' if analysis.on_request else 'Skip'} the analysis '{analysis.question}'"
     return name if analysis.on_request else f"{PREFIX}{name}", Annotated[bool, option(switch_of(analysis), help=help)]
 

@@ -51,7 +51,7 @@ def _write(job: Job, shard: Shard, standing: Standing, content: Any) -> tuple[Sh
 
 
 def _count(written: Written | None, tally: RunTally, report: Count, total: int) -> None:
-    """Wait until the shard that is being written (if any) is complete, and add it to the tally."""
+    """Wait until the shard that is being written (if any) is complete, and add it to the counts of the run."""
     if written is not None:
         tally.count(*written.result(), HERE)
         report(tally.done + tally.kept, total)

@@ -44,7 +44,7 @@ def coding_order(task: Task, seed: int) -> Choices:
 
 
 def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
-    """Return the code length of each probe example in bits, and whether all fits for it converged."""
+    """Return the length of the online code of each probe example in bits, and whether all fits converged."""
     features = product_features(trial)(trial.view.parts[ALL])
     similarity = trial.similarities[ALL]
     columns = FitColumns(trial.view, trial.options.ridge)

@@ -114,7 +114,9 @@ def training_rows(
 
 
 def _shifts(space: Space, train: Int[np.ndarray, "n"], penalties: Sequence[float]) -> list[Matrix | None]:
-    """Return (A - I)' for every penalty, from one eigendecomposition; None for an infinite penalty, where A = I.
+    """Return (A - I)' of the linear head A for every ridge penalty; None for an infinite penalty, where A = I.
+
+    One eigendecomposition serves all penalties.
 
     With fewer queries than dimensions, the matrix of the queries' dot products is decomposed, because it is smaller:
     (Q'Q + penalty I)^-1 Q' = Q' (QQ' + penalty I)^-1.

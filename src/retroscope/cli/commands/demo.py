@@ -73,7 +73,7 @@ def run(
 
 
 def _measured(plan: "StudyPlan", progress: "Progress") -> "Study":
-    """Run a plan, print the first conclusion of every analysis as soon as it is known, and return the whole study."""
+    """Run the study, print the first conclusion of every analysis as soon as it is known, and return the study."""
     from retroscope.cli.terminal import note
     from retroscope.study.outcome import Runnable
 

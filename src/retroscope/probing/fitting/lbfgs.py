@@ -170,7 +170,7 @@ def _scale(pair: RememberedStep) -> Float[Tensor, "column 1"]:
 
 
 def _search(state: FitState, direction: ColumnWeights, along: ScoreTable) -> tuple[PerColumn, ScoreTable, ScoreTable]:
-    """Return the step length of every column at which the slope is small enough, with scores and probabilities there.
+    """Search along each model's direction for a step with a small slope. Return the lengths, scores and probabilities.
 
     The search applies Newton's method to the slope, within an interval that contains its zero.
 

@@ -146,7 +146,7 @@ def _rows(features: Float[Tensor, "choice candidate feature"]) -> CandidateRows:
 
 
 def _start(problems: Problems, rows: CandidateRows, metric: Preconditioner) -> FitState:
-    """Return the state of the optimiser at w = 0 for all columns."""
+    """Return the state of the optimiser at w = 0 for all models (columns)."""
     choices, candidates, _ = problems.features.shape
     columns = len(problems.sizes)
     scores = rows.new_zeros(columns, candidates, choices)

@@ -175,7 +175,7 @@ def judged(
 def tempered_losses(
     scores: Float[Tensor, "choice candidate column"], targets: Int[Tensor, "column choice"]
 ) -> Float[Tensor, "choice column"]:
-    """Return the cross-entropy of each probe example at the temperature that is best for its column.
+    """Return the cross-entropy of each probe example at the temperature that is best for the model (column).
 
     This is temperature scaling (Guo et al., 2017, section 4).
 
