@@ -39,7 +39,7 @@ def default_of(settings: Any, field: str) -> str:
 
 
 def written(setting: str, default: str) -> str:
-    """Register a default that is written by hand, for the test that compares it with its settings class, and return it.
+    """Return `default`, after registering it for the test that compares handwritten defaults with the settings classes.
 
     Args:
         setting: "MODULE:CLASS.FIELD", with the module's name relative to `retroscope`.
@@ -64,7 +64,7 @@ def option(
     kind: str = "",
     joint: str = "",
 ) -> Any:
-    """Return a `typer.Option` whose help ends with its default, and that refuses a value that is not a known name.
+    """Return a `typer.Option` whose help ends with its default. The option refuses values that are not in `known`.
 
     Args:
         names: names of the option as a user types them, e.g. `--out` or `--spectra/--no-spectra`.

@@ -53,7 +53,10 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Make each of `SIGNALS` stop the run as Ctrl-C does, except those that the process ignores (as under `nohup`)."""
+    """Make SIGINT, SIGTERM and SIGHUP stop the run as Ctrl-C does, while the context is open.
+
+    A signal that the process ignores (as under `nohup`) stays ignored.
+    """
     stop, before = Stop(), {}
     for number in (getattr(signal, name) for name in SIGNALS if name in dir(signal)):
         if signal.getsignal(number) != signal.SIG_IGN:

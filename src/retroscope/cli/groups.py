@@ -17,7 +17,7 @@ NO_DEFAULT = Parameter.empty
 
 
 def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
-    """Return a decorator for commands with groups of options: typer sees each option, the command gets whole groups.
+    """Return a decorator for commands with groups of options: typer gets single options, the command gets whole groups.
 
     Args:
         generated: name of a parameter -> class of its group of options. It is needed if this class is made at run time
@@ -34,7 +34,6 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
         _refuse_duplicates(run, options)
 
         def packed(**values: Any) -> None:
-            """Call the command with its options combined into groups."""
             run(**{name: _packed(kind, values) if name in groups else values[name] for name, kind in kinds.items()})
 
         packed.__name__, packed.__doc__, packed.__module__ = run.__name__, run.__doc__, run.__module__
@@ -55,7 +54,6 @@ def spellings(group: type) -> set[str]:
 
 
 def _annotations(run: CommandFunction) -> dict[str, Any]:
-    """Map each parameter of a command to its type, including the metadata of `Annotated`."""
     return {name: kind for name, kind in get_type_hints(run, include_extras=True).items() if name != "return"}
 
 
@@ -70,7 +68,6 @@ def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str
 
 
 def _options_of(group: Any) -> Iterator[Parameter]:
-    """Yield the options of a group as parameters, which the help shows under the heading of the group."""
     kinds = get_type_hints(group, include_extras=True)
     for field in fields(group):
         annotation = _under(getattr(group, "HEADING", None), kinds[field.name])
@@ -84,7 +81,7 @@ def _default(group: Any, field: Field[Any]) -> Any:
 
 
 def _under(heading: str | None, annotation: Any) -> Any:
-    """Return the annotation of an option, with a heading for the help added."""
+    """Return the annotation of an option, changed so that the help lists the option under `heading`."""
     if heading is None or get_origin(annotation) is not Annotated:
         return annotation
     kind, *metadata = get_args(annotation)

@@ -90,7 +90,6 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
 
 
 def _refuse_missing(command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any]) -> None:
-    """Refuse a command line that lacks required arguments or options, and name all of them."""
     absent = [option for option in command.get_params(ctx) if option.required and not values.get(option.name)]
     if not absent:
         return

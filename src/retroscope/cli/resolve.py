@@ -17,9 +17,9 @@ def resolve(
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
 ) -> StudySettings:
-    """Return the settings of a study. Settings that were not given have the protocol's defaults.
+    """Return the settings of a study, merged from a settings file, options and `--set` assignments.
 
-    The arguments are those of `resolved`.
+    Settings that none of them gives have the protocol's defaults. The arguments are those of `resolved`.
     """
     values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
     return study_settings(values, where=_where(settings_file))
@@ -33,7 +33,9 @@ def resolved(
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Merge the settings file, the options (which override it) and `--set` (which overrides both), without checks.
+    """Merge the settings file, the options and the `--set` assignments into one dictionary, without checks.
+
+    Options override the settings file, and `--set` overrides both.
 
     Args:
         given: dotted name of a setting, e.g. "probes.rank" -> value of its option, or None if the option was not given.

@@ -1,4 +1,4 @@
-"""Run a plan, for every command that measures: check, plan, lock folders, run, write, print."""
+"""Carry out a command that measures: check, plan, lock folders, run, write and print."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,39 +15,39 @@ Document = Mapping[str, Any]
 
 
 class Outcome(Protocol):
-    """The result of a run so far, or of a finished run, which a command writes and prints."""
+    """Interface of the results of a run, partial or complete, which a command writes and prints."""
 
     @property
     def is_final(self) -> bool:
         """Return whether the run is finished."""
 
     def news(self) -> str:
-        """Return one sentence about what was measured since the previous outcome, or "" if there is none."""
+        """Return one sentence about what was measured since the previous partial results, or "" if there is none."""
 
     def write(self, folder: Path) -> Path | None:
-        """Write everything into a folder, and return the path of the report, if there is one."""
+        """Write results and report into a folder, and return the path of the report, or None if there is no report."""
 
     def document(self) -> Document:
-        """Return what `--json` prints."""
+        """Return the results as the JSON document that `--json` prints."""
 
     def text(self, folder: Path | None) -> str:
         """Return the text that is printed without `--json`. `folder` is the output folder, or None without one."""
 
     def close(self) -> None:
-        """Remove the files that a stopped run would have resumed from."""
+        """Remove the intermediate files from which a stopped run would have continued."""
 
 
 class Plan(Protocol):
-    """A plan of work that a command prints (`--dry-run`) or runs."""
+    """Interface of a measurement that is planned but not begun, which a command runs or only prints (`--dry-run`)."""
 
     def lines(self) -> Sequence[str]:
         """Return the lines of the plan, as `--dry-run` prints them."""
 
     def document(self) -> Document:
-        """Return what `--dry-run --json` prints."""
+        """Return the plan as the JSON document that `--dry-run --json` prints."""
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Run the plan. Yield the outcome so far after every analysis, and the complete outcome at the end."""
+        """Run the measurement. Yield the results so far after every analysis, and the complete results at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +70,10 @@ class Destination:
     parts: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Refuse to replace files that no run wrote, and an output folder that cannot be made or written to.
+        """Check that the run can write to its output folder, and that it replaces only files that an earlier run wrote.
 
         Raises:
-            SettingsError: for such files, or such an output folder.
+            SettingsError: if the folder cannot be made or written to, or if files of another origin would be replaced.
         """
         if self.out is not None:
             refuse_closed(self.out)
@@ -93,9 +93,10 @@ class Destination:
 def carry_out(
     prepare: Callable[[Progress], Plan], place: Destination, *, dry_run: bool, as_json: bool
 ) -> Outcome | None:
-    """Make the plan and run it, then write, print and return its outcome. In a dry run, print the plan, return None.
+    """Plan a measurement, run it, write and print the results, and return them.
 
-    After every analysis the results so far are written, so that a stopped run leaves a study of the finished analyses.
+    A dry run prints the plan and returns None. In a run, results are written after every analysis, so that a stopped
+    run leaves a study of the finished analyses.
 
     Args:
         prepare: function that loads models and data and returns the plan. It gets a callback for its progress, and is

@@ -1,4 +1,4 @@
-"""Run the plan of a set of studies: one backbone and several retrievers."""
+"""Compare one backbone with several retrievers: run one study for each retriever."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def carry_out_set(
     size: SizeOptions,
     gates: Sequence["Gate"] = (),
 ) -> "Outcome | None":
-    """Resolve the settings of every study of a set, run the studies, and return the outcome.
+    """Run one study for each retriever of a backbone, and return the results, or None for a dry run.
 
     The arguments are those of `carry_out_study`, except that `values` has one entry for each retriever.
 
@@ -73,7 +73,7 @@ def carry_out_set(
 
 
 def _refuse_others(out: Path, places: Sequence[str], settings: Sequence["StudySettings"]) -> None:
-    """Refuse to replace the stored study of a retriever if it has other settings."""
+    """Raise an error if a retriever's stored study, which would be replaced, has other settings than its new study."""
     from retroscope.study.settings import refuse_other_settings
 
     for place, own in zip(places, settings, strict=True):

@@ -1,4 +1,4 @@
-"""Resolve options to settings and run the plan of a study, for every command that measures."""
+"""Convert the options of a command to the settings of a study, and run the study."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,7 +45,9 @@ def carry_out_study(
     size: SizeOptions | None = None,
     gates: Sequence["Gate"] = (),
 ) -> "Outcome | None":
-    """Resolve the settings of a study, check that its folder may be replaced, run it, and return its outcome.
+    """Run the study that a command's options describe, and return its results, or None for a dry run.
+
+    Before the run, the settings are checked, and it is checked that the output folder may be replaced.
 
     Args:
         values: dotted name of a setting -> value of its option, or None if it was not given. "before" is given for a
@@ -95,7 +97,7 @@ def carry_out_study(
 
 
 def kept_folders(output: OutputOptions | ReportOptions) -> tuple[Path | None, Path | None]:
-    """Return the folder whose stored results are used again, and the folder whose study must not be replaced.
+    """Return the folder whose stored results are reused, and the folder whose study only the same study may replace.
 
     Both are the output folder. With `--overwrite` both are None. In a dry run, which replaces nothing, the second is
     None.
@@ -132,9 +134,9 @@ def checked_settings(
     size: SizeOptions,
     gates: Sequence["Gate"],
 ) -> "StudySettings":
-    """Resolve the settings of a study and check them, before torch is imported.
+    """Return the settings of a study, merged from options, `--set` and the settings file, after checking them.
 
-    The arguments and errors are those of `carry_out_study`.
+    The checks do not import torch. The arguments and errors are those of `carry_out_study`.
     """
     refuse_without_effect(values, options.assignments, left_out)
     from retroscope.cli.resolve import resolve
@@ -152,12 +154,14 @@ def checked_settings(
 
 
 def judge(report: "Report", gates: Sequence["Gate"]) -> None:
-    """Print the outcome of every gate on standard error, and exit with status 1 unless all hold."""
+    """Print whether a report meets each condition of `--gate`, and exit with status 1 unless it meets all of them."""
     judge_all({"": report}, gates)
 
 
 def judge_all(reports: Mapping[str, "Report"], gates: Sequence["Gate"]) -> None:
-    """Print the outcome of every gate of every report on standard error, and exit with status 1 unless all hold.
+    """Print whether each report meets each condition of `--gate`, and exit with status 1 unless all conditions are met.
+
+    The lines are printed on standard error.
 
     Args:
         reports: name of a retriever, with which its lines begin, -> its report. With the name "", lines have no name.

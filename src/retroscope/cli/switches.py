@@ -1,4 +1,4 @@
-"""Make the options `--no-NAME` and `--NAME` from the table of analyses."""
+"""Make the options that skip (`--no-NAME`) or request (`--NAME`) an analysis, from the table of all analyses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
@@ -36,7 +36,9 @@ class Switches:
 
 
 def switches(*groups: type) -> type[Switches]:
-    """Make the group of options `--no-NAME` and `--NAME` for all analyses, including those of other packages.
+    """Return a dataclass with one option for each analysis: `--no-NAME` to skip it, or `--NAME` to request it.
+
+    Analyses of other packages are included.
 
     Args:
         groups: classes of the other options of the command, whose names no analysis may have.
@@ -50,7 +52,7 @@ def switches(*groups: type) -> type[Switches]:
 
 
 def _switch(name: str, analysis: Analysis) -> tuple[str, object]:
-    """Return the field name and the type of the option that skips (or, on request, runs) an analysis."""
+    """Return the field name and type of an analysis's option: `--no-NAME`, or `--NAME` if it runs only on request."""
     help = f"{'Run' if analysis.on_request else 'Skip'} the analysis '{analysis.question}'"
     return name if analysis.on_request else f"{PREFIX}{name}", Annotated[bool, option(switch_of(analysis), help=help)]
 
@@ -88,7 +90,7 @@ def refuse_without_effect(
 
 
 def all_but(*names: str, pair: bool = False) -> dict[str, str]:
-    """Map every analysis that is not named to "": the command leaves it out, and has no option for it.
+    """Return all analyses but `names`, which a command leaves out. Each is mapped to "", because no option controls it.
 
     With `pair`, analyses that are required for a study of two models are not left out either.
     """
@@ -99,5 +101,4 @@ def all_but(*names: str, pair: bool = False) -> dict[str, str]:
 
 
 def _optional() -> dict[str, Analysis]:
-    """Return the analyses that a user can leave out."""
     return {name: analysis for name, analysis in analyses().items() if not analysis.required}

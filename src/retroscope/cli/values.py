@@ -1,4 +1,4 @@
-"""Parse the text of options to the values of settings."""
+"""Convert the text of command-line options to values of settings."""
 
 import math
 import re
@@ -68,7 +68,7 @@ def shares(text: str | None, option: str) -> list[float] | None:
 
 
 def in_bytes(text: str | None, option: str = "--memory") -> int | None:
-    """Return the bytes that a size like 4GiB, 500MB or 2e9 names, or None where it was not given.
+    """Return the number of bytes that a size like 4GiB, 500MB or 2e9 stands for, or None where it was not given.
 
     Raises:
         SettingsError: for a text that names no size.
@@ -103,7 +103,7 @@ def duration(text: str | None, option: str = "--time") -> float | None:
 
 
 def measures(text: str | None) -> list[str] | None:
-    """Return the measures of a comma-separated option, after checking that each can be computed, or None if not given.
+    """Return the retrieval measures that a comma-separated option names, or None if it was not given.
 
     Raises:
         SettingsError: for a measure that does not exist, and for two names of one measure.

@@ -43,7 +43,7 @@ class Engine:
             )
 
     def run(self, job: Job, progress: Count | None = None) -> RunTally:
-        """Compute all shards of a job that are not done yet, and return the counts and times of the run.
+        """Compute the pieces (shards) of a job that are not done yet, and return the counts and times of the run.
 
         A job that only this process can compute runs in this process, whichever engine is set.
 

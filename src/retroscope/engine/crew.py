@@ -42,7 +42,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Event:
-    """An event of a worker: it has answered with the report of a shard, or it was lost (`lost` is the reason)."""
+    """News about one worker: its report on a piece of work (`shard`), or the reason why it was lost (`lost`)."""
 
     member: Member
     shard: Shard | None = None
@@ -69,11 +69,11 @@ class Crew:
             self._start(1)
 
     def give(self, member: Member, shard: Shard) -> None:
-        """Send a shard to a worker without waiting for its answer."""
+        """Send a piece of work (shard) to a worker without waiting for its answer."""
         member.calls[member.actor.do.remote(shard)] = shard, time.monotonic()
 
     def free(self) -> list[Member]:
-        """Return the workers that can take a shard, idle ones first."""
+        """Return the workers that can take another piece of work (shard), idle ones first."""
         ready = [member for member in self.members.values() if member.ready and len(member.calls) < AT_ONCE]
         return sorted(ready, key=lambda member: len(member.calls))
 
@@ -83,7 +83,10 @@ class Crew:
         return sum(member.ready for member in self.members.values())
 
     def events(self) -> Iterator[Event]:
-        """Wait at most a second for an answer, and yield events. Lost workers are replaced."""
+        """Yield the answers and losses of workers, after waiting at most a second for an answer.
+
+        Lost workers are replaced.
+        """
         holders = {reference: member for member in self.members.values() for reference in member.calls}
         answered, _ = self._ray.wait(list(holders), num_returns=1, timeout=POLL) if holders else ([], [])
         for reference in answered:

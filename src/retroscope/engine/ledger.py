@@ -35,7 +35,7 @@ class Ledger:
     equipment: Mapping[str, str] = field(default_factory=dict)
 
     def standing(self, name: str, key: str) -> Standing:
-        """Return the state of a shard in storage.
+        """Return the state of a piece of work (shard) in storage: done, absent, damaged, or made with other equipment.
 
         It is done if its record has this key and the ledger's equipment, and all files match their checksums in the
         record.
@@ -52,7 +52,7 @@ class Ledger:
         return Standing.DONE if intact else Standing.DAMAGED
 
     def complete(self, name: str, key: str, files: Sequence[str]) -> None:
-        """Record that a shard is done, with the checksums of its files, which are read back from storage.
+        """Record that a piece of work (shard) is done, with checksums of its files, which are read back from storage.
 
         Raises:
             EngineError: if one of the files is missing.
@@ -69,7 +69,7 @@ class Ledger:
         self.storage.write(_record(name), json.dumps(record, sort_keys=True).encode())
 
     def records(self) -> int:
-        """Return how many shards have a completion record."""
+        """Return the number of pieces of work (shards) that have a completion record."""
         return len(self.storage.names(RECORDS))
 
     def clear(self) -> None:

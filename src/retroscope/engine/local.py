@@ -1,4 +1,4 @@
-"""The engine of one process: it computes shards (pieces of work) in order, and writes one during the next."""
+"""The engine of one process: it computes pieces of work (shards) in order, and writes one during the next."""
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +13,9 @@ Written = Future[tuple[Shard, Standing]]
 
 
 def run_here(job: Job, progress: Count | None = None) -> RunTally:
-    """Compute all shards of a job that are not done yet, in order. An error ends the run, but finished shards stay.
+    """Compute the pieces (shards) of a job that are not done yet, in order, and return the counts and times of the run.
+
+    An error ends the run, but finished shards stay.
 
     Args:
         progress: called after every computed shard with (how many items are done, how many there are). The items of an
@@ -49,7 +51,7 @@ def _write(job: Job, shard: Shard, standing: Standing, content: Any) -> tuple[Sh
 
 
 def _count(written: Written | None, tally: RunTally, report: Count, total: int) -> None:
-    """Wait until the shard that is being written (if any) is complete, and add it to the tally."""
+    """Wait until the shard that is being written (if any) is complete, and add it to the counts of the run."""
     if written is not None:
         tally.count(*written.result(), HERE)
         report(tally.done + tally.kept, total)

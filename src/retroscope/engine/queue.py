@@ -12,7 +12,7 @@ LOOKAHEAD = 256  # shards that may wait for others, before no more are read
 
 
 class Queue:
-    """Queue of a job's shards. A shard is waiting, at a worker, done, or missing.
+    """Queue of a job's pieces of work (shards). A shard is waiting, at a worker, done, or given up (`missing`).
 
     Attributes:
         missing: reasons by name of the shard: its last error, or the missing shard that it needs.
@@ -20,7 +20,7 @@ class Queue:
     """
 
     def __init__(self, shards: Iterable[Shard], attempts: int = ATTEMPTS, lookahead: int = LOOKAHEAD) -> None:
-        """Make a queue of shards, of which none is done.
+        """Make a queue of pieces of work (shards), none of which is done.
 
         Args:
             shards: the shards. Each comes after the shards that it needs. They are read one by one.
@@ -42,7 +42,10 @@ class Queue:
         return self._exhausted and not self._waiting and not self._assigned
 
     def take(self, worker: str) -> Shard | None:
-        """Assign the first shard that needs no unfinished shard to a worker and return it, or return None."""
+        """Return the first waiting shard that can be computed now, and assign it to `worker`.
+
+        Return None if there is none. A shard can be computed when all shards that it needs are done.
+        """
         shard = next((shard for shard in self._waiting.values() if self._is_ready(shard)), None)
         while shard is None and not self._exhausted and len(self._waiting) < self._lookahead:
             shard = self._read()
@@ -57,7 +60,10 @@ class Queue:
         self._done.add(name)
 
     def failed(self, name: str, error: str) -> None:
-        """Record a failed attempt. The shard is tried again, or is given up with all shards that need it."""
+        """Record that an attempt to compute a shard failed.
+
+        It is tried again, or given up with all shards that need it.
+        """
         shard, _ = self._assigned.pop(name)
         errors = self.failures.setdefault(name, [])
         errors.append(error)

@@ -35,7 +35,9 @@ PATIENCE = 1800.0  # seconds without any worker, after which a run gives up
 
 
 def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Count | None = None) -> RunTally:
-    """Compute all shards of a job that are not done yet on a Ray cluster.
+    """Compute, on a Ray cluster, the pieces (shards) of a job that are not done yet.
+
+    Return counts and times of the run.
 
     Args:
         address: address of the cluster. If None, a cluster is started on this machine. It stops with this process.

@@ -48,7 +48,7 @@ class Recruit(Protocol):
         """
 
     def equipment(self) -> Mapping[str, str]:
-        """Return the kind of device and the library versions of this machine, which also determine the bytes."""
+        """Return the kind of device and the library versions of this machine, which affect the computed bytes, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,11 @@ class RunTally:
     retried: dict[str, str] = field(default_factory=dict)
 
     def count(self, shard: Shard, standing: Standing, worker: str) -> None:
-        """Count a finished shard. `standing` is its state in storage before this run, `DONE` if it was complete."""
+        """Add a finished piece of work (shard) to the counts.
+
+        Args:
+            standing: state of the shard in storage before this run; `DONE` if it was complete.
+        """
         if standing is Standing.DONE:
             self.kept += shard.size
             return

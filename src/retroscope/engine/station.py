@@ -49,14 +49,14 @@ class Station:
     """The class of a worker's Ray actor. Its methods return errors instead of raising them."""
 
     def __init__(self, recruit: Recruit, ledger: Ledger) -> None:
-        """Store the factory of the worker and the records. `prepare` loads the worker."""
+        """Store the completion records and the factory of the worker. `prepare` makes the worker."""
         self._recruit, self._ledger = recruit, ledger
         self._worker: Worker | None = None
         self._computing = threading.Lock()
         self._writer = ThreadPoolExecutor(1, "shards")  # one: what a shard needs of the one before is written first
 
     def prepare(self) -> Arrival:
-        """Load the models and data of the worker. The answer says whether that succeeded."""
+        """Make the worker: load its models and data. The answer says whether that succeeded."""
         try:
             equipment = self._recruit.equipment()
             self._ledger = replace(self._ledger, equipment=equipment)
@@ -66,7 +66,10 @@ class Station:
         return Arrival(socket.gethostname(), equipment)
 
     def do(self, shard: Shard) -> ShardReport:
-        """Compute and write a shard unless storage has it already, and return the outcome."""
+        """Compute and write a piece of work (shard) unless storage has it already.
+
+        Return a report with times, or the error.
+        """
         try:
             with self._computing:
                 standing = self._ledger.standing(shard.name, shard.key)

@@ -121,5 +121,4 @@ class Storage:
             sync(zarr_store(self.place).delete_dir(folder))
 
     def _is_absent(self) -> bool:
-        """Return whether the location is a folder that does not exist."""
         return not is_url(self.place) and not Path(self.place).is_dir()

@@ -23,7 +23,7 @@ RECORD = ".about.json"  # end of the name of a record; it begins with the name o
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOrigin:
-    """What an entry of the cache was computed from: models, collection, analysis and software.
+    """What an entry of the cache was computed from (models, collection, software), and which analysis uses it.
 
     Attributes:
         models: names of the models.

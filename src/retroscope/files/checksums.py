@@ -94,7 +94,7 @@ def checksums_of(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A folder with a list of its files' checksums, as `open_sealed` returns it. Files are verified when they are read.
+    """A folder whose file `.retroscope` lists the checksums of all its files, which are verified when they are read.
 
     Attributes:
         checksums: checksum of every file, by relative path.

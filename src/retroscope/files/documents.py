@@ -131,7 +131,6 @@ def parse_document(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
-    """Return the error for a document with another schema number. It names the version that wrote it, if recorded."""
     versions = document.get("versions")
     version = versions.get("retroscope") if isinstance(versions, Mapping) else None
     written = f", written by retroscope {version}" if version else ""

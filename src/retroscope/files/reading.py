@@ -164,7 +164,6 @@ class _Reported(io.FileIO):
         self._size = path.stat().st_size
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from the file, and return how many bytes were read."""
         count = super().readinto(buffer) or 0
         before, self._read = self._read // MEGABYTE, min(self._size, self._read + count)
         if self._read // MEGABYTE > before:
@@ -180,23 +179,19 @@ class _Unpacked(io.RawIOBase):
         self._limit = max(UNPACKED, RATIO * path.stat().st_size)
 
     def readable(self) -> bool:
-        """Return True: the content can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Return True: the position can be changed, as parquet requires."""
+        """Return True, because reading parquet needs to seek."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position in the unpacked content."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return the position in the unpacked content."""
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with unpacked content, and return how many bytes were read."""
         size = self._file.readinto(buffer)
         if self._file.tell() > self._limit:
             raise self._kind(

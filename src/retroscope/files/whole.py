@@ -53,7 +53,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def checked_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing, as `whole_file` does. A last line with its checksum is added for `read_checked`."""
+    """Open a new file for writing, and append its checksum as the last line when the context closes.
+
+    As with `whole_file`, the file replaces `path` only if the context closes without an error. `read_checked` verifies
+    the checksum.
+    """
     with whole_file(path) as file:
         yield file
         file.seek(0)

@@ -25,10 +25,10 @@ def own_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) 
 
 
 def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) -> Choices:
-    """Replace every query by one with another text, from the same part of the split (a derangement of texts).
+    """Replace the query of every probe example by a query with another text, from the same part of the split.
 
-    An accuracy above chance is then not due to the query. Queries with the same text are never exchanged for one
-    another. If all queries of a part have the same text, they stay.
+    The replacement is a derangement of texts. An accuracy above chance is then not due to the query. Queries with the
+    same text are never exchanged for one another. If all queries of a part have the same text, they stay.
     """
     _, first, of_text = np.unique(texts, return_index=True, return_inverse=True)
     own = first[of_text][choices.query]  # queries of one text have one vector: the first stands for all
@@ -57,7 +57,9 @@ def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
 
 
 def independent_examples(tests: Mapping[int, Choices], sizes: tuple[int, ...]) -> dict[int, float]:
-    """Return, for every N, how many independent examples the test examples of all seeds are worth with hash labels.
+    """Return the effective number of independent test examples under `hash_labels`, for every number N of candidates.
+
+    The test examples of all seeds are counted together.
 
     If a passage is a candidate of many examples (a hub among the hard negatives), its hash decides about the labels of
     all of them. For a probe with fixed predictions, labels by random hashes give an example the variance v = (N - 1) /
@@ -80,7 +82,6 @@ def independent_examples(tests: Mapping[int, Choices], sizes: tuple[int, ...]) -
 
 
 def _hash(passage: int, seed: int) -> int:
-    """Return a 63-bit hash of a passage number and a seed."""
     digest = blake2b(passage.to_bytes(8, "big"), digest_size=8, salt=seed.to_bytes(16, "big")).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -110,7 +111,7 @@ CONTROLS: dict[str, Control] = {
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The probe examples of a split with the queries and labels of some controls.
+    """The probe examples of one split, with the queries and labels that one or several controls give them.
 
     The controls of one view use the same queries, so that features are computed once for all of them.
 
@@ -130,7 +131,7 @@ class View:
 
 
 def controls_on(names: Sequence[str], *, random_weights: bool) -> list[str]:
-    """Return those controls that use the retriever's vectors or, with `random_weights`, the random-weight copy's.
+    """Return the names of the controls that probe the retriever's vectors (or those of its random-weight copy).
 
     Args:
         names: names of controls to choose from.
@@ -141,7 +142,7 @@ def controls_on(names: Sequence[str], *, random_weights: bool) -> list[str]:
 def views(
     parts: Mapping[str, Choices], seed: int, names: Sequence[str], sizes: tuple[int, ...], texts: TextNumbers
 ) -> list[View]:
-    """Group the controls that use the same queries, and return the probe examples of each group as a `View`.
+    """Group the controls that use the same queries, and return the probe examples of each group.
 
     Args:
         parts: part name -> probe examples with their own queries.

@@ -32,7 +32,9 @@ def probe(
     passage_texts: Mapping[str, int] | None = None,
     progress: ShownCount = None,
 ) -> ProbeResult:
-    """Measure how well each layer's vectors predict relevance, by all probes under all controls for every N and seed.
+    """Measure how well each layer's vectors predict relevance, by all probes and controls, for every N and seed.
+
+    N is the number of candidates from which a probe chooses.
 
     Args:
         representations: vectors of the queries and passages at every layer.
@@ -129,7 +131,6 @@ def _plan(
     settings: ProbeSettings,
     random_weights: RetrieverRepresentations | None,
 ) -> ProbePlan:
-    """Return the plan of all probes: probe examples, splits, layers, and the controls that these vectors allow."""
     possible = (False,) if random_weights is None else (False, True)
     controls = tuple(name for name in settings.chosen_controls if CONTROLS[name].random_weights in possible)
     if not controls:

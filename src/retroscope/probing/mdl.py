@@ -44,7 +44,7 @@ def coding_order(task: Task, seed: int) -> Choices:
 
 
 def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
-    """Return the code length of each probe example in bits, and whether all fits for it converged."""
+    """Return the length of the online code of each probe example in bits, and whether all fits converged."""
     features = product_features(trial)(trial.view.parts[ALL])
     similarity = trial.similarities[ALL]
     columns = FitColumns(trial.view, trial.options.ridge)
@@ -58,7 +58,9 @@ def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
 
 
 def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
-    """Return the end index of each block of probe examples. Probe examples with the same query text are in one block.
+    """Return the index at which each block of the online code ends.
+
+    Probe examples with the same query text are in one block.
 
     Args:
         texts: index of each probe example's query text; equal indices are adjacent.

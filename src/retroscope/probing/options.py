@@ -1,4 +1,4 @@
-"""The part of `ProbeSettings` that the function of a probe uses."""
+"""Settings that the function of a probe needs, taken from `ProbeSettings` and its protocol."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -27,7 +27,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Those fields of `ProbeSettings` that the function of a probe uses. `ProbeSettings` explains them."""
+    """Settings that the function of a probe needs, taken from `ProbeSettings` (see there) and its protocol."""
 
     ridge: tuple[float, ...]
     rank: int

@@ -1,4 +1,4 @@
-"""The type of one row in a table of probe accuracies, with JSON-like values. No torch."""
+"""The type of one row in a table of probe accuracies, with JSON-like values. This module does not import torch."""
 
 from typing import NotRequired, TypedDict
 

@@ -54,7 +54,7 @@ class ProbeRecipe(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class ProbeResult:
-    """Accuracy of every query under every probe, control, N and layer, with evidence of the fits.
+    """Accuracy of every query under every probe, control, N and layer, with evidence that the fits converged.
 
     Attributes:
         model: name of the retriever.
@@ -83,7 +83,7 @@ class ProbeResult:
     warnings: tuple[str, ...]
 
     def with_texts(self, texts: Mapping[str, int]) -> "ProbeResult":
-        """Return the result with the information which queries have the same text.
+        """Return a copy of the result that records which queries have the same text.
 
         Args:
             texts: query id -> index of its distinct text.
@@ -176,7 +176,7 @@ class ProbeResult:
 def probe_result(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> ProbeResult:
-    """Return the result of a run of all probes, from its running sums.
+    """Return the mean accuracies and code lengths of all probes, computed from their running sums.
 
     Args:
         tally: sums over all probe examples and seeds.
@@ -202,7 +202,6 @@ def probe_result(
 
 
 def _fits(tally: ProbeTally) -> xr.Dataset:
-    """Return the evidence of every fit (see `ProbeOutcome`): `iterations` as integers and `converged` as Booleans."""
     fits = tally.fits
     return xr.Dataset(
         {**fits, "iterations": fits["iterations"].astype(int), "converged": fits["converged"].astype(bool)}
@@ -251,7 +250,6 @@ def _recipe(
 
 
 def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:
-    """Return the warnings about vectors, controls that were not measured, and fits that did not converge."""
     plan = tally.plan
     warnings = list(representations.warnings)
     warnings += [

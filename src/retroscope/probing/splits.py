@@ -22,7 +22,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Probe examples, e.g. of the test part of a split: a query and its candidates for each.
+    """Probe examples, each with the index of its query and the indices of its candidate passages.
 
     Attributes:
         query: index in `Task.query_ids` of each probe example's query.
@@ -132,7 +132,7 @@ def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as ielab-2025 did: a random share of the probe examples is for training, the rest for validation and test.
+    """Split as the published study (ielab-2025) did: a random share for training, the rest for validation and for test.
 
     Queries and passages of the two parts overlap.
 

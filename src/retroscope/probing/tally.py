@@ -82,7 +82,11 @@ class ProbeTally:
     def add_outcome(
         self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add the accuracies of one probe on one layer and split. `controls` are the labels of the first axis."""
+        """Add the accuracies of one probe on one layer and split to the running sums.
+
+        Args:
+            controls: names of the controls on the first axis of the outcome's arrays.
+        """
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
         means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)
@@ -98,7 +102,7 @@ class ProbeTally:
     def add_bits(
         self, layer: int, query: ChoiceRows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
     ) -> None:
-        """Add the code length of every probe example on one layer.
+        """Add the code length of every probe example on one layer to the running sums.
 
         Args:
             query: index of each probe example's query.

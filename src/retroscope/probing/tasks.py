@@ -128,7 +128,6 @@ def _by_text(candidates: Sequence[Candidates], numbers: Mapping[str, int]) -> li
 
 
 def _index(ids: Iterable[str]) -> dict[str, int]:
-    """Map each distinct id to its index: 0, 1 ... in order of first occurrence."""
     return {i: place for place, i in enumerate(dict.fromkeys(ids))}
 
 

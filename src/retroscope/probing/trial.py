@@ -67,7 +67,7 @@ class ProbeTrial:
         return {part: scores(choices) for part, choices in self.view.parts.items()}
 
     def texts_of(self, part: str) -> Clusters:
-        """Return which probe examples of a part have the same query text."""
+        """Return which probe examples of one part of the split have the same query text."""
         return Clusters(numbered(self.texts[self.view.parts[part].query]))
 
     def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
@@ -108,7 +108,7 @@ Probe = Callable[[ProbeTrial], ProbeOutcome]
 def unfitted(
     accuracy: Float[np.ndarray, "control size choice"], train_accuracy: Float[np.ndarray, "control size"] | None = None
 ) -> ProbeOutcome:
-    """Return the outcome of a probe without an iterative fit, from its accuracies."""
+    """Return the `ProbeOutcome` of a probe that needs no iterative fit, given its accuracies."""
     none = np.full(accuracy.shape[:2], np.nan)
     return ProbeOutcome(
         accuracy=accuracy,

@@ -45,7 +45,7 @@ def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
 
 
 def description_checksum(store: Store) -> str:
-    """Return the checksum of the metadata of a store: its key, recipe, layers, shapes and codecs.
+    """Return the checksum of the metadata of a vector store: its key, recipe, layers, shapes and codecs.
 
     Raises:
         ValueError, KeyError: if a metadata file (`zarr.json`) is not JSON, or is missing.

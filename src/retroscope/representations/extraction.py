@@ -48,7 +48,7 @@ def extract(
     *,
     engine: Engine = LOCAL,
 ) -> Representations:
-    """Return the vectors of `texts`: open the store at `place`, after computing those that it lacks.
+    """Return the vectors of `texts` at every layer, after computing and storing those that the store at `place` lacks.
 
     Args:
         plan: plan that `plan_extraction` made from the same texts.
@@ -148,7 +148,7 @@ def extract_in_one_pass(
     beside: Sequence[tuple[ExtractionPlan, Path]],
     progress: Count | None = None,
 ) -> None:
-    """Compute the vectors of a plan and of other plans in one pass over the texts.
+    """Encode the texts once to compute and store the vectors of several plans, which differ only in pooling and head.
 
     Call `extract` for each plan afterwards, which opens its store. If no other plan can share the pass, nothing is
     computed.
@@ -199,7 +199,7 @@ def _tidy(folder: Path) -> None:
 
 
 def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, store: VectorStore) -> Job:
-    """Return the job in which an engine computes the windows (ranges of texts) of a plan and writes them to a store."""
+    """Return the job by which an engine computes the vectors of all texts of a plan and writes them to a store."""
     encoder, form = plan.encoder, _form(plan)
     threads = torch.get_num_threads()
     recruit = None

@@ -21,7 +21,7 @@ CHUNK = 1024  # texts tokenised at a time
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
-    """What is known of the texts of a tower before they are encoded: lengths, repeated texts, and a fingerprint.
+    """Lengths in tokens, repetitions and a fingerprint of the texts of one encoder, known before they are encoded.
 
     Attributes:
         first: for each text, the position of the first text with the same token ids (its own if it is the first).

@@ -17,7 +17,7 @@ from retroscope.representations.windows import Window, WindowVectors, WindowWork
 
 
 def shares_pass(one: ExtractionPlan, other: ExtractionPlan) -> bool:
-    """Return whether one pass over the texts can compute the vectors of two different plans.
+    """Return whether one pass over the texts can compute the vectors that two different extraction plans describe.
 
     It can if their encoders compute the same token states, from the same texts in the same batches.
     """
@@ -36,7 +36,7 @@ def _same_states(one: Encoder, other: Encoder) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class StoreBeside:
-    """A store that is filled while the texts are encoded for another plan.
+    """A further vector store, which is filled while the texts are encoded for another store.
 
     Attributes:
         plan: plan of this store.
@@ -49,11 +49,11 @@ class StoreBeside:
     ledger: Ledger
 
     def is_done(self, window: Window) -> bool:
-        """Return whether this store has the vectors of all texts of a window."""
+        """Return whether this store has the vectors of all texts of a window (range of texts)."""
         return self.ledger.standing(self._name(window), window_key(self.plan.key, window)) is Standing.DONE
 
     def write(self, window: Window, content: WindowVectors) -> None:
-        """Write a window and its completion record to this store."""
+        """Write the vectors of a window (range of texts) and its completion record to this store."""
         files = self.worker.write(window, content)
         self.ledger.complete(self._name(window), window_key(self.plan.key, window), files)
 
@@ -69,7 +69,7 @@ class OnePassWorker:
     beside: Sequence[StoreBeside]
 
     def compute(self, payload: Window) -> list[WindowVectors]:
-        """Return the vectors of one window for every store: first for the worker's own, then for those in `beside`."""
+        """Return the vectors of a window (range of texts) for the worker's own store and for each store in `beside`."""
         workers = [self.worker, *(store.worker for store in self.beside)]
         fresh, rows = self.worker.new_rows(payload)
         if not rows:
@@ -79,7 +79,7 @@ class OnePassWorker:
         return [worker.laid_out(payload, fresh, part) for worker, part in zip(workers, vectors, strict=True)]
 
     def write(self, payload: Window, content: list[WindowVectors]) -> tuple[str, ...]:
-        """Write a window to every store, and return the names of its files in the worker's own store.
+        """Write a window (range of texts) to every store, and return the names of its files in the worker's own store.
 
         The worker's own store is written last. If it has a window, all other stores therefore have that window, too.
         """

@@ -18,7 +18,7 @@ from retroscope.representations.store import VectorStore, open_store
 
 
 def create_store(plan: ExtractionPlan, place: Location) -> None:
-    """Create the empty store of a plan, completely or not at all.
+    """Create the empty vector store of an extraction plan, completely or not at all.
 
     A folder is filled under a temporary name and then renamed. If another run has created the store meanwhile, that
     store is used, because both are the same.
@@ -51,7 +51,7 @@ def _write_empty(plan: ExtractionPlan, place: Location) -> None:
 
 
 def own_store(plan: ExtractionPlan, place: Location) -> VectorStore:
-    """Open the store of a plan. If its metadata are damaged, they are written again, and the vectors do not change.
+    """Open the vector store of an extraction plan. Damaged metadata are written again, and the vectors do not change.
 
     Raises:
         RepresentationError: if it is the store of another plan.
@@ -71,7 +71,7 @@ def own_store(plan: ExtractionPlan, place: Location) -> VectorStore:
 
 
 def open_own(plan: ExtractionPlan, place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
-    """Open the store of a plan, after a check of its key.
+    """Open the vector store of an extraction plan, after checking that the key of the store is the plan's.
 
     Raises:
         RepresentationError: if it is the store of another plan, or its metadata are damaged.

@@ -10,7 +10,7 @@ GROUP, ARRAYS = "zarr.json", ("vectors", "final")
 
 
 def is_free(folder: Path) -> bool:
-    """Return whether a new store can be created here: the folder is empty or does not exist."""
+    """Return whether a new vector store can be created at this path: the folder is empty or does not exist."""
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 

@@ -25,7 +25,7 @@ ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
 
 @dataclass(frozen=True, eq=False)
 class ExtractionPlan:
-    """Plan of an extraction: what is known before any text is encoded.
+    """Plan of encoding texts and storing their vectors: shapes, batches, bytes on disk, and the key of the store.
 
     Attributes:
         inventory: lengths and repetitions of the texts.

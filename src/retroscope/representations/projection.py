@@ -40,7 +40,7 @@ class Lexicon:
 
 
 def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
-    """Return the lexicon of a tokenizer, with `size` entries, one for each row of the language-model head.
+    """Return the words of a tokenizer's tokens, one for each of the `size` rows of the language-model head.
 
     Rows without a token of the tokenizer do not count as words.
     """
@@ -53,7 +53,10 @@ def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
 
 
 def mean_logits(head: LanguageHead, vectors: Float[np.ndarray, "text dim"]) -> Float[Tensor, "word"]:
-    """Return the mean logits over texts. `top_tokens` subtracts them, because words that fit every text say little."""
+    """Return the logits of the language-model head, averaged over texts.
+
+    `top_tokens` subtracts them, because words that fit every text say little.
+    """
     total = torch.zeros(head.vocabulary, dtype=torch.float64)
     for part in _parts(head, vectors):
         total += head.logits(part).double().sum(0).cpu()

@@ -58,7 +58,7 @@ class Remake:
 
 
 def is_of_key(folder: Path, key: str) -> bool:
-    """Return whether a damaged store has this key, by the name of its folder or by the metadata that are left."""
+    """Return whether a damaged vector store has this key, by its folder's name or by the metadata that are left."""
     if folder.name == f"{key[:32]}.zarr":
         return True
     files = (folder / GROUP, *(folder / array / GROUP for array in ARRAYS))

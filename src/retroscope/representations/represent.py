@@ -1,4 +1,4 @@
-"""Encode a collection with both towers of a retriever, and store the vectors in a cache."""
+"""Encode the queries and passages of a collection with a retriever, and store the vectors in a cache."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class StreamedTexts:
 
 @dataclass(frozen=True, eq=False)
 class TowerPlan:
-    """Plan of encoding the texts of one tower.
+    """Plan of encoding all queries or all passages of a collection (one tower), and of storing the vectors.
 
     Attributes:
         tower: "query" or "passage".
@@ -78,7 +78,7 @@ class TowerPlan:
     def extract(
         self, progress: Progress | None = None, engine: Engine = LOCAL, beside: Sequence["TowerPlan"] = ()
     ) -> Representations:
-        """Return the vectors of this tower, after computing those that are not stored yet.
+        """Return the vectors of this tower's texts, after computing those that are not stored yet.
 
         Args:
             progress: called with (tower, how many texts are done, how many there are).
@@ -111,7 +111,9 @@ def plan_towers(
     inventories: dict[InventoryKey, Inventory] | None = None,
     progress: Progress | None = None,
 ) -> tuple[TowerPlan, TowerPlan]:
-    """Return the plans of encoding a collection with the query and the passage tower. Nothing is encoded yet.
+    """Return one plan of encoding the queries of a collection, and one of encoding its passages.
+
+    Nothing is encoded yet.
 
     Args:
         cache: folder of the vector stores.
@@ -172,7 +174,7 @@ def extract_towers(
     engine: Engine = LOCAL,
     beside: Sequence[TowerPlan] = (),
 ) -> RetrieverRepresentations:
-    """Return the vectors of both towers as `plan_towers` planned them, after computing those that are not stored yet.
+    """Return the vectors of all queries and passages, after computing those that are not stored yet.
 
     Args:
         towers: plans of the query and the passage tower.

@@ -18,7 +18,7 @@ from retroscope.representations.damage import FIX, check_description, damage_nam
 
 @dataclass(frozen=True, eq=False)
 class VectorStore:
-    """An open store: a zarr group with two arrays.
+    """An open vector store: a zarr group with the vectors of all layers and the final vectors.
 
     Attributes:
         group: the zarr group, whose attributes have the key and the recipe.
@@ -69,12 +69,12 @@ class VectorStore:
 
     @property
     def window(self) -> int:
-        """Return how many texts a shard (file) has."""
+        """Return the number of texts in one file (shard) of an array."""
         return int((self.vectors.shards or self.vectors.chunks)[0])
 
     @property
     def starts(self) -> range:
-        """Return the position of the first text of every shard."""
+        """Return the position of the first text of every shard (file)."""
         return range(0, self.vectors.shape[0], self.window)
 
     @property
@@ -172,7 +172,7 @@ def open_store(place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
 
 
 def store_in(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
-    """Return the store in a zarr group.
+    """Return an open zarr group as a `VectorStore`, after checking its arrays.
 
     Args:
         needs: names of attributes that the group must have.

@@ -21,7 +21,7 @@ BLOCK_BYTES = 192 * 2**20  # vectors that a search holds at a time
 
 @dataclass(frozen=True, eq=False)
 class Representations:
-    """The pooled vectors of every layer, for the texts of one tower.
+    """The pooled vectors of every layer, for the texts of one encoder (query or passage tower).
 
     Attributes:
         ids: id of each text, in the order of the rows.
@@ -61,7 +61,7 @@ class Representations:
         return self.store.depth
 
     def bare(self) -> "Representations":
-        """Return the same representations, with layers below the last without the final norm."""
+        """Return the same vectors without the final norm on layers below the last."""
         return replace(self, normed=False)
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
@@ -151,7 +151,7 @@ class Representations:
 
 
 class TowerVectorsRecipe(TypedDict):
-    """How the vectors of one tower were computed, as JSON-like values.
+    """How the vectors of the queries, or those of the passages, were computed, as JSON-like values.
 
     "vectors" is the key of the store. "texts" is how many texts there are, "distinct" how many distinct texts, and
     "at_max_length" how many texts have the maximum length, i.e. were cut or have exactly this length.
@@ -178,7 +178,7 @@ class VectorsRecipe(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class RetrieverRepresentations:
-    """The stored vectors of both towers of one retriever over one collection.
+    """The vectors of all queries and passages of one collection by one retriever.
 
     Attributes:
         name: name of the retriever.
@@ -196,14 +196,13 @@ class RetrieverRepresentations:
     warnings: tuple[str, ...] = ()
 
     def bare(self) -> "RetrieverRepresentations | None":
-        """Return the same vectors, with layers below the last without the final norm. None if neither tower has it."""
+        """Return the same vectors without the final norm on layers below the last; None if no tower has this norm."""
         if not (self.query.normed or self.passage.normed):
             return None
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
 
 
 def _listed(layers: Sequence[int]) -> str:
-    """Return words for the stored layers in a message: "layers 0, 6", or "only the final vectors"."""
     return f"layers {', '.join(map(str, layers))}" if layers else "only the final vectors"
 
 

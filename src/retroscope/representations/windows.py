@@ -1,4 +1,4 @@
-"""Windows of consecutive texts, each of which is a shard of work. Every worker computes the same bytes for a window."""
+"""Encode a corpus in windows (ranges of consecutive texts). Every worker computes the same bytes for a window."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ WindowVectors = tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "te
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A window of consecutive texts of a corpus.
+    """A window, i.e. a range of consecutive texts of a corpus, which one worker encodes.
 
     Attributes:
         start: position in the corpus of the window's first text.
@@ -107,14 +107,17 @@ def other_texts(what: str, place: Location) -> RepresentationError:
 
 @dataclass(frozen=True, eq=False)
 class WindowWorker:
-    """Worker that encodes windows of texts with one encoder and writes the vectors to one store."""
+    """Worker that encodes windows (ranges of texts) with one encoder and writes the vectors to one store."""
 
     encoder: Encoder
     form: WindowFormat
     store: VectorStore
 
     def compute(self, payload: Window) -> WindowVectors:
-        """Encode those texts of a window that did not occur earlier in the corpus. Other rows are filled by `write`."""
+        """Return the vectors of those texts of a window that did not occur earlier in the corpus.
+
+        `write` fills the other rows.
+        """
         fresh, rows = self.new_rows(payload)
         vectors = encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed) if rows else None
         return self.laid_out(payload, fresh, vectors)
@@ -135,7 +138,7 @@ class WindowWorker:
         return fresh, rows
 
     def laid_out(self, window: Window, fresh: Int[np.ndarray, "row"], vectors: LayerVectors | None) -> WindowVectors:
-        """Return the arrays of layer and final vectors of a window, in the stored number format.
+        """Return the layer vectors and the final vectors of a window (range of texts), in the stored number format.
 
         Args:
             fresh: indices in the window of the texts that were encoded. The rows of other texts are not filled yet.
@@ -149,7 +152,7 @@ class WindowWorker:
         return layers, final
 
     def write(self, payload: Window, content: WindowVectors) -> tuple[str, ...]:
-        """Copy the vectors of repeated texts into a window, write it, and return the names of its files."""
+        """Add the vectors of repeated texts to a window (range of texts), write it, and return its files' names."""
         (layers, final), start, stop = content, payload.start, payload.stop
         first, position = payload.first, np.arange(start, stop)
         earlier = np.flatnonzero(first < start)
@@ -188,7 +191,7 @@ class WindowWorker:
 
 @dataclass(frozen=True)
 class WindowRecruit:
-    """Factory that makes a `WindowWorker` in another process.
+    """Factory that makes, in another process, a worker that encodes windows (ranges of texts).
 
     Attributes:
         source: name or folder from which the encoder is loaded, and the settings of loading.

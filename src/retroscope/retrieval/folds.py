@@ -47,10 +47,10 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
 
 
 def linked_groups(collection: Collection) -> Folds:
-    """Return, for every judged query, the index of its group of linked queries.
+    """Return the index of every judged query's group: queries that share a text or a relevant passage are in one group.
 
-    Linked queries share a text or a relevant passage, directly or through other queries. Passages with the same text
-    are one passage, because their vectors are equal.
+    Two queries may also be linked through other queries. Passages with the same text are one passage, because their
+    vectors are equal.
     """
     queries = collection.judged_queries
     nodes: dict[tuple[str, str], int] = {}

@@ -39,7 +39,7 @@ class Space:
     relevant: RelevantRows
 
     def targets(self, rows: Int[np.ndarray, "n"]) -> Matrix:
-        """Return the mean vector of the relevant passages of each query.
+        """Return, for each query, the mean vector of its relevant passages.
 
         Args:
             rows: indices of the queries.
@@ -49,7 +49,7 @@ class Space:
 
 @dataclass(frozen=True, eq=False)
 class FoldHead:
-    """The linear head for the queries of one fold, which was trained and selected on the other folds.
+    """The linear map of one fold's query vectors (linear head), trained and selected on the other folds.
 
     Attributes:
         fold: index of the fold whose queries it maps.
@@ -69,7 +69,7 @@ class FoldHead:
 def cross_fitted(
     spaces: dict[str, Space], folds: Int[np.ndarray, "query"], penalties: Sequence[float] = PENALTIES
 ) -> list[FoldHead]:
-    """Fit a linear head for every fold, without the fold's own queries and their relevant passages.
+    """Fit a linear map of query vectors for every fold, without the fold's own queries and their relevant passages.
 
     The next fold selects the vectors (raw or whitened) and the penalty, and the remaining folds train. The criterion is
     the reciprocal rank of the first relevant passage of a query, among the relevant passages of all queries of the
@@ -104,7 +104,7 @@ def _head(
 def training_rows(
     folds: Int[np.ndarray, "query"], fold: int, dev: int
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """Return the indices of the queries that train the head of a fold, and of those that select it.
+    """Return the indices of the queries that train a fold's linear head, and of those by which its penalty is chosen.
 
     Args:
         fold: index of the fold that the head is for.
@@ -114,7 +114,9 @@ def training_rows(
 
 
 def _shifts(space: Space, train: Int[np.ndarray, "n"], penalties: Sequence[float]) -> list[Matrix | None]:
-    """Return (A - I)' for every penalty, from one eigendecomposition; None for an infinite penalty, where A = I.
+    """Return (A - I)' of the linear head A for every ridge penalty; None for an infinite penalty, where A = I.
+
+    One eigendecomposition serves all penalties.
 
     With fewer queries than dimensions, the matrix of the queries' dot products is decomposed, because it is smaller:
     (Q'Q + penalty I)^-1 Q' = Q' (QQ' + penalty I)^-1.

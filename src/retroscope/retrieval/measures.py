@@ -66,7 +66,9 @@ def _is_computed(measure: ir_measures.Measure) -> bool:
 
 
 def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> None:
-    """Refuse measures that cannot be computed from these judgments, by computing them for a run of the judged passages.
+    """Refuse measures that cannot be computed from these judgments.
+
+    Each measure is tried on a run of the judged passages.
 
     For example, gdeval (ERR, nDCG with exponential gains) accepts only query ids that are numbers, and grades up to 4.
 

@@ -42,7 +42,6 @@ def check_measures(names: Sequence[str], collection: Collection) -> None:
 
 
 def _searched(collection: Collection) -> dict[str, dict[str, int]]:
-    """Return the judgments of the queries that are searched, which are those with a relevant passage."""
     return {q: collection.qrels[q] for q in collection.judged_queries}
 
 

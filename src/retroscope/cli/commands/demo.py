@@ -73,7 +73,7 @@ def run(
 
 
 def _measured(plan: "StudyPlan", progress: "Progress") -> "Study":
-    """Run a plan, print the first conclusion of every analysis as soon as it is known, and return the whole study."""
+    """Run the study, print the first conclusion of every analysis as soon as it is known, and return the study."""
     from retroscope.cli.terminal import note
     from retroscope.study.outcome import Runnable
 
@@ -84,7 +84,6 @@ def _measured(plan: "StudyPlan", progress: "Progress") -> "Study":
 
 
 def _settings(models: "Shipped", world: Path) -> "StudySettings":
-    """Return the settings of the demo's study: its two models, its test questions, and small sample sizes."""
     from retroscope.cli.resolve import resolve
     from retroscope.collection.world.files import NEGATIVES_RUN
     from retroscope.study.demo import SMALLER

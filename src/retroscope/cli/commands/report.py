@@ -51,7 +51,7 @@ def run(
 
 
 def _overview(folders: list[Path], out: Path | None, as_json: bool) -> None:
-    """Write an overview of several studies, or write that of a set of studies again."""
+    """Write an overview page of several studies, or write the page of one set of studies again."""
     from retroscope.cli.terminal import claimed, emit, note
     from retroscope.study.overview.page import read_overview, refuse_other_page, write_overview
     from retroscope.study.several.study_set import expanded, load_set

@@ -117,7 +117,6 @@ def _tell(study: "PublishedStudy", figures: "Sequence[PublishedFigure]", scale: 
 def _reproduce(
     study: "PublishedStudy", figures: "Sequence[PublishedFigure]", options: PaperOptions, output: PaperOutput
 ) -> None:
-    """Measure the figures, write the results and the page, and print a summary."""
     out = output.out
     if out is None:
         raise SettingsError(

@@ -74,7 +74,6 @@ def run(
 
 
 def _show_set(folder: Path, gates: list["Gate"], as_json: bool) -> None:
-    """Print the overview of a set of studies, and check the conditions of `--gate` on every study."""
     from retroscope.cli.terminal import emit, say
     from retroscope.study.folder import PAGE
     from retroscope.study.overview.console import overview_text

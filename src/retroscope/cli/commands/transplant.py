@@ -18,7 +18,7 @@ SWEEP = "analyses.transplants.settings:SweepSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class TransplantOptions:
-    """Options that choose the transplanted weights and the measurement of the hybrids."""
+    """Options of exchanging weights between backbone and retriever, and of measuring the mixed models."""
 
     HEADING: ClassVar[str] = "Transplants"
 

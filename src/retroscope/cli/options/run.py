@@ -1,4 +1,4 @@
-"""Options that a run has, and the declarations of `--engine` and `--workers`, which choose where texts are encoded."""
+"""Options of a run: settings, cache, and where texts are encoded (`--engine` and `--workers`)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -52,7 +52,9 @@ class RunOptions:
 
 
 def chosen_engine(options: EngineOptions | RunOptions) -> "Engine":
-    """Return the engine that the options name. It prints notes on lost workers and repeated work on standard error.
+    """Return the engine (this process or Ray) that encodes the texts, as the options name it.
+
+    It prints notes on lost workers and repeated work on standard error.
 
     Raises:
         SettingsError: for an unknown name, or a number of workers that the engine cannot have.

@@ -1,4 +1,4 @@
-"""The plan of `neurons --texts FILE`: an attribution without a collection, reported as a study of one analysis."""
+"""Plan and run `neurons --texts FILE`: attribute neurons on a file of texts, without queries or judgments."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from retroscope.study.texts import study_of_texts
 
 @dataclass(frozen=True, eq=False)
 class NeuronOutcome:
-    """Outcome of `neurons --texts`: the attributions of all neurons on a file of texts, as a study."""
+    """Results of `neurons --texts`: the attributions of all neurons on a file of texts, as a study of one analysis."""
 
     study: Study
     is_final: bool = True
@@ -26,11 +26,11 @@ class NeuronOutcome:
         return self.study.report(folder, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
-        """Return "", because the run has only one outcome."""
+        """Return "", because this run has no partial results."""
         return ""
 
     def document(self) -> Document:
-        """Return the document that `neurons --json` prints."""
+        """Return the results as the JSON document that `neurons --json` prints."""
         return self.study.summary()
 
     def text(self, folder: Path | None) -> str:
@@ -43,7 +43,7 @@ class NeuronOutcome:
 
 @dataclass(frozen=True, eq=False)
 class NeuronPlan:
-    """The plan of an attribution on a file of texts, which a command prints or runs."""
+    """An attribution of neurons on a file of texts that is planned but has not begun."""
 
     plan: TextsPlan
     settings: StudySettings
@@ -57,7 +57,7 @@ class NeuronPlan:
         return self.plan.document()
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Attribute every neuron, and yield the only outcome."""
+        """Attribute every neuron on the texts, and yield the complete results, once."""
         yield NeuronOutcome(study_of_texts(self.plan, self.settings, progress))
 
 

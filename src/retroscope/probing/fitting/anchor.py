@@ -33,7 +33,7 @@ LEAST_SCALE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """The scale of the retriever's similarity in a learned probe's score, for each column (control, N and ridge).
+    """The fitted scale of the retriever's similarity in a probe's score, for each control, N and ridge (column).
 
     Attributes:
         unit: root mean square of the similarity within a training example, by which the similarity is divided; infinite
@@ -47,14 +47,14 @@ class Anchor:
     converged: torch.Tensor
 
     def offset(self, similarity: Features) -> CandidateScores:
-        """Return the scaled similarities a s(q, p) that are added to w.x, for every column of the fit."""
+        """Return the similarity of each candidate to its query times the fitted scale, which is added to the score."""
         return centred(similarity) / self.unit * self.scale
 
 
 def fit_anchor(
     trial: ProbeTrial, similarity: Features, targets: Int[Tensor, "column choice"], sizes: Int[Tensor, "column"]
 ) -> Anchor:
-    """Fit the scale of the similarity, without other features, on training examples.
+    """Fit the scale of the retriever's similarity in a probe's score, on training examples and without other features.
 
     Args:
         similarity: similarities of the training examples.

@@ -56,7 +56,7 @@ def centred(features: Features) -> Features:
 
 
 def spread(features: Features) -> Float[Tensor, "feature"]:
-    """Return the root mean square of each feature's differences within a probe example.
+    """Return the root mean square of each feature, after subtracting its mean within every probe example.
 
     It is infinite if the differences are no larger than rounding errors.
     """

@@ -28,7 +28,7 @@ ScoreTable = Float[Tensor, "column candidate choice"]
 
 @dataclass(frozen=True, eq=False)
 class FitState:
-    """State of the optimiser for the columns whose fit is not finished.
+    """State of the optimiser for those models (columns) whose fit is not finished.
 
     Attributes:
         column: index of each of these columns among all columns.
@@ -85,7 +85,7 @@ class Preconditioner:
     factors: dict[float, Float[Tensor, "feature feature"]]
 
     def apply(self, vectors: ColumnWeights, ridge: PerColumn) -> ColumnWeights:
-        """Multiply every column's vector by the preconditioner of the column's ridge."""
+        """Multiply the vector of every model (column) by the preconditioner for its ridge penalty."""
         result = torch.empty_like(vectors)
         for value in set(ridge.tolist()):
             which = ridge == value
@@ -94,7 +94,7 @@ class Preconditioner:
 
 
 def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
-    """Return the preconditioner for these features, with one Cholesky factor for each distinct ridge."""
+    """Return the preconditioner of the logit loss for these features: one Cholesky factor for each distinct ridge."""
     hessian = rows.T @ rows / len(rows)
     least = LEAST_SHIFT * torch.finfo(rows.dtype).eps * float(hessian.trace())
     unit = torch.eye(len(hessian), dtype=rows.dtype)
@@ -102,7 +102,7 @@ def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
 
 
 def expected_features(chances: ScoreTable, rows: CandidateRows) -> ColumnWeights:
-    """Return the mean over probe examples of the expected features, if candidates have these probabilities."""
+    """Return, for each model (column), the features expected under these probabilities, as a mean over examples."""
     mean: ColumnWeights = chances.flatten(1) @ rows / chances.shape[2]
     return mean
 
@@ -119,7 +119,7 @@ def _dots(one: ColumnWeights, other: ColumnWeights) -> Float[Tensor, "column 1"]
 def lbfgs_step(
     rows: CandidateRows, state: FitState, memory: list[RememberedStep], metric: Preconditioner
 ) -> tuple[FitState, RememberedStep]:
-    """Take one L-BFGS step for every column, and return the new state and the step.
+    """Take one L-BFGS step for every model (column), and return the new state and the step.
 
     It needs two products with the feature matrix.
 
@@ -170,7 +170,7 @@ def _scale(pair: RememberedStep) -> Float[Tensor, "column 1"]:
 
 
 def _search(state: FitState, direction: ColumnWeights, along: ScoreTable) -> tuple[PerColumn, ScoreTable, ScoreTable]:
-    """Return the step length of every column at which the slope is small enough, with scores and probabilities there.
+    """Search along each model's direction for a step with a small slope. Return the lengths, scores and probabilities.
 
     The search applies Newton's method to the slope, within an interval that contains its zero.
 

@@ -34,7 +34,7 @@ CandidateScores = Float[Tensor, "choice candidate column"]
 
 @dataclass(frozen=True, eq=False)
 class Problems:
-    """Multinomial logit problems over the same probe examples. Column c uses the first `sizes[c]` candidates.
+    """Multinomial logit problems over the same probe examples. Problem (column) c uses the first `sizes[c]` candidates.
 
     Attributes:
         features: x, ideally centred within each probe example (adding a constant to all candidates changes nothing).
@@ -53,7 +53,7 @@ class Problems:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The fitted weights of all columns, with evidence that the fits converged.
+    """The fitted weights of all logit models (columns), with evidence that the fits converged.
 
     Attributes:
         weights: one column of weights for each problem.
@@ -74,7 +74,7 @@ class Fit:
 
 
 def fit_choices(problems: Problems, *, tolerance: float = 1e-5, max_iterations: int = 300) -> Fit:
-    """Fit every column until its loss is proved to be within `tolerance` nats of the minimum.
+    """Fit every logit model (column) until its loss is proved to be within `tolerance` nats of the minimum.
 
     A column that does not converge within `max_iterations` is returned with `converged` False.
     """
@@ -114,7 +114,7 @@ def choice_scores(
     sizes: Int[Tensor, "column"],
     offset: CandidateScores | None = None,
 ) -> CandidateScores:
-    """Return the score w.x + offset of every candidate in every column.
+    """Return the score w.x + offset of every candidate under every model (column).
 
     The score is -inf for a candidate that a column does not use, because its index is not below the column's size.
     """
@@ -124,12 +124,12 @@ def choice_scores(
 
 
 def mean_loss(scores: CandidateScores, targets: Int[Tensor, "column choice"]) -> PerColumn:
-    """Return, for each column, the mean over probe examples of -log softmax at the correct candidate, in nats."""
+    """Return the mean cross-entropy of each model (column) over the probe examples, in nats."""
     return -log_chances(scores, targets).mean(dim=0)
 
 
 def log_chances(scores: CandidateScores, targets: Int[Tensor, "column choice"]) -> Float[Tensor, "choice column"]:
-    """Return the log softmax at the correct candidate, in nats, for each probe example and column."""
+    """Return the log probability of the correct candidate, in nats, for each probe example and model (column)."""
     return scores.gather(1, targets.T[:, None, :]).squeeze(1) - scores.logsumexp(dim=1)
 
 
@@ -146,7 +146,7 @@ def _rows(features: Float[Tensor, "choice candidate feature"]) -> CandidateRows:
 
 
 def _start(problems: Problems, rows: CandidateRows, metric: Preconditioner) -> FitState:
-    """Return the state of the optimiser at w = 0 for all columns."""
+    """Return the state of the optimiser at w = 0 for all models (columns)."""
     choices, candidates, _ = problems.features.shape
     columns = len(problems.sizes)
     scores = rows.new_zeros(columns, candidates, choices)

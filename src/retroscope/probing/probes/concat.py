@@ -27,7 +27,7 @@ Credit = Float[np.ndarray, "choice"]
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Probe examples whose candidates are shuffled into slots, separately for each pair (control, N).
+    """Probe examples whose candidates are shuffled into input positions (slots), for each pair (control, N).
 
     Attributes:
         queries: vector of each probe example's query.
@@ -50,7 +50,7 @@ class Slots:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """The probe's linear layer for one pair (control, N): weights W of shape (N, (1 + N) dim) and bias b."""
+    """The probe's linear layer for one control and number N of candidates: weights W (N, (1 + N) dim) and bias b."""
 
     weight: Float[Tensor, "slot concatenated"]
     bias: Float[Tensor, "slot"]
@@ -78,10 +78,10 @@ def concat(trial: ProbeTrial) -> ProbeOutcome:
 
 
 def slots(trial: ProbeTrial, part: str) -> Slots:
-    """Return a part's probe examples with their candidates shuffled into slots, for every control and N.
+    """Return the probe examples of a part of the split, with candidates shuffled into input positions (slots).
 
-    Equal parts are shuffled in the same way, e.g. the validation and the test part of ielab-2025: the published code
-    selects the epoch by the accuracy that it reports.
+    They are shuffled for every control and number N of candidates. Equal parts are shuffled in the same way, e.g. the
+    validation and the test part of ielab-2025: the published code selects the epoch by the accuracy that it reports.
 
     Args:
         part: "train", "validation" or "test".
@@ -101,7 +101,7 @@ def slots(trial: ProbeTrial, part: str) -> Slots:
 
 
 def first_layer(n: int, dim: int, seed: int) -> Layer:
-    """Draw random weights as PyTorch initialises a linear layer: uniform within 1 / sqrt(number of inputs)."""
+    """Return a linear layer with random weights as PyTorch draws them: uniform within 1 / sqrt(number of inputs)."""
     generator = torch.Generator().manual_seed(seed)
     bound = ((n + 1) * dim) ** -0.5
     weight = torch.empty(n, (n + 1) * dim).uniform_(-bound, bound, generator=generator)
@@ -122,7 +122,10 @@ def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice 
 
 
 def gradient(layers: Sequence[Layer], batch: Slots) -> list[Layer]:
-    """Return the gradient of each linear layer's mean cross-entropy for W and b without building the concatenation."""
+    """Return the gradient of the mean cross-entropy with respect to the weights and the bias of each linear layer.
+
+    The concatenations are not built.
+    """
     errors = [_error(scores, right) for scores, right in zip(logits(layers, batch), batch.rights, strict=True)]
     tables = [_scattered(e, place, len(batch.passages)) for e, place in zip(errors, batch.places, strict=True)]
     of_queries = torch.split(torch.cat(errors, dim=1).T @ batch.queries, [e.shape[1] for e in errors])

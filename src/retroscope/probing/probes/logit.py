@@ -28,7 +28,10 @@ TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 
 @dataclass(frozen=True, eq=False)
 class FitColumns:
-    """The columns of a fit: one for each combination of control, number N of candidates and ridge, in this order."""
+    """The logit models that are fitted together (columns): one for each control, number N of candidates and ridge.
+
+    They are in this order: the ridge changes fastest.
+    """
 
     view: View
     ridges: tuple[float, ...]
@@ -83,7 +86,7 @@ class Inputs:
 
 
 def read_inputs(trial: ProbeTrial, featurise: Featuriser, columns: FitColumns, *, anchored: bool) -> Inputs:
-    """Return the features of a probe's examples, computed from the vectors of one layer.
+    """Compute and scale the features of the training examples and, if `anchored`, fit the scale of the similarity.
 
     Args:
         featurise: function that computes the features of probe examples.
@@ -138,7 +141,10 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Probe
 def choose_column(
     inputs: Inputs, columns: FitColumns, weights: FeatureWeights
 ) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
-    """Return, for each control and N, the column with the best ridge, and its test and training accuracy."""
+    """Select a ridge penalty for each control and N by validation loss.
+
+    Return the index of its column, the accuracy of every test example, and the mean accuracy of the training examples.
+    """
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
     losses = tempered_losses(validation, columns.targets("validation"))
     best = best_ridge(losses, columns, None if inputs.anchor is None else inputs.trial.texts_of("validation"))
@@ -155,7 +161,7 @@ def choose_column(
 def judged(
     scores: Float[Tensor, "choice candidate column"], view: View, part: str, dim: int
 ) -> Float[np.ndarray, "control size choice"]:
-    """Return the accuracy of each probe example of one part (e.g. "test"), from one score column per control and N.
+    """Return the accuracy of each probe example of one part of the split, given the scores of its candidates.
 
     Args:
         dim: number of features, which determines the rounding error within which scores tie.
@@ -169,7 +175,9 @@ def judged(
 def tempered_losses(
     scores: Float[Tensor, "choice candidate column"], targets: Int[Tensor, "column choice"]
 ) -> Float[Tensor, "choice column"]:
-    """Return the loss of each probe example at the best temperature of its column (after Guo et al., 2017, section 4).
+    """Return the cross-entropy of each probe example at the temperature that is best for the model (column).
+
+    This is temperature scaling (Guo et al., 2017, section 4).
 
     The validation negatives come from fewer passages and are therefore easier than the test negatives. Without the
     temperature, the loss would reward the overconfidence that easier negatives permit, and select too small a ridge.
@@ -182,7 +190,7 @@ def tempered_losses(
 def best_ridge(
     losses: Float[Tensor, "choice column"], columns: FitColumns, clusters: Clusters | None
 ) -> Int[Tensor, "chosen"]:
-    """Return, for each control and N, the index of the column whose ridge is best by the validation loss.
+    """Return, for each control and N, the index of the column whose ridge penalty is selected by validation loss.
 
     Args:
         losses: losses of the validation examples.

@@ -24,7 +24,7 @@ GRID = "study.training.grid_settings:GridSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class LevelOptions:
-    """Options that give the levels of a training ablation; all combinations of levels are trained."""
+    """Options of a training ablation: parts, label counts, strategies and seeds, of which all combinations are run."""
 
     HEADING: ClassVar[str] = "Levels"
 
@@ -61,7 +61,7 @@ class LevelOptions:
     measures: o.Measures = None
 
     def values(self) -> o.SettingValues:
-        """Return the levels as settings by name. None stands for an option that was not given."""
+        """Return the values to combine, by the name of their setting. None stands for an option that was not given."""
         return {
             "reinitialise": comma_separated(self.reinitialise),
             "labels": numbers(self.labels, "--labels"),

@@ -13,7 +13,7 @@ WORLD = "collection.world.people:WorldSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class WorldOptions:
-    """Options of the world's size, and of how many people occur in pre-training and fine-tuning."""
+    """Options of the collection about invented people: its size, and how many of the people occur in training."""
 
     people: Annotated[
         int,
