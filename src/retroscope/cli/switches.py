@@ -90,9 +90,10 @@ def refuse_without_effect(
 
 
 def all_but(*names: str, pair: bool = False) -> dict[str, str]:
-    """Return all analyses but `names`, which a command leaves out. Each is mapped to "", because no option controls it.
+    """Return the analyses that a command for only `names` leaves out. Each is mapped to "": no option controls it.
 
-    With `pair`, analyses that are required for a study of two models are not left out either.
+    Without `pair`, they are the other analyses that measure something and need no optional input. With `pair`, they are
+    the other analyses that a study of two models does not require.
     """
     if pair:
         return {name: "" for name in _optional() if name not in names}
