@@ -116,8 +116,8 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
     """State by how much vectors differ between the eager implementation of attention and the usual one."""
     if one.eager:
         text = (
-            f"The attention weights{_at(side)} come from the eager implementation. The largest relative difference of "
-            f"its vectors from those of the usual implementation is {one.eager['gap']:.1g} (allowed: "
+            f"The attention weights{_at(side)} come from the eager implementation of attention. The largest relative "
+            f"difference of its vectors from those of the usual implementation is {one.eager['gap']:.1g} (allowed: "
             f"{one.eager['limit']:.1g})."
         )
         yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"eager.{side}")
