@@ -281,7 +281,7 @@ def test_a_comparison_says_what_was_already_there(both_sides: Measured) -> None:
     assert said[0].text.rpartition(". ")[2].startswith("BM25 reaches RR@10")
     assert sum("BM25 reaches" in one.text for one in said) == 1
     assert "% [" in said[1].text
-    assert "of the gain of" in said[1].text
+    assert "of the retriever's gain over the backbone (" in said[1].text
     assert said[-1].state == State.MEASURED
     body = SectionPage(
         ANALYSIS.name, ANALYSIS.title, ANALYSIS.question, ANALYSIS.package, {**section.values, "section": section}
@@ -301,7 +301,10 @@ def test_a_card_that_is_not_significant_says_what_is_not(both_sides: Measured) -
     assert sure.answer == "The frozen backbone with a linear head reaches"
     unsure = [replace(s, state=State.NOT_SIGNIFICANT) for s in section.statements]
     (one,) = cards(result, unsure, subject)
-    assert one.answer == "Perhaps all: the frozen backbone with a linear head is not significantly worse"
+    assert (
+        one.answer
+        == "Perhaps all: the frozen backbone with a linear head is not significantly worse than the retriever"
+    )
     assert one.estimate == sure.estimate
     assert str(one.estimate).endswith(" of the gain")
 

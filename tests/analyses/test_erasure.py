@@ -115,7 +115,7 @@ def test_nothing_else_is_flagged(planted: Erased) -> None:
 def test_the_section_says_what_is_used_and_what_fine_tuning_changed(planted: Erased) -> None:
     said = {statement.code: statement for statement in planted.section.statements}
     assert said["after.used"].state is State.SIGNIFICANT
-    assert "Retrieval uses what this probe reads at layers 0, 1, 2" in said["after.used"].text
+    assert "At layers 0, 1, 2 (post-norm), retrieval uses what this probe reads" in said["after.used"].text
     assert said["before.used"].state is State.NOT_SIGNIFICANT
     assert "There is no layer at which retrieval significantly uses" in said["before.used"].text
     assert said["change"].state is State.SIGNIFICANT

@@ -216,7 +216,7 @@ def test_an_attribution_that_only_names_large_neurons_is_not_confirmed(
     assert ablation_result.table.over_random.tolist() == [True]
     assert ablation_result.fractions_where("confirmed") == ()
     assert "no evidence that the attribution finds more than large neurons" in text
-    assert "100 % of the top neurons are also among the largest." in text
+    assert "100 % of the top neurons are also among the largest neurons." in text
 
 
 def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, collection: Collection) -> None:

@@ -139,13 +139,13 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
     turned = changed(two, scores=Scores("neurons", values))
     statement = statement_of(tower_neurons(before=one, after=turned), "Active output neurons")
     assert "more neurons are active at threshold 0.1 and fewer neurons are active at threshold 0.5" in statement.text
-    assert "So the answer depends on the threshold." in statement.text
+    assert "So whether more or fewer neurons are active depends on the threshold." in statement.text
 
 
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
     statement = statement_of(tower_neurons(), "Agreement of the two")
     assert statement.state == State.MEASURED
-    assert "; the noise of both models limits it to about 0." in statement.text
+    assert "; noise in both attributions limits it to about 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
     assert "after it; by chance: 0.010" in statement.text
     assert not statements_of(tower_neurons(overlap=None), "Agreement of the two")
@@ -160,7 +160,7 @@ def overlapping(**row: float) -> str:
 
 def test_a_noisy_side_does_not_make_two_agree() -> None:
     """Halves of .10 and .90: two that name the same neurons would reach .30, not .11."""
-    assert "0.110; the noise of both models limits it to about 0.300" in overlapping(
+    assert "0.110; noise in both attributions limits it to about 0.300" in overlapping(
         between=0.11, before_halves=0.1, after_halves=0.9
     )
 
@@ -169,7 +169,7 @@ def test_a_noisy_side_does_not_make_two_agree() -> None:
 def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> None:
     text = overlapping(between=0.02, before_halves=own, after_halves=0.9)
     assert "0.020. This value is not interpretable, because two halves of the examples of one model agree no" in text
-    assert "the noise of both models" not in text
+    assert "noise in both attributions" not in text
 
 
 def test_an_overlap_without_an_order_is_not_a_number() -> None:
@@ -241,7 +241,7 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
     assert curves.caution
     assert "does not confirm" in curves.text
     assert (
-        "Fixing the top neurons costs more than fixing any random set of neurons, but there are too few random sets"
+        "Fixing the top neurons lowers retrieval more than fixing any random set of neurons, but there are too few"
         in curves.text
     )
     assert "no evidence that retrieval" not in curves.text
@@ -274,7 +274,10 @@ def test_queries_that_chose_the_neurons_show_nothing() -> None:
     statement = statement_of(
         tower, "Retrieval may need the top neurons (those with the largest attribution) of the model after"
     )
-    assert "(4 of 4 tested fractions), fixing them costs more than fixing as many random neurons" in statement.text
+    assert (
+        "(4 of 4 tested fractions), fixing them lowers retrieval more than fixing as many random neurons"
+        in statement.text
+    )
     assert "But the neurons were chosen with some of these queries. Fixing" in statement.text
     assert statement.caution
     assert (
@@ -458,7 +461,7 @@ def test_examples_that_are_noise_do_not_decide_which_layers_carry() -> None:
     values.loc[{"statistic": "total", "layer": 5, "query": values["query"][:20]}] *= 1e6
     tower = alone(changed(side, scores=Scores("neurons", values)))
     peaks = [s.text for s in neuron_statements(tower) if s.text.startswith("Share of each layer")]
-    assert all("no layer has significantly more than in an even spread" in text for text in peaks)
+    assert all("no layer has a share significantly above that of an even spread" in text for text in peaks)
 
 
 def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -> None:
@@ -471,7 +474,10 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -
 
 
 def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:
-    assert "80 % of the top neurons are also among the largest." in judged(ablation(), shared_with_largest=0.8).text
+    assert (
+        "80 % of the top neurons are also among the largest neurons."
+        in judged(ablation(), shared_with_largest=0.8).text
+    )
     assert "also among the largest" not in judged(ablation()).text
 
 

@@ -42,9 +42,10 @@ def alarms(result: ProbesResult) -> list[Statement]:
 
 
 def test_the_first_layer_that_reads_better_is_named() -> None:
-    statement = said_of(probes_result(), "first gains accuracy")
+    statement = said_of(probes_result(), "gains accuracy with fine-tuning")
     assert statement.text.startswith(
-        "The similarity probe (cosine, N=5, chance 0.200) first gains accuracy at layer 2 ("
+        "The similarity probe (cosine, N=5, chance 0.200) gains accuracy with fine-tuning; the lowest layer with a "
+        "significant gain is layer 2 ("
     )
     assert "the largest gain is at layer 6 (post-norm) (" in statement.text
     assert "Accuracy rises significantly at 5 of 7 layers and falls significantly at 0 (" in statement.text
@@ -63,15 +64,21 @@ def test_passage_only_that_reads_as_much_explains_it() -> None:
     statement = said_of(blind, "never reads the query may be as accurate")
     assert statement.caution
     assert "no evidence that relevance is readable" in statement.text
-    assert any("There is no evidence that the passages alone explain any of the gain" in text for text in texts())
+    assert any(
+        "There is no evidence that the passages alone explain any of this gain in accuracy" in text for text in texts()
+    )
 
 
 @pytest.mark.parametrize(
     ("blind", "own", "said"),
     [
-        ((-0.2, 0.01), (0.1, 0.3), " There is no evidence that the passages alone explain any of the gain."),
-        ((0.02, 0.08), (0.1, 0.3), " The passages alone explain at most a part of the gain."),
-        ((0.02, 0.12), (0.1, 0.3), " The passages alone may explain the gain."),
+        (
+            (-0.2, 0.01),
+            (0.1, 0.3),
+            " There is no evidence that the passages alone explain any of this gain in accuracy.",
+        ),
+        ((0.02, 0.08), (0.1, 0.3), " The passages alone explain at most a part of this gain in accuracy."),
+        ((0.02, 0.12), (0.1, 0.3), " The passages alone may explain this gain in accuracy."),
         ((0.02, 0.12), (-0.1, 0.3), ""),
         ((-0.2, -0.1), (-0.1, 0.0), ""),
     ],
@@ -231,7 +238,7 @@ def test_hash_labels_of_shared_candidates_are_no_alarm_and_too_few_are_undecided
 
 
 def test_probe_conclusions_are_marked_when_a_control_failed() -> None:
-    statement = said_of(broken("shuffled_queries"), "first gains accuracy")
+    statement = said_of(broken("shuffled_queries"), "gains accuracy with fine-tuning")
     assert statement.doubts == ("CONTROL FAILED (shuffled queries) (see above)",)
 
 

@@ -58,11 +58,11 @@ def test_where_vectors_diverge() -> None:
     assert any(
         text.startswith(
             "Query vectors before and after fine-tuning are most similar at layer 0 (CKA 1.000 [0.980, 1.000]) and "
-            "least similar at layer 6 (post-norm) (CKA 0.400 [0.380, 0.420]). For comparison, CKA at that layer is "
-            "0.900 between two random halves of one model's vector dimensions and 0.200 between the backbone and a "
-            "random-weight control. Procrustes similarity, which also depends on directions of small variance, is "
-            "lowest at layer 6 (post-norm) (0.400 [0.380, 0.420]; 0.000 for texts paired at random, the chance "
-            "level)."
+            "least similar at layer 6 (post-norm) (CKA 0.400 [0.380, 0.420]). For comparison, CKA at layer 6 "
+            "(post-norm) is 0.900 between two random halves of one model's vector dimensions and 0.200 between the "
+            "backbone and a random-weight control. Procrustes similarity, which also depends on directions of small "
+            "variance, is lowest at layer 6 (post-norm) (0.400 [0.380, 0.420]; 0.000 for texts paired at random, the "
+            "chance level)."
         )
         for text in texts(section)
     )
@@ -91,7 +91,7 @@ def test_geometry_alone() -> None:
     section = section_of(CollectionDrift("toy", drift, whitened=effect), retrieval=retrieval_result())
     (only,) = [s for s in section.statements if s.text.startswith("Whitening, which uses no query")]
     assert only.state == State.SIGNIFICANT
-    assert "; fine-tuning changes it by +0." in only.text
+    assert "; fine-tuning, without whitening, changes it by +0." in only.text
     assert section.document[0]["whitened"]["RR"]["n"] == 240
     without = section_of(CollectionDrift("toy", drift), retrieval=retrieval_result())
     assert not any(text.startswith("Whitening, which uses no query") for text in texts(without))

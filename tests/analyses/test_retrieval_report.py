@@ -153,8 +153,8 @@ def test_flips_hold_every_changed_query_once() -> None:
 def test_flips_count_gains_and_losses() -> None:
     row = retrieval_result().effect.table.sel(measure="RR")
     tally = query_pairs(retrieval_result()).groupby("change")["queries"].sum()
-    assert tally["after ranks it higher"] == int(row["wins"])
-    assert tally["before ranks it higher"] == int(row["losses"])
+    assert tally["higher after fine-tuning"] == int(row["wins"])
+    assert tally["lower after fine-tuning"] == int(row["losses"])
 
 
 def test_figures_hold_the_right_number_of_points() -> None:

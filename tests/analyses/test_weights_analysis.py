@@ -104,8 +104,8 @@ def test_directions() -> None:
         "directions"
     )
     assert statements[-2].endswith(
-        "the change is 2.00 times the norm that the original matrix has there (amplification), and 3.00 times the norm "
-        "that it has in random directions (medians over the matrices)."
+        "the change is 2.00 times that of the original matrix (amplification). The norm of the change is 3.00 times "
+        "the norm of the original matrix in random directions (both multiples are medians over the matrices)."
     )
     never = drift({}, row(2, "attention", 0.2, **(SPECTRAL | {"amplification": np.inf})))
     assert not any("Amplification" in text for text in texts(never))

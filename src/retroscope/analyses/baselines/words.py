@@ -96,8 +96,10 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
     if math.isnan(row["share"]):
         return " The share of the gain that is attributed to fine-tuning is undefined, because the gain may be 0."
     if row["share"] == row["low"] == row["high"] == 1:  # the backbone as compared is its own best
-        return f" So the whole gain of {signed(whole['effect'])} in {measure} is attributed to fine-tuning."
-    return f" So {share_left(row)} of the gain of {signed(whole['effect'])} in {measure} is attributed to fine-tuning."
+        gain = f"the retriever's whole gain over the backbone ({signed(whole['effect'])} in {measure})"
+        return f" So {gain} is attributed to fine-tuning."
+    gain = f"the retriever's gain over the backbone ({signed(whole['effect'])} in {measure})"
+    return f" So {share_left(row)} of {gain} is attributed to fine-tuning."
 
 
 def share_left(row: Any) -> str:

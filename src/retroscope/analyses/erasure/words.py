@@ -30,7 +30,7 @@ def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statem
     used, readable = table[table["use"] == USED], table[table["is_readable"]]
     most = (table if used.empty else used).sort_values("beyond").iloc[0]
     layers = (
-        f"Retrieval uses what this probe reads at {_layers(used, subject)}"
+        f"At {_layers(used, subject)}, retrieval uses what this probe reads"
         if len(used)
         else "There is no layer at which retrieval significantly uses what this probe reads"
     )
@@ -80,12 +80,11 @@ def _unused(result: ErasureResult, side: str, subject: Subject) -> Iterator[Stat
     best = idle.sort_values("readable").iloc[-1]
     text = (
         f"{OPENINGS[side]}, a probe reads relevance at {_layers(idle, subject)}, but retrieval does not use it "
-        "significantly. At layer "
-        f"{subject.layer_label(int(best['layer']))}, the probe reaches an accuracy of {score(best['readable'])} "
-        f"{interval(best['readable_low'], best['readable_high'])} (chance {score(result.chance)}) in the intact model "
-        f"and of {score(best['readable_erased'])} after {count(result.rank, 'direction')} are erased. Compared with "
-        f"erasing random subspaces, this erasure changes {result.measure} by {signed(best['beyond'])} "
-        f"{interval(best['ci_low'], best['ci_high'], effect=True)}."
+        f"significantly. At layer {subject.layer_label(int(best['layer']))}, the probe reaches an accuracy of "
+        f"{score(best['readable'])} {interval(best['readable_low'], best['readable_high'])} (chance "
+        f"{score(result.chance)}) in the intact model and of {score(best['readable_erased'])} after "
+        f"{count(result.rank, 'direction')} are erased. Compared with erasing random subspaces, this erasure changes "
+        f"{result.measure} by {signed(best['beyond'])} {interval(best['ci_low'], best['ci_high'], effect=True)}."
     )
     yield Statement("erasure", State.NOT_SIGNIFICANT, text, (side,), code=f"{side}.unused", figure="erasure")
 
@@ -154,9 +153,9 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
         else f"Fine-tuning did not significantly change {how_much} at any layer at which either model uses them"
     )
     text = (
-        f"{claim}. Before fine-tuning, erasing these directions at layer {subject.layer_label(int(most['layer']))} "
-        f"costs {score(most['before'])} of {result.measure} more than erasing random subspaces; after it, "
-        f"{score(most['after'])} more (change {signed(most['effect'])} "
+        f"{claim}. At layer {subject.layer_label(int(most['layer']))}, the loss of {result.measure} by erasing these "
+        f"directions exceeds the loss by erasing random subspaces by {score(most['before'])} before fine-tuning and by "
+        f"{score(most['after'])} after it (change {signed(most['effect'])} "
         f"{interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected {tied_p(most['p_corrected'])}). A "
         f"model that retrieves better can lose more: {result.measure} of the intact model is {score(intact[BEFORE])} "
         f"before fine-tuning and {score(intact[AFTER])} after it."

@@ -46,8 +46,8 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
     text = (
         f"Attention heads{_at(side)} ({' and '.join(result.towers)} tower): {len(carrying)} of "
         f"{count(len(tested), 'top head')} carry the margin. A head carries the margin if fixing it at its mean lowers "
-        f"the margin, by more than fixing random heads of its layer (both corrected p below {level:.2g}). The largest "
-        f"changes of the margin (in {UNIT}): {effects}{more}."
+        "the margin, and lowers it by more than fixing random heads of its layer (both corrected p below "
+        f"{level:.2g}). The largest changes of the margin (in {UNIT}): {effects}{more}."
     )
     state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"carry.{side}", estimate=number, figure="head_estimates")
@@ -116,8 +116,8 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
     """State by how much vectors differ between the eager implementation of attention and the usual one."""
     if one.eager:
         text = (
-            f"The attention weights{_at(side)} come from the eager implementation. The largest relative difference of "
-            f"its vectors from those of the usual implementation is {one.eager['gap']:.1g} (allowed: "
+            f"The attention weights{_at(side)} come from the eager implementation of attention. The largest relative "
+            f"difference of its vectors from those of the usual implementation is {one.eager['gap']:.1g} (allowed: "
             f"{one.eager['limit']:.1g})."
         )
         yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"eager.{side}")
@@ -163,9 +163,9 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
     shares = "; ".join(_attends(share) for _, share in _largest(result.shift).iterrows())
     heads = count(table["head"].nunique(), "head")
     text = (
-        f"Attention of {heads} (those whose effect changed significantly or, if there are none, the top heads): "
-        f"{len(moved)} of {count(len(table), 'share')} of attention by head and kind of token changed significantly. "
-        f"The share of attention changed most for {shares}."
+        f"Attention of {heads} (those whose effect changed significantly or, if there are none, the top heads) to each "
+        f"kind of token: {len(moved)} of {count(len(table), 'share')} of attention changed significantly with "
+        f"fine-tuning. The share of attention changed most for {shares}."
     )
     number = Estimate(
         f"change of the share of attention of head {row['head']} to {row['kind']} tokens", row["effect"], row["ci_low"],

@@ -47,7 +47,7 @@ def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[
         return ()
     explained = [claim for claim in about if claim[0]["explained"]]
     if not explained:
-        return (Card(Question.WHERE, "Unknown: no total effect is significant", about[0][1]),)
+        return (Card(Question.WHERE, "Unknown: transplanting all weights has no significant effect", about[0][1]),)
     significant = [claim for claim in explained if claim[0]["significant"]]
     answer = "; ".join(_claim(row) for row, _ in significant[:1] or explained)
     row, statement = (significant or explained)[0]

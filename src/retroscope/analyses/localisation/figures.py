@@ -46,10 +46,10 @@ def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:
     ).properties(width=min(max(CELL * len(names), 160), WIDEST), height=ROW * len(order))
     caption = (
         "Each row has its own scale; its largest value is darkest. Weight drift: norm of the weight change, divided by "
-        "the norm of the weights before. Representation drift: how much CKA falls across the block. Similarity probe "
-        "and retrieval by layer: how much the difference (after minus before) rises across the block, or how much it "
-        "falls if the retriever is worse than the backbone. Grafted and restored: effect of the block alone on "
-        f"{measure}, divided by the effect of all weights."
+        "the norm of the weights before. Representation drift: how much CKA falls from the input to the output of the "
+        "block. Similarity probe and retrieval by layer: how much the difference (after minus before) rises from the "
+        "input to the output of the block, or how much it falls if the retriever is worse than the backbone. Grafted "
+        f"and restored: effect of the block alone on {measure}, divided by the effect of all weights."
     )
     tops = evidence.loc[evidence.groupby("instrument", sort=False)["value"].idxmax()]
     largest_places = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in tops.iterrows())

@@ -45,15 +45,16 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
 def _note(result: LocalisationResult) -> str:
     return (
         f"{result.measure}, effect and interval: those of transplanting only the block or part that the measurement "
-        "points to. Larger effect: the block or part whose effect is significantly larger than this one, and the "
-        f"difference of both effects with its interval (paired by query, {result.correction}-corrected over all other "
-        "blocks or parts, for each measurement separately). Agreement: *agrees* if the measurement points to the block "
-        "or part with the largest effect; *matters too* if it points to another one with a significant effect, and no "
-        "effect is significantly larger; *contradicted* if another effect is significantly larger; *undecided* "
-        "otherwise. A measurement may point to weights that do not affect retrieval. For example, the representations "
-        "of a block can change because only the weights of lower blocks changed. Rank correlation (Spearman), over "
-        "blocks or parts, between the measurement's values and the effects of transplanting each one alone. Its p is "
-        "from permutations of the blocks or parts and uncorrected."
+        "points to. Larger effect: the block or part whose effect is significantly larger than the effect in this row, "
+        f"and the difference of both effects with its interval (paired by query, {result.correction}-corrected over "
+        "all other blocks or parts, for each measurement separately). Agreement: *agrees* if the measurement points to "
+        "the block or part with the largest effect; *matters too* if it points to another one with a significant "
+        "effect, and no effect is significantly larger; *contradicted* if another effect is significantly larger; "
+        "*undecided* otherwise. A measurement may point to weights that do not affect retrieval. For example, the "
+        "representations of a block can change because only the weights of lower blocks changed. Rank correlation: "
+        "Spearman's correlation, over all blocks or parts, of the measurement's value with the effect of transplanting "
+        "the block or part alone. The p of this correlation comes from permutations of the blocks or parts and is not "
+        "corrected."
     )
 
 

@@ -96,9 +96,9 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} No {single} that is {transplanted} alone {verb} {result.measure} "
-            f"significantly{more}. The largest effect is that of {alone}. "
-            f"{ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
+            f"{question} No {single} that is {transplanted} alone {verb} {result.measure} significantly{more}. The "
+            f"largest effect is that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few "
+            "queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
@@ -161,14 +161,13 @@ def _luck(row: "pd.Series[Any]") -> str:
     return (
         f"The probability that {many} would point to {name} by chance is {row['luck']:.2f} if "
         f"{'it' if single else 'each measurement'} picked a {one} at random. The probability is "
-        f"{row['luck_together']:.2f} if {condition} and a random {one} has the largest transplant effect."
+        f"{row['luck_together']:.2f} if instead {condition} and a random {one} has the largest transplant effect."
     )
 
 
 def _effect(result: LocalisationResult, row: "pd.Series[Any]") -> str:
     return (
         f"{result.measure} changes from {score(row['score'] - row['effect'])} to {score(row['score'])} "
-        f"({signed(row['effect'])} "
-        f"{interval(row['ci_low'], row['ci_high'], effect=True)}, {result.correction}-corrected "
-        f"{tied_p(row['p_corrected'])})"
+        f"({signed(row['effect'])} {interval(row['ci_low'], row['ci_high'], effect=True)}, "
+        f"{result.correction}-corrected {tied_p(row['p_corrected'])})"
     )

@@ -41,11 +41,11 @@ OVERLAPS = {
 }  # measure -> axis
 HEIGHT = 130  # of a panel, where four rows of them stand below one another
 READING = (
-    "Share of the total: the attribution (sum of magnitudes) in one layer, divided by that in all layers of the same "
-    "kind of matrix. Gini index: 0 if all neurons of a layer have equal attribution, close to 1 if one neuron has all "
-    "of it. Share of the top 1 %: the part of the layer's attribution that its top 1 % of neurons have together. "
-    "Participation: squared sum of the attributions, divided by n times the sum of their squares, for the n neurons of "
-    "a layer; 1 if all neurons have equal attribution, 1/n if one neuron has all of it."
+    "Share of the total: the attribution (sum of magnitudes) in one layer, divided by the attribution in all layers of "
+    "the same kind of matrix. Gini index: 0 if all neurons of a layer have equal attribution, close to 1 if one neuron "
+    "has all of the attribution. Share of the top 1 %: the part of the layer's attribution that its top 1 % of neurons "
+    "have together. Participation: squared sum of the attributions, divided by n times the sum of their squares, for "
+    "the n neurons of a layer; 1 if all neurons have equal attribution, 1/n if one neuron has all of the attribution."
 )
 OUTCOMES_HERE = {
     "higher after": OUTCOMES[GAIN],

@@ -39,9 +39,9 @@ CAPTIONS = {
 }
 OVERLAP_NUMBERS = ("between", "before_halves", "after_halves", "whole", "chance")
 ABLATION_NOTE = (
-    "Intact, top, ... random: the measure with no neurons fixed, or with these neurons fixed. Every set has as many "
-    "neurons in each layer and matrix as the set of top neurons (those with the largest attribution). Largest: the "
-    "neurons whose fixing changes the output of their block most, chosen without gradient or query. Bottom: the "
+    "Intact: the measure with no neurons fixed. Top, ... random: the measure with these neurons fixed. Every set has "
+    "as many neurons in each layer and matrix as the set of top neurons (those with the largest attribution). Largest: "
+    "the neurons whose fixing changes the output of their block most, chosen without gradient or query. Bottom: the "
     "neurons with the smallest attribution. Harm: the measure with random (or the largest) neurons fixed minus the "
     "measure with the top neurons fixed, paired by query. Its interval is over queries, for these random sets only. "
     "Lowest: yes if the measure is lower with the top neurons fixed than with any random set fixed. "
@@ -193,12 +193,12 @@ def narrow_ablation(tower: TowerNeurons) -> PaperTable:
         return whole
     left_out = [c for c in whole.frame if c.startswith(("harm", "p, queries", "p, draws", "p, largest", "bottom"))]
     note = (
-        "Intact, top, ... random: the measure with no neurons fixed, or with these neurons fixed. Every set has as "
-        "many neurons in each layer as the set of top neurons (those with the largest attribution). Largest: the "
-        "neurons whose fixing changes the output of their block most, chosen without gradient or query. Lowest: yes if "
-        "the measure is lower with the top neurons fixed than with any random set fixed. p, both: p of the test that "
-        "fixing the top neurons costs more than fixing random neurons and more than fixing the largest neurons, "
-        "Holm-corrected over the fractions of neurons."
+        "Intact: the measure with no neurons fixed. Top, ... random: the measure with these neurons fixed. Every set "
+        "has as many neurons in each layer as the set of top neurons (those with the largest attribution). Largest: "
+        "the neurons whose fixing changes the output of their block most, chosen without gradient or query. Lowest: "
+        "yes if the measure is lower with the top neurons fixed than with any random set fixed. p, both: p of the test "
+        "that fixing the top neurons lowers the measure more than fixing random neurons and more than fixing the "
+        "largest neurons, Holm-corrected over the fractions of neurons."
     )
     frame = whole.frame.drop(columns=[*left_out, "layers"]).rename(columns={"p, corrected": "p, both"})
     return replace(whole, frame=frame, numeric=(*whole.numeric, "p, both"), note=note)
@@ -226,9 +226,9 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
     note = (
         "Gap: |sum of signed attributions - (F(1) - F(0))|, divided by the sum of absolute attributions, as median and "
         "99 % quantile over examples. Share: the layer's share of the attribution over all layers of the same kind of "
-        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the row by which completeness is judged. It "
-        "has the largest gap of all rows with a substantial part of the attribution or of the top neurons (half of an "
-        "even share, or a tenth)."
+        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the row whose gap decides about a caution or "
+        "an alarm. It has the largest gap of all rows with a substantial share of the attribution or of the top "
+        "neurons (at least a tenth, or at least half of an even share)."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))

@@ -120,7 +120,7 @@ def _peak(name: str, top: "pd.Series[Any]", even: float) -> str:
     if top["low"] > even:
         return f"{where}layer {top['layer']} has the largest share, {_value(top)}"
     largest = f"largest share: {_value(top)}, layer {top['layer']}"
-    return f"{where}no layer has significantly more than in an even spread ({largest})"
+    return f"{where}no layer has a share significantly above that of an even spread ({largest})"
 
 
 def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
@@ -153,7 +153,7 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
         return [_unchanged(opening, table, "threshold")]
     moves = [f"more neurons are active at {_thresholds(up)}"] if len(up) else []
     moves += [f"fewer neurons are active at {_thresholds(down)}"] if len(down) else []
-    turn = " So the answer depends on the threshold." if len(up) and len(down) else ""
+    turn = " So whether more or fewer neurons are active depends on the threshold." if len(up) and len(down) else ""
     largest = _largest(up, down)
     text = (
         f"{opening}: after fine-tuning, {' and '.join(moves)} ({count(len(table), 'threshold')} tested).{turn} The "
@@ -203,7 +203,7 @@ def _overlapping(row: "pd.Series[Any]") -> str:
             f"of one model agree no better than chance ({halves})."
         )
     most = score(overlap_ceiling(*own))
-    return f"{name} is {score(row['between'])}; the noise of both models limits it to about {most} ({halves})."
+    return f"{name} is {score(row['between'])}; noise in both attributions limits it to about {most} ({halves})."
 
 
 def overlap_ceiling(before: float, after: float) -> float:

@@ -32,8 +32,8 @@ def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
             "patching",
             "What patched activations recover",
             "Margin recovered when a component's activation for the clean query replaces its activation in a run on "
-            "the corrupted query, in standard deviations of the loss by the corruption. Of the heads of a layer, the "
-            "figure shows the one whose own activation recovers most.",
+            "the corrupted query, in standard deviations of the loss by the corruption. Of all heads of a layer, "
+            "the figure shows only the head whose own clean activation recovers most.",
             f"Recovered margin by layer; corruption and tokens: {', '.join(choices)}.",
             choosing(curves(layer_axis(), frame, y), frame, selectors),
             paper.properties(title=f"What patched activations recover ({choices[0]})"),

@@ -106,11 +106,12 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     carried = int(carrying["other_carries"].sum())
     named = count(len(carrying), "head or FFN").replace("head or FFNs", "heads or FFNs")
     text = (
-        f"In {one.name}, its own activations of {named} significantly recover the margin. With the activations of "
-        f"{one.donor} instead (clean minus corrupted query), {carried} of these recover significantly more than a "
-        f"random change of equal size. Compared with the activations of {one.name} itself, {less} recover less, "
-        f"{more} recover more, and {len(carrying) - less - more} do not differ significantly. Share of the lost "
-        f"margin that is recovered: {'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
+        f"Patched into {one.name}, the clean activations of {named} of {one.name} itself significantly recover the "
+        f"margin. If the activations of {one.donor} are patched instead (clean minus corrupted query), {carried} of "
+        "these components recover significantly more than a random change of equal size. Compared with the "
+        f"activations of {one.name} itself, those of {one.donor} recover less at {less} components, recover more at "
+        f"{more}, and do not differ significantly at {len(carrying) - less - more}. Share of the lost margin that is "
+        f"recovered: {'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
     )
     row = carrying.iloc[0]
     number = Estimate(
@@ -129,7 +130,8 @@ def _exchanged(row: "pd.Series[Any]") -> str:
     )
     return (
         f"{row['component']} ({row['corruption']}, {row['tokens']}): {other} with the other model's activation, "
-        f"{percent(row['share'])} with the receiver's own one, and {exchange} by exchanging only the model"
+        f"{percent(row['share'])} with the model's own activation, and {exchange} with the other model's activation "
+        "for the corrupted query"
     )
 
 
@@ -143,8 +145,8 @@ def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
         f"(largest {percent(row['largest'])})"
         for _, row in one.random.iterrows()
     )
-    mean_share = _opening(side, "mean share of the lost margin that random changes of equal size recover")
-    text = f"{mean_share}, over components, by donor, corruption and tokens: {shares}."
+    recovered = _opening(side, "random changes of equal size recover these shares of the lost margin")
+    text = f"{recovered} (means over components, for each donor, corruption and choice of tokens): {shares}."
     control = "random patches" + (f" ({side})" if side != MODEL else "")
     number = Estimate("of the lost margin recovered by random changes", mean, kind=Kind.SHARE)
     yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"random.{side}", estimate=number, control=control)

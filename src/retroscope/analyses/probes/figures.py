@@ -80,7 +80,7 @@ def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
         "Probes and controls",
         "Accuracy of choosing the relevant passage among N candidates, from the vectors of one layer. The probe "
         f"{result.similarity} is the retriever's similarity, without trained parameters. The probe passage_only never "
-        "reads the query, so an accuracy above that of passage_only needs the query.",
+        "reads the query, so a probe that is more accurate than passage_only must read the query.",
         f"Accuracy by layer of the probes {', '.join(probes)}, for both models and for the controls.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Probes and controls"),

@@ -73,7 +73,7 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
         f"{len(low)} of {count(len(cells), 'combination')} of model and layer. The lowest accuracy is "
         f"{score(worst['value'])} {interval(worst['low'], worst['high'])} {worst['side']} fine-tuning, at layer "
         f"{subject.layer_label(int(worst['layer']))}; chance is {score(chance)}. {_why_below(subject)} These "
-        "accuracies do not measure how readable relevance is; they can only be compared with one another."
+        "accuracies below chance do not measure how readable relevance is: compare them only with one another."
     )
     sides = tuple(sorted(set(low["side"]), reverse=True))
     number = Estimate(f"accuracy of {result.similarity} {worst['side']}", worst["value"], worst["low"], worst["high"],
@@ -137,9 +137,9 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
 
 def _onset(subject: Subject, gains: pd.DataFrame) -> str:
     if gains.empty:
-        return "gains accuracy at no layer after fine-tuning, and loses accuracy at some"
+        return "gains accuracy significantly at no layer with fine-tuning, and loses accuracy significantly at some"
     first, largest = gains.iloc[0], best(gains, "effect")
-    text = f"first gains accuracy at {_gain(subject, first)}"
+    text = f"gains accuracy with fine-tuning; the lowest layer with a significant gain is {_gain(subject, first)}"
     return text if largest["layer"] == first["layer"] else f"{text}; the largest gain is at {_gain(subject, largest)}"
 
 
@@ -200,10 +200,10 @@ def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
     if not peak["ci_low"] > 0:
         return ""
     if not blind["ci_low"] > 0:
-        return " There is no evidence that the passages alone explain any of the gain."
+        return " There is no evidence that the passages alone explain any of this gain in accuracy."
     if blind["ci_high"] < peak["ci_low"]:
-        return " The passages alone explain at most a part of the gain."
-    return " The passages alone may explain the gain."
+        return " The passages alone explain at most a part of this gain in accuracy."
+    return " The passages alone may explain this gain in accuracy."
 
 
 def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[Statement]:

@@ -65,13 +65,13 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
     return Figure(
         "similarity",
         "Do both models arrange texts alike?",
-        "CKA (unbiased), Procrustes similarity, RSA and common nearest neighbours between the same layer before and "
-        "after; bands are confidence intervals over texts. CKA depends mostly on the directions of largest variance; "
-        "Procrustes also depends on smaller ones. The chance level of Procrustes is its value for texts paired at "
-        "random. Split-half reference: the statistic between two random halves of one model's vector dimensions (mean "
-        "of both models); it is not an upper bound. Ceiling: the retriever compared with another training run of the "
-        "same recipe, if one was given. Lower references: the backbone compared with a copy that has random weights, "
-        "and chance.",
+        "CKA (unbiased), Procrustes similarity, RSA and common nearest neighbours between each layer before and the "
+        "same layer after fine-tuning; bands are confidence intervals over texts. CKA depends mostly on the directions "
+        "of largest variance; Procrustes also depends on smaller ones. The chance level of Procrustes is its value for "
+        "texts paired at random. Split-half reference: the statistic between two random halves of one model's vector "
+        "dimensions (mean of both models); it is not an upper bound. Ceiling: the retriever compared with another "
+        "training run of the same recipe, if one was given. Lower references: the backbone compared with a copy that "
+        "has random weights, and chance.",
         f"Similarity by layer; the lowest CKA is {score(least['value'])}, at layer {least['layer']} of "
         f"{least['tower']} vectors",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),

@@ -58,7 +58,8 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
     number = Estimate(f"CKA of {tower} vectors, layer {_label(subject, least)}", least["value"], least["low"],
                       least["high"], n=drift.texts.get(tower, 0), kind=Kind.SCORE)  # fmt: skip
     text = (
-        f"{text}). For comparison, CKA at that layer is {' and '.join(controls)}.{_procrustes(drift, tower, subject)}"
+        f"{text}). For comparison, CKA at layer {_label(subject, least)} is {' and '.join(controls)}."
+        f"{_procrustes(drift, tower, subject)}"
     )
     return Statement(TOPIC, State.MEASURED, text, code=f"cka.{tower}", estimate=number, figure="similarity")
 
@@ -138,8 +139,8 @@ def _geometry_alone(first: CollectionDrift, gain: Difference | None, subject: Su
     text, state = effect_words(first.whitened, row, measure)
     opening = (
         f"Whitening, which uses no query, changes the backbone's {measure} from {score(before[BEFORE])} to "
-        f"{score(row[BEFORE])} ({signed(shift)}); fine-tuning changes it by {signed(before['effect'])}. With the "
-        "vectors of both models whitened: "
+        f"{score(row[BEFORE])} ({signed(shift)}); fine-tuning, without whitening, changes it by "
+        f"{signed(before['effect'])}. With the vectors of both models whitened: "
     )
     number = estimate_of(row, f"{measure}, whitened")
     return (Statement(TOPIC, state, f"{opening}{text}", code="whitened", estimate=number),)

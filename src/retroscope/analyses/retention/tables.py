@@ -135,7 +135,7 @@ def _found(result: RetentionResult) -> PaperTable:
         "Searched by: the model whose search is tested. Known: number of facts whose object the backbone ranks first. "
         "The odds ratio relates known facts to found facts. The odds ratio within strata is that of Mantel and "
         "Haenszel. It compares facts of the same stratum, the same third by popularity and the same third by shared "
-        "words. Such a group does not count if all or none of its facts are known, or if all or none are "
+        "words. A group of such facts does not count if all or none of them are known, or if all or none are "
         "found. The odds ratio of all facts is confounded by differences between known and unknown "
         f"facts.{scope(result)}"
     )

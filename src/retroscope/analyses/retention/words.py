@@ -86,9 +86,9 @@ def _control_words(one: FactControl) -> str:
 
 def _association(one: Association, result: RetentionResult) -> Statement:
     """State the share of known and of unknown facts whose passage a model finds, and the odds ratio within strata."""
-    within, alike = one.within, "third by popularity and third by shared words"
+    within, alike = one.within, "third by popularity and the same third by shared words"
     if any(association.stratum for association in result.associations):
-        alike = f"stratum, {alike}"
+        alike = f"stratum, the same {alike}"
     text = (
         f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage for a share of {score(one.known)} of the "
         f"facts that the backbone knows and of {score(one.unknown)} of the other facts. Among facts of the same "

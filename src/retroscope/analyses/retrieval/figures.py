@@ -13,7 +13,7 @@ from retroscope.typesetting.frames import by_side, rows
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 ROW = 40  # pixels of a measure
-BETTER, WORSE, SAME = "after ranks it higher", "before ranks it higher", "no change"
+BETTER, WORSE, SAME = "higher after fine-tuning", "lower after fine-tuning", "no change"
 
 
 def retrieval_figures(result: RetrievalResult) -> tuple[Figure, ...]:

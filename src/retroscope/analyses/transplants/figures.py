@@ -41,10 +41,10 @@ def _depth(f: TransplantEffects) -> Figure:
     return Figure(
         "transplants",
         f"{f.measures[0]} with transplanted blocks",
-        "The curves differ in which weights are transplanted. One block: only the block at that position, "
-        "or the group of blocks that ends with it. From the top: the last k blocks and the final norm, for k on the "
-        "axis. From the bottom: the embeddings and the first k blocks. Intact: the receiving model before any "
-        "transplant. Bands are confidence intervals over queries.",
+        "The curves differ in which weights are transplanted. One block: only the block at that position, or the group "
+        "of blocks that ends with this block. From the top: the last k blocks and the final norm, for k on the axis. "
+        "From the bottom: the embeddings and the first k blocks. Intact: the receiving model before any transplant. "
+        "Bands are confidence intervals over queries.",
         f"{f.measures[0]} of hybrids by the transplanted block, or by the number of transplanted blocks",
         choosing(panel, shown, [Selector("panel", "hybrid", panels[0])]),
         facets(panel, shown, "panel", panels, columns=2),

@@ -55,8 +55,8 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     verb, into = DOING[direction]
     text = (
         f"{verb.capitalize()} {what} {into} a single {one} of {where} changes {f.measures[0]} significantly for "
-        f"{len(significant)} of {tested}. The {largest_of} is that of "
-        f"{blocks_named(largest['transplant'])}: {f.measures[0]} {_effect(f, direction, largest)}."
+        f"{len(significant)} of {tested}. The {largest_of} is that of {blocks_named(largest['transplant'])}: "
+        f"{f.measures[0]} {_effect(f, direction, largest)}."
     )
     state = State.SIGNIFICANT if len(significant) else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), **_about(f, direction, "blocks", largest))
@@ -186,7 +186,7 @@ def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     end = (
         "So blocks interact, and the shares of single blocks do not add up to 100 %."
         if apart
-        else "This is not significantly different from 100 %, so there is no evidence that blocks interact."
+        else "This sum is not significantly different from 100 %, so there is no evidence that blocks interact."
     )
     text = f"The effects of all single blocks add up to {together} of the effect of all weights. {end}"
     number = Estimate(
@@ -204,7 +204,7 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     shapley, pairs = interactions.shapley, interactions.pairs
     values = "; ".join(f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in shapley.iterrows())
     groups = f"{len(shapley)} groups of weights ({direction})"
-    text = f"Shapley values of {f.measures[0]} for {groups}, which add up to the effect of all weights: {values}."
+    text = f"The Shapley values of {f.measures[0]} for {groups} add up to the effect of all weights: {values}."
     significant = bool((shapley["p_corrected"] < _alpha(f, direction)).any())
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), code=f"{direction}.shapley")

@@ -29,8 +29,8 @@ def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     for quantity, words in SAYS.items():
         row = rows(result.effect, layer=result.last, quantity=quantity).iloc[0]
         text = (
-            f"At layer {layer}, {percent(row['before'])} {words} before fine-tuning and {percent(row['after'])} after. "
-            f"The difference of these shares is {effect_tests(result.effect, row)}."
+            f"At layer {layer} before fine-tuning, {percent(row['before'])} {words}. After fine-tuning, this share is "
+            f"{percent(row['after'])}. The difference of these shares is {effect_tests(result.effect, row)}."
         )
         number = estimate_of(row, f"share, {quantity}", result.collection)
         yield Statement("vocabulary", state_of(result.effect, row), text, code=quantity.replace(" ", "_"),

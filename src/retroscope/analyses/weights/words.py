@@ -183,15 +183,14 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
         f"The first {r} singular directions of the change of a matrix have {percent(rows['held'].median())} of the "
         "squared norm of the change (median over the matrices). In these directions, the norm of the original "
         f"matrix is {alignment.median():.2f} times its norm in random directions (median over the matrices; range "
-        f"{alignment.min():.2f} to {alignment.max():.2f}; 1 would mean no relation). In these directions, the norm of "
-        f"the change is {rows['amplification'].median():.2f} times the norm that the original matrix has there "
-        f"(amplification), and {rows['amplification_random'].median():.2f} times the norm that it has in random "
-        "directions (medians over the matrices)."
+        f"{alignment.min():.2f} to {alignment.max():.2f}; 1 would mean no relation). In the same directions, the norm "
+        f"of the change is {rows['amplification'].median():.2f} times that of the original matrix (amplification). The "
+        f"norm of the change is {rows['amplification_random'].median():.2f} times the norm of the original matrix in "
+        "random directions (both multiples are medians over the matrices)."
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
         text += (
-            " The input directions of a LoRA update start at random, which keeps these two multiples close to "
-            "one another."
+            " The input directions of a LoRA update start at random, so these two multiples are close to one another."
         )
     yield Statement(TOPIC, State.MEASURED, text, (), code="direction")
 

@@ -41,8 +41,8 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
         "whose fixing changes the output of their block most, chosen without gradient or query. Bottom: neurons with "
         "the smallest attribution. Thin lines: random sets of neurons. All sets have as many neurons of each layer and "
         "matrix as the set of top neurons. Bands are confidence intervals over queries; the grey band is the intact "
-        "model. The top neurons are confirmed at a fraction if fixing them costs significantly more than fixing random "
-        "neurons and more than fixing the largest neurons.",
+        "model. The top neurons are confirmed at a fraction if fixing them lowers retrieval significantly more than "
+        "fixing random neurons and more than fixing the largest neurons.",
         "; ".join(_words(name, frame, measure) for measure in measures for name, frame in frames.items()) + ".",
         _one_at_a_time(frames),
         alt.vconcat(*rows, resolve=OWN_LEGENDS),

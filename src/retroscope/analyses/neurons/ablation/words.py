@@ -24,8 +24,8 @@ AS_LARGE = (
     "attribution finds more than large neurons."
 )
 TOO_FEW = (
-    "Fixing the top neurons costs more than fixing any random set of neurons, but there are too few random sets, or "
-    "they differ too much, for a significant test."
+    "Fixing the top neurons lowers retrieval more than fixing any random set of neurons, but there are too few random "
+    "sets, or they differ too much, for a significant test."
 )
 LARGE = "the largest neurons (those whose fixing changes the output of their block most)"
 NOTHING = "There is no evidence that retrieval needs these neurons more than other neurons."
@@ -62,15 +62,15 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     if ablation.confirms:
         text = (
             f"Retrieval needs the top neurons (those with the largest attribution) {of_model(name, side)}. At "
-            f"{_where(ablation)}, fixing them costs significantly more than fixing as many random neurons, and more "
-            f"than fixing as many of {LARGE}. {measured}"
+            f"{_where(ablation)}, fixing them lowers retrieval significantly more than fixing as many random neurons, "
+            f"and more than fixing as many of {LARGE}. {measured}"
         )
         return [Statement(TOPIC, State.SIGNIFICANT, text, (name,), **about)]
     if ablation.harms:
         text = (
             f"Retrieval may need the top neurons (those with the largest attribution) {of_model(name, side)}. At "
-            f"{_where(ablation)}, fixing them costs more than fixing as many random neurons, and more than fixing as "
-            f"many of {LARGE}. But the neurons were chosen with some of these queries. {measured}"
+            f"{_where(ablation)}, fixing them lowers retrieval more than fixing as many random neurons, and more than "
+            f"fixing as many of {LARGE}. But the neurons were chosen with some of these queries. {measured}"
         )
         return [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
     why = _why_not(ablation, row)
@@ -113,14 +113,14 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     )
     largest = "the largest neurons" if ablation.confirms or ablation.harms else LARGE  # defined at its first use
     return (
-        f"Fixing the {top} at {value} changes {measure} of {count(int(row['n']), 'query')} from "
-        f"{score(row['intact'])} to {score(row['top'])}. With as many random neurons of the same layers fixed, "
-        f"{measure} is {score(row['random'])}; with as many of {largest} fixed, it is {score(row[LARGEST])}. "
-        f"The loss of {measure} beyond that of random neurons is {over_random}, {tied_p(row['p_queries'])} by the test "
-        f"over queries and {tied_p(row['p_draws'])} by the test over random sets. The loss beyond that of the largest "
-        f"neurons is {over_largest}, {tied_p(row['p_largest'])} by the test over queries. The largest of these three "
-        "p-values, Holm-corrected over the "
-        f"{count(len(ablation.fractions), 'fraction')} of neurons: {tied_p(row['p_confirmed'])}."
+        f"Fixing the {top} at {value} changes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} "
+        f"to {score(row['top'])}. With as many random neurons of the same layers fixed, {measure} is "
+        f"{score(row['random'])}; with as many of {largest} fixed, it is {score(row[LARGEST])}. The loss of {measure} "
+        f"beyond that of random neurons is {over_random}, {tied_p(row['p_queries'])} by the test over queries and "
+        f"{tied_p(row['p_draws'])} by the test over random sets. The loss beyond that of the largest neurons is "
+        f"{over_largest}, {tied_p(row['p_largest'])} by the test over queries. The largest of these three p-values, "
+        f"Holm-corrected over the {count(len(ablation.fractions), 'fraction')} of neurons: "
+        f"{tied_p(row['p_confirmed'])}."
     )
 
 
@@ -132,9 +132,9 @@ def _curve(ablation: AblationCurves) -> str:
     areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
     return (
         f"At {lower} of {count(len(table), 'tested fraction')} of neurons, {measure} is lower with the top neurons "
-        f"fixed than with any of {count(draws, 'random set')} fixed. Over all fractions, {measure} with random neurons "
-        "fixed minus that with another set fixed (the area between their curves over the log of the fraction) is "
-        f"{'; '.join(a for a in areas if a)}."
+        f"fixed than with any of {count(draws, 'random set')} fixed. Over all fractions, the area by which the curve "
+        f"of {measure} with random neurons fixed lies above the curve with another set fixed (over the log of the "
+        f"fraction) is {'; '.join(a for a in areas if a)}."
     )
 
 
@@ -164,7 +164,7 @@ def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
             "comparison is weak."
         )
     if row["shared_with_largest"] > SHARED:
-        limits += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest."
+        limits += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest neurons."
     if row["intact"] > NO_ROOM:
         limits += (
             f" {row['measure']} of the intact model is nearly perfect, so different sets of neurons can hardly differ "
