@@ -94,7 +94,10 @@ def capture_calls(modules: Mapping[str, nn.Module]) -> Iterator[Calls]:
 
 @contextmanager
 def rewrite_outputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[None]:
-    """Replace the first tensor that each named module returns by `edit(name, tensor)` while the context is open."""
+    """While the context is open, pass what each named module returns through `edit(name, tensor)` at every call.
+
+    Of several returned tensors, only the first is passed through `edit`.
+    """
     with ExitStack() as stack:
         for name, module in modules.items():
             handle = module.register_forward_hook(_output_editor(name, edit), prepend=True)
@@ -104,7 +107,10 @@ def rewrite_outputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[No
 
 @contextmanager
 def rewrite_inputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[None]:
-    """Replace the first tensor that each named module receives by `edit(name, tensor)` while the context is open."""
+    """While the context is open, pass what each named module receives through `edit(name, tensor)` at every call.
+
+    Of several received tensors, only the first is passed through `edit`.
+    """
     with ExitStack() as stack:
         for name, module in modules.items():
             handle = module.register_forward_pre_hook(_input_editor(name, edit), with_kwargs=True, prepend=True)

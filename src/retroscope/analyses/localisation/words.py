@@ -96,7 +96,7 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} No {single} that is {transplanted} alone {verb} {result.measure} significantly{more}. The "
+            f"{question} No single {single} {verb} {result.measure} significantly{more} when it is {transplanted}. The "
             f"largest effect is that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few "
             "queries."
         )

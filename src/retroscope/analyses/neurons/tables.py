@@ -30,7 +30,7 @@ NOTHING = PaperTable(pd.DataFrame(), "")
 PRINTED = {
     LAYER_SHARE: "share of the total attribution",
     GINI: "Gini index",
-    TOP_SHARE: "share of the top 1 %",
+    TOP_SHARE: "attribution in the top 1 %",
     PARTICIPATION: "participation",
 }
 CAPTIONS = {
@@ -226,9 +226,9 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
     note = (
         "Gap: |sum of signed attributions - (F(1) - F(0))|, divided by the sum of absolute attributions, as median and "
         "99 % quantile over examples. Share: the layer's share of the attribution over all layers of the same kind of "
-        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the row whose gap decides about a caution or "
-        "an alarm. It has the largest gap of all rows with a substantial share of the attribution or of the top "
-        "neurons (at least a tenth, or at least half of an even share)."
+        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the row whose gap decides whether there is a "
+        "caution or an alarm. It has the largest gap of all rows with a substantial share of the attribution or of the "
+        "top neurons (at least a tenth, or at least half of an even share)."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))

@@ -224,6 +224,6 @@ def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[
     text = (
         f"The similarity probe ({similarity}) is below chance at {count(len(low), 'layer')} (lowest accuracy: "
         f"{worst['accuracy']:.3f} at layer {worst['layer']}; chance is {1 / largest:.3f}). Hard negatives are more "
-        "similar to the query than the judged passage; some of them may be relevant but unjudged."
+        "similar to the query than the relevant passage; some of them may be relevant but unjudged."
     )
     return [Statement("probing", State.MEASURED, text, (), code="below_chance", caution=True)]

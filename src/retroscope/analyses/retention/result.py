@@ -1,4 +1,4 @@
-"""Result of the analysis of facts that can be read before and after fine-tuning."""
+"""Result of the analysis of retention: which facts can be read from the model before fine-tuning, and which after."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

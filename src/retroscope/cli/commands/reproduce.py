@@ -64,7 +64,8 @@ class PaperOutput:
         option("--dry-run", help="Print the downloads, disk space, memory and time that every figure needs, and stop"),
     ] = False
     display_commands: Annotated[
-        bool, option("--display-commands", help="Print the retroscope commands that repeat the measurement, and stop")
+        bool,
+        option("--display-commands", help="Print the commands that make the same measurements one by one, and stop"),
     ] = False
     out: o.Out = None
     as_json: o.Json = False

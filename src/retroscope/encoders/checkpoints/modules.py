@@ -207,7 +207,7 @@ def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
         raise EncoderError(
             f"these settings of the transformer module are not supported:{listed(problems)}",
             where=str(where),
-            fix="remove settings that do not change the vectors, or give the transformer's own folder and its pooling "
+            fix="remove those that do not change the vectors, or give the transformer's own folder and its pooling "
             "(e.g. --pooling mean; in Python pooling='mean')",
         )
 

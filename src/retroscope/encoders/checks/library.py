@@ -99,9 +99,9 @@ def _load_library(encoder: Encoder) -> "SentenceTransformer":
     if pad is None or pad >= len(encoder.backbone.get_input_embeddings().weight):
         problem = "has no pad token" if pad is None else "has a pad token without a row in the embedding"
         raise LibraryError(
-            f"{CANNOT}: its tokenizer {problem}",
+            f"{CANNOT}: the folder's tokenizer {problem}",
             where=str(folder),
-            fix=f"set pad_token in tokenizer_config.json, e.g. to {encoder.tokenizer.pad_token!r}, which is used here",
+            fix=f"set pad_token in tokenizer_config.json, e.g. to {encoder.tokenizer.pad_token!r}, as Retroscope does",
         )
     return library
 

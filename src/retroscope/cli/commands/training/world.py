@@ -32,7 +32,7 @@ class WorldOptions:
         float,
         option(
             "--trained",
-            help="Fraction of the people for whom a question and its passage are a training pair",
+            help="Fraction of the people about whom there is a training pair (a question and its passage)",
             metavar="X",
             default=written(f"{WORLD}.trained", "0.6"),
         ),

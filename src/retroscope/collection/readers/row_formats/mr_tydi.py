@@ -21,7 +21,7 @@ ENDINGS = (".jsonl", ".jsonl.gz")
 
 
 def recognises(path: Path) -> bool:
-    """Return whether a folder has a file train, dev or test.jsonl whose rows are of Tevatron's legacy format."""
+    """Return whether a folder has a train.jsonl, dev.jsonl or test.jsonl whose rows are of Tevatron's legacy format."""
     if not path.is_dir():
         return False
     with suppress(CollectionError):  # a file without rows is of no format

@@ -36,7 +36,8 @@ def _is_relevant(row: Row, column: str | None) -> bool:
     raise CollectionError(
         f"the score {excerpt(value)} in column {column!r} does not say whether the pair is relevant",
         where=row.where,
-        fix=f"write 1 (relevant) or 0 (not relevant) into {column!r}, or keep only relevant pairs without {column!r}",
+        fix=f"write 1 (relevant) or 0 (not relevant) into {column!r}, or remove {column!r} and all pairs that are not "
+        "relevant",
     )
 
 
