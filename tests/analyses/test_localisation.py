@@ -365,8 +365,8 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
         for t in texts
     )
     no_single = (
-        "No single block or group of blocks raises RR@10 significantly more than random changes of equal size do when it "
-        "is grafted into the backbone"
+        "No single block or group of blocks raises RR@10 significantly more than random changes of equal size do when "
+        "it is grafted into the backbone"
     )
     assert any(no_single in text for text in texts)
     assert "with 150 queries and 150 passages;" in texts[0]

@@ -31,8 +31,8 @@ class LevelOptions:
     reinitialise: Annotated[
         str | None,
         option(
-            "--reinitialise", help="Re-initialisations to compare, comma-separated. Each names the parts of the backbone "
-                                   "to re-initialise before fine-tuning, joined by +, e.g. none,all,embeddings+norms",
+            "--reinitialise", help="Re-initialisations to compare, comma-separated. Each names the parts of the "
+                                   "backbone to re-initialise before fine-tuning, joined by +, e.g. none,all,embeddings+norms",
                metavar="LEVELS", default=written(f"{GRID}.reinitialise", "none,all"),
         ),
     ] = None  # fmt: skip
