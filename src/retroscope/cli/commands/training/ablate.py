@@ -32,7 +32,8 @@ class LevelOptions:
         str | None,
         option(
             "--reinitialise", help="Re-initialisations to compare, comma-separated. Each names the parts of the "
-                                   "backbone to re-initialise before fine-tuning, joined by +, e.g. none,all,top:2+norms",
+                                   "backbone to re-initialise before fine-tuning, joined by +, e.g. "
+                                   "none,all,top:2+norms",
                metavar="LEVELS", default=written(f"{GRID}.reinitialise", "none,all"),
         ),
     ] = None  # fmt: skip
