@@ -11,19 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from retroscope.analyses.neurons.data_tables import FRAMES, LARGE_FRAMES, large_frames, neuron_frames
 from retroscope.analyses.neurons.figures import FIGURES, draw_neurons, moves, neuron_figures
 from retroscope.analyses.neurons.frames import LAYER_SHARE
 from retroscope.analyses.neurons.report import REPORTER
 from retroscope.analyses.neurons.result import AttributedModel, NeuronResult, TowerNeurons
 from retroscope.analyses.neurons.stored import stored
-from retroscope.analyses.neurons.tables import (
-    FRAMES,
-    LARGE_FRAMES,
-    PAPER_TABLES,
-    large_frames,
-    neuron_frames,
-    neuron_tables,
-)
+from retroscope.analyses.neurons.tables import PAPER_TABLES, neuron_tables
 from retroscope.analyses.neurons.words import neuron_statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.study.reporting.console import console_text

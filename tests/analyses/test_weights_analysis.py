@@ -84,7 +84,7 @@ def test_what_is_not_compared_is_said_first() -> None:
 def test_numbers_that_are_none() -> None:
     (only,) = weight_statements(drift({}, row(1, "attention", float("nan"))))
     assert only.state is State.FAILED
-    assert "contains values that are not finite, so no change is reported" in only.text
+    assert "contains values that are not finite, so the change of the weights is not reported" in only.text
 
 
 SPECTRAL = {"stable_rank": 3.0, "effective_rank": 6.0, "random_rank": 7.5, "held": 0.4, "amplification": 2.0,

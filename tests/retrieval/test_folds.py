@@ -67,7 +67,7 @@ def test_the_seed_draws_the_folds() -> None:
 def test_queries_that_hang_together_cannot_be_divided() -> None:
     hub = collection([(q, 0) for q in range(30)] + [(q, q) for q in range(30, 40)])
     with pytest.raises(
-        AnalysisError, match="40 judged queries cannot be divided into 5 folds: 30 of them share relevant passages"
+        AnalysisError, match="40 judged queries cannot be divided into 5 folds: 30 of them are linked by equal texts"
     ):
         query_folds(hub, 5, seed=0)
 

@@ -94,7 +94,7 @@ def capture_calls(modules: Mapping[str, nn.Module]) -> Iterator[Calls]:
 
 @contextmanager
 def rewrite_outputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[None]:
-    """While the context is open, pass what each named module returns through `edit(name, tensor)` at every call.
+    """Pass what each named module returns through `edit(name, tensor)`, at every call while the context is open.
 
     Of several returned tensors, only the first is passed through `edit`.
     """
@@ -107,7 +107,7 @@ def rewrite_outputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[No
 
 @contextmanager
 def rewrite_inputs(modules: Mapping[str, nn.Module], edit: Edit) -> Iterator[None]:
-    """While the context is open, pass what each named module receives through `edit(name, tensor)` at every call.
+    """Pass what each named module receives through `edit(name, tensor)`, at every call while the context is open.
 
     Of several received tensors, only the first is passed through `edit`.
     """

@@ -171,7 +171,10 @@ def _jaccard(study: PublishedStudy, one: MeasuredTrial, other: MeasuredTrial) ->
 
 
 def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure the share of changes (by N and layer) that are significant, by an unpaired and by a paired test."""
+    """Measure how often fine-tuning changes a probe's accuracy significantly, by an unpaired and by a paired test.
+
+    The result is a share of all combinations of layer and N.
+    """
     tests = {
         "unpaired t, Bonferroni (as published)": ComparisonSettings(test="unpaired_t", correction="bonferroni"),
         "paired t, Holm": ComparisonSettings(test="paired_t", correction="holm"),
@@ -186,7 +189,7 @@ def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEf
             family = replace(settings, family_per=("passages",), resamples=RESAMPLES, permutations=RESAMPLES)
             p = compare_scores(pair[0], pair[1], family).table["p_corrected"].values
             value = float(np.nanmean(p < 1 - study.level)) if np.isfinite(p).any() else None
-            quantity = f"share of changes (by N and layer) that are significant by {name}"
+            quantity = f"share of layers and N at which the accuracy changes significantly by {name}"
             effects.append(MeasuredEffect(of=of, quantity=quantity, value=value, made_up=trial.made_up))
     return effects
 

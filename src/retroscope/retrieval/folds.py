@@ -37,9 +37,11 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
         fold_of[place] = filled.argmin()
         filled[fold_of[place]] += sizes[place]
     if filled.min() == 0 or filled.max() > LARGEST * len(group) / n:
+        linked = (
+            f": {sizes.max()} of them are linked by equal texts or shared relevant passages, and must stay in one fold"
+        )
         raise AnalysisError(
-            f"{len(group)} judged queries cannot be divided into {n} folds: {sizes.max()} of them share relevant "
-            f"passages or texts and must stay in one fold",
+            f"{len(group)} judged queries cannot be divided into {n} folds{linked if sizes.max() > 1 else ''}",
             where=collection.name,
             fix="use more queries, or leave the baselines out (--no-baselines)",
         )

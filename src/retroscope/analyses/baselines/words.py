@@ -91,14 +91,12 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
     whole = rows(result.gain, measure=measure).iloc[0]
     if not (whole["p_corrected"] < alpha(result.gain) and whole["effect"] > 0):
         return ""
-    shares = result.shares
+    shares, gain = result.shares, f"the retriever's gain over the backbone ({signed(whole['effect'])} in {measure})"
     row = shares[(shares["best"] == best) & (shares["measure"] == measure)].iloc[0]
     if math.isnan(row["share"]):
-        return " The share of the gain that is attributed to fine-tuning is undefined, because the gain may be 0."
+        return f" The share of {gain} that is attributed to fine-tuning is undefined: its interval is unbounded."
     if row["share"] == row["low"] == row["high"] == 1:  # the backbone as compared is its own best
-        gain = f"the retriever's whole gain over the backbone ({signed(whole['effect'])} in {measure})"
-        return f" So {gain} is attributed to fine-tuning."
-    gain = f"the retriever's gain over the backbone ({signed(whole['effect'])} in {measure})"
+        return f" So the whole of {gain} is attributed to fine-tuning."
     return f" So {share_left(row)} of {gain} is attributed to fine-tuning."
 
 

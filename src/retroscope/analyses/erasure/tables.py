@@ -45,7 +45,7 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
         "directions; 5 % of shuffled pairings exceed the value in brackets. Shuffled: loss by erasing the "
         "directions of shuffled pairs, beyond the loss by erasing random subspaces."
     )
-    caption = f"At which layers relevance is readable, and at which retrieval uses it, on {result.collection}"
+    caption = f"Layers at which relevance is readable, and layers at which retrieval uses it, on {result.collection}"
     return PaperTable(frame, caption, note, tuple(frame.columns[3:]))
 
 

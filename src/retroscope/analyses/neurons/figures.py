@@ -9,10 +9,10 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.neurons.ablation.figure import ablation_figure
+from retroscope.analyses.neurons.data_tables import by_prefix
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_rows, effect_rows, layer_activity, profile_rows
 from retroscope.analyses.neurons.maps import map_figure
 from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
-from retroscope.analyses.neurons.tables import by_prefix
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.charts.curves import PANEL, Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.charts.figure import Figure

@@ -6,6 +6,7 @@ from typing import Any
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.neurons.data_tables import by_prefix, large_frames, neuron_frames
 from retroscope.analyses.neurons.result import (
     PUBLISHED,
     AblationCurves,
@@ -15,13 +16,7 @@ from retroscope.analyses.neurons.result import (
     TowerNeurons,
 )
 from retroscope.analyses.neurons.stored import PLAN, attributed, overlap_of
-from retroscope.analyses.neurons.tables import (
-    by_prefix,
-    large_frames,
-    narrow_ablation,
-    neuron_frames,
-    neuron_tables,
-)
+from retroscope.analyses.neurons.tables import narrow_ablation, neuron_tables
 from retroscope.analyses.neurons.words import all_statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.attribution.result import NeuronAttribution

@@ -157,8 +157,7 @@ class AblationCurves:
         """Return the fractions of the neurons at which a claim holds for the headline measure, in rising order.
 
         Args:
-            claim: "over_random" (fixing the top neurons costs significantly more than fixing random neurons) or
-                "confirmed" (also more than fixing the largest neurons).
+            claim: "over_random" or "confirmed" (more harm than by random neurons, or than by both controls).
         """
         rows = self.of_headline
         return tuple(sorted(float(f) for f in rows.loc[rows[claim].astype(bool), "fraction"]))
@@ -167,8 +166,7 @@ class AblationCurves:
     def harms(self) -> bool:
         """Return whether fixing the top neurons harms retrieval significantly more than both controls at some fraction.
 
-        The controls are random neurons and the largest neurons. The p-values are corrected over the fractions (see
-        `ablation.table.curve_table`).
+        The controls are random neurons and the largest neurons. The p-values are corrected over the fractions.
         """
         return bool(self.fractions_where("confirmed"))
 
@@ -179,10 +177,7 @@ class AblationCurves:
 
     @property
     def confirms(self) -> bool:
-        """Return whether fixing the top neurons harms retrieval more than both controls, on held-out queries only.
-
-        This is true if `harms` is true and the attribution used none of the measured queries.
-        """
+        """Return whether `harms` is true and the attribution used none of the queries of the ablation."""
         return self.harms and not self.choosing_queries
 
 
@@ -249,10 +244,7 @@ class TowerNeurons:
 
     @property
     def ablations(self) -> Mapping[str, AblationCurves]:
-        """Return the ablation curves of each model by the model's role, e.g. "before" (fine-tuning).
-
-        A model without an ablation is left out.
-        """
+        """Return the ablation curves of every model that has some, by the model's role, e.g. "before" (fine-tuning)."""
         return {name: side.ablation for name, side in self.sides.items() if side.ablation is not None}
 
     @property

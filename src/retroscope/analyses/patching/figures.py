@@ -9,7 +9,7 @@ from retroscope.typesetting.charts.figure import Figure
 
 LINES = {
     "own": "own clean activation",
-    "other": "the other model's activation, clean minus corrupted",
+    "other": "the other model's clean activation, beyond its corrupted one",
     "random": "random change",
 }
 BY_LAYER = ("head", "ffn", "block")
@@ -32,8 +32,9 @@ def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
             "patching",
             "What patched activations recover",
             "Margin recovered when a component's activation for the clean query replaces its activation in a run on "
-            "the corrupted query, in standard deviations of the loss by the corruption. Of all heads of a layer, "
-            "the figure shows only the head whose own clean activation recovers most.",
+            "the corrupted query, in standard deviations of the loss by the corruption. Beyond its corrupted one: "
+            "minus the margin that the other model's activation for the corrupted query recovers. Of all heads of a "
+            "layer, the figure shows only the head whose own clean activation recovers most.",
             f"Recovered margin by layer; corruption and tokens: {', '.join(choices)}.",
             choosing(curves(layer_axis(), frame, y), frame, selectors),
             paper.properties(title=f"What patched activations recover ({choices[0]})"),

@@ -57,8 +57,8 @@ def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
     if broken:
         verb = "contains" if len(broken) == 1 else "contain"
         text = (
-            f"{count(len(broken), 'tensor')} (e.g. {broken[0]}) {verb} values that are not finite, so no change is "
-            "reported."
+            f"{count(len(broken), 'tensor')} (e.g. {broken[0]}) {verb} values that are not finite, so the change of "
+            "the weights is not reported."
         )
         return (*_not_compared(drift), Statement(TOPIC, State.FAILED, text, (), code="not_finite"))
     return tuple(s for rule in rules for s in rule(drift))
@@ -81,7 +81,8 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
     compared = drift.tensors[drift.tensors["status"].isin(COMPARED)]
     moved = compared[compared["status"] == CHANGED]
     rounded = int((compared["status"] == ROUNDED).sum())
-    apart = f" {count(rounded, 'tensor')} differ only by the rounding of their number format." if rounded else ""
+    verb = "differs" if rounded == 1 else "differ"
+    apart = f" {count(rounded, 'tensor')} {verb} only by the rounding of their number format." if rounded else ""
     if moved.empty:
         text = (
             f"NOTHING CHANGED: none of {count(len(compared), 'tensor')} differs.{apart} The same weights were given "

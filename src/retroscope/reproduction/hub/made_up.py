@@ -162,7 +162,10 @@ def _write_data(hub: Path, source: str, folder: str, world: World, first: int) -
 
 
 def _row(question: str, relevant: str, people: list[str], texts: Mapping[str, str]) -> dict[str, str]:
-    """Return a row with the columns of the published data sets; the next four people's passages are negatives."""
+    """Return a row with the columns of the published data sets.
+
+    The negatives are the passages of the four people who follow `relevant` in `people`. The list is read as a circle.
+    """
     at = people.index(relevant)
     negatives = [people[(at + step) % len(people)] for step in range(1, 5)]
     row = {"question": question, "positive_context": texts[relevant]}

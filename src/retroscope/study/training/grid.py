@@ -65,10 +65,7 @@ class Grid:
 
     @cached_property
     def overlaps(self) -> list[TrainingOverlap]:
-        """Return the overlap of each test collection with all training pairs.
-
-        A training run (cell) may use only some of these pairs.
-        """
+        """Return the overlap of each test collection with all training pairs. A cell may use only some of the pairs."""
         pairs = training_pairs(self.collection)
         return [overlap_with(pairs, test) for test in self.tests.values()]
 

@@ -252,7 +252,7 @@ class Gathering:
                 yield Candidates(*pair, tuple(negatives))
 
     def choices(self) -> tuple[Candidates, ...]:
-        """Return the query, positive and negatives of every row without changes, or () if no row has a negative."""
+        """Return the query, positive and negatives of every row as they were read, or () if no row has a negative."""
         return tuple(self.rows) if any(row.negatives for row in self.rows) else ()
 
     def notes(self) -> tuple[str, ...]:
