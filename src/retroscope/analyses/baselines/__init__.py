@@ -1,7 +1,7 @@
 """Analysis of baselines: how well does the backbone retrieve without fine-tuning?
 
-The retriever is compared with the best pooling, layer and transformation of the frozen backbone's vectors, with BM25
-and with random weights.
+The baselines are the best pooling, layer and transformation of the frozen backbone's vectors, BM25, and a copy of the
+backbone with random weights.
 """
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter

@@ -54,7 +54,7 @@ def _how(result: BaselineResult, best: str) -> str:
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:
     """Return the share of the gain by fine-tuning that the best variant of the frozen backbone reaches.
 
-    Return None if the gain is not significant or its share is undefined.
+    Return None if there is no significant gain, or if the share is undefined.
 
     Args:
         best: label of the best variant: "without training" or "linear head allowed".

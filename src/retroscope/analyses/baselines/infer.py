@@ -92,7 +92,7 @@ def _variants(scores: Mapping[str, Scores], settings: ComparisonSettings) -> pd.
 
 
 def _choices(by_fold: list[dict[str, Any]]) -> pd.DataFrame:
-    """Count the folds in which each model, pooling, layer and kind of vectors was the best, the most frequent first."""
+    """Count the folds that chose each variant (pooling, layer, vectors), by model and `best`, most frequent first."""
     frame = pd.DataFrame(by_fold).assign(model=lambda f: f["model"].map(MODELS))
     labels = ["model", "best", "pooling", "layer", "vectors", "as_compared"]
     counted = frame.groupby(labels, sort=False).size().rename("folds").reset_index()

@@ -80,7 +80,7 @@ def variant_name(row: Any, subject: Subject, last: str = ", ") -> str:
     """Describe a pooling, a layer and a kind of vectors, e.g. "mean pooling, layer 3, whitened vectors".
 
     Args:
-        last: separator of the last two.
+        last: separator between the layer and the kind of vectors.
     """
     vectors = "a linear head" if row["vectors"] == HEAD else f"{row['vectors']} vectors"
     return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}{last}{vectors}"

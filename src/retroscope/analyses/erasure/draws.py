@@ -34,7 +34,7 @@ def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> D
 def judged_with_draws(difference: Difference, changes: xr.DataArray, level: float) -> Difference:
     """Replace the intervals and p-values of a difference by those over random subspaces (draws) and queries together.
 
-    The p-values are Holm-corrected. The arguments are those of `with_draws`.
+    `p_corrected` is Holm-corrected over all layers and ranks. The arguments are those of `with_draws`.
     """
     clusters = clusters_by_row(replace(difference.before, values=changes))
     p = np.array([crossed_p(values, clusters) for values in _cells(changes)])

@@ -28,7 +28,8 @@ class ErasureParts:
 def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureParts:
     """Split the judged queries by text into training pairs and held-out queries.
 
-    A training pair is dropped if its passage is relevant to a held-out query.
+    A training query is paired with its first relevant passage whose text is not that of a passage relevant to a
+    held-out query. Without such a passage, it has no pair.
     """
     queries, texts = collection.judged_queries, collection.query_texts
     distinct = sorted({texts[query] for query in queries})

@@ -16,7 +16,10 @@ OPENINGS = {BEFORE: "Before fine-tuning", AFTER: "After fine-tuning", MODEL: "In
 
 
 def erasure_statements(result: ErasureResult, subject: Subject) -> tuple[Statement, ...]:
-    """State at which layers retrieval uses readable relevance, if the control passed, and what fine-tuning changed."""
+    """State at which layers retrieval uses readable relevance, and what fine-tuning changed about it.
+
+    The statements in between say whether the control with shuffled pairs passed.
+    """
     sides = [side for side in (AFTER, BEFORE, MODEL) if side in result.beyond]
     rules = (_used, _unclear, _unused, _inconclusive)
     statements = [s for side in sides for rule in rules for s in rule(result, side, subject)]

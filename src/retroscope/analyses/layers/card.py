@@ -29,7 +29,7 @@ def cards(effects: LayerEffects, statements: Sequence[Statement], subject: Subje
 
 
 def layer_curves(effects: LayerEffects, subject: Subject) -> LayerCurves | None:
-    """Return the curves of the headline retrieval measure by layer, before and after, or None if it is missing."""
+    """Return the curves of the headline retrieval measure by layer, before and after, or None if not measured."""
     measure = subject.measures[0]
     table = rows(effects.effect, measure=measure)
     return None if table.empty else LayerCurves(f"{measure} by layer", by_side(table, ["layer"]))

@@ -14,7 +14,7 @@ DIGITS = 4
 
 
 def page_layers(one: LayerEffects, subject: Subject) -> dict[str, Any]:
-    """Return every query's retrieval score and, if stored, the rank of its first relevant passage, at every layer.
+    """Return every query's headline score and, if stored, the rank of its first relevant passage, at every layer.
 
     Each list has one entry for each query, in the order of "ids": a list with one value for each layer.
     """

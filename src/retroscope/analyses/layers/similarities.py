@@ -17,7 +17,7 @@ HEIGHT = 300
 
 
 def similarities_figure(similarities: Similarities, subject: Subject) -> Figure:
-    """Draw histograms of query-passage similarities at one layer: before fine-tuning upwards, after it downwards."""
+    """Draw histograms of query-passage similarities, one layer at a time: bars go up for before, down for after."""
     frame, last = _rows(similarities), int(similarities.above["layer"].max())
     names = tuple((layer, subject.layer_label(layer)) for layer in sorted(set(frame["layer"])))
     panel = _mirrored().properties(height=HEIGHT)

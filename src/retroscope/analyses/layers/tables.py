@@ -15,7 +15,10 @@ from retroscope.typesetting.subject import Subject
 
 
 def layer_tables(result: LayerResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of the headline retrieval measure by layer: one for each collection, and one without final norm."""
+    """Return tables of the headline retrieval measure by layer: one for each collection.
+
+    If the models have a final norm, there is also one for the first collection without this norm.
+    """
     first = result.first
     tables = {"layer_retrieval": _by_layer(first.effect, subject, first.collection)}
     if first.bare is not None:

@@ -35,10 +35,10 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what the bloc
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
     """Return the short answer (card) that names the block with the largest effect on retrieval.
 
-    If restoring the backbone's weights of a block has a significant effect, it is the block with the largest one.
-    Otherwise, it is the block with the largest significant effect when the retriever's weights are grafted into the
-    backbone. A card makes one claim, so it has only the number of that claim. The section reports both directions. If
-    no block is significant in either direction, the card says so.
+    It is the block with the largest significant effect in the first direction that has one. By default, the backbone's
+    weights restored in the retriever come first, then the retriever's weights grafted into the backbone. A card makes
+    one claim, so it has only the number of that claim. The section reports both directions. If no block is significant
+    in either direction, the card says so.
     """
     blocks = result.most[result.most["kind"] == BLOCKS]
     by_code = {s.code: s for s in statements}

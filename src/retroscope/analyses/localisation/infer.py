@@ -39,7 +39,7 @@ EFFECT = ("effect", "ci_low", "ci_high", "p_corrected")
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LocalisationResult | None:
     """Compare measurements that point to a block or part, such as CKA, with transplants of the same blocks or parts.
 
-    Return None if nothing was transplanted.
+    Return None if nothing was transplanted, or too little for a comparison (see `evidence_of`).
     """
     transplants = reading.result("transplants", TransplantResult)
     if transplants is None:

@@ -44,7 +44,7 @@ def attribute(
 ) -> NeuronAttribution:
     """Compute the attribution of every FFN neuron of the query or passage encoder on a collection.
 
-    The examples are the judged queries, with hard negatives by BM25.
+    The examples are the judged queries, with hard negatives by BM25, or texts alone for the target `norm`.
 
     Args:
         settings: settings of the attribution, e.g. target, tower, quadrature and number of queries.

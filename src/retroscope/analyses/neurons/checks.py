@@ -23,7 +23,7 @@ INCOMPLETE, WRONG = 0.01, 0.05
 
 
 def check_statements(tower: TowerNeurons) -> list[Statement]:
-    """Check if the results about neurons are reliable, and return one conclusion (statement) for each finding.
+    """Check whether the results about neurons are reliable, and return a conclusion (statement) for each finding.
 
     Each model is checked by the functions in `CHECKS`. The warnings of the comparison come last.
     """

@@ -209,9 +209,9 @@ def threshold_axis(tower: TowerNeurons) -> Any:
 
 
 def overlap_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw by layer how similar the neurons with large attribution are in both models.
+    """Draw by layer how far both models' neurons agree, by their top neurons and by the ranks of all neurons.
 
-    The ceiling is the agreement between two halves of one model's examples.
+    For comparison, curves show how far two halves of one model's examples agree, and the agreement by chance.
     """
     frame = overlap_curves(tower)
     if frame.empty:

@@ -24,7 +24,7 @@ METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", 
 def sound(attribution: NeuronAttribution) -> xr.DataArray:
     """Return true for each example whose attributed quantity (target) changes by more than rounding, else false.
 
-    The array has the dimensions [query, part (FFN matrix), layer].
+    The array has the dimensions [query, part (FFN matrix), layer]. Without activity thresholds, all are true.
     """
     values = attribution.scores.values
     if not attribution.thresholds:
@@ -93,7 +93,7 @@ def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=8)
 def gaps_of(attribution: NeuronAttribution) -> SiteGaps:
-    """Return by FFN matrix and layer how far attributions fail to sum to the target's change (completeness gaps).
+    """Return by FFN matrix and layer how far the attributions' sum is from the target's change (completeness gap).
 
     Matrices and layers are in the order of the attribution's scores.
     """

@@ -106,7 +106,7 @@ class _Side:
 
 
 def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, NeuronAttribution]:
-    """Attribute the neurons of every model over equally many examples, as many as the less stable ranking needs."""
+    """Attribute the neurons of every model over the same examples, as many as the less stable ranking needs."""
 
     def attributed(side: _Side, stop_at: int = 0) -> NeuronAttribution:
         attribution = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)

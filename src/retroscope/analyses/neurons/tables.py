@@ -24,7 +24,7 @@ NOTHING = PaperTable(pd.DataFrame(), "")
 PRINTED = {
     LAYER_SHARE: "share of the total attribution",
     GINI: "Gini index",
-    TOP_SHARE: "attribution in the top 1 %",
+    TOP_SHARE: "share in the top 1 %",
     PARTICIPATION: "participation",
 }
 CAPTIONS = {
@@ -125,7 +125,7 @@ def paper_ablation(tower: TowerNeurons) -> PaperTable:
 
 
 def narrow_ablation(tower: TowerNeurons) -> PaperTable:
-    """Return the ablation table without intervals and uncorrected p-values, to fit a terminal of 100 columns."""
+    """Return the ablation table without harms, uncorrected p-values, layers and bottom neurons, to fit 100 columns."""
     whole = paper_ablation(tower)
     if whole.frame.empty:
         return whole

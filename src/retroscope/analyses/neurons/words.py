@@ -172,7 +172,7 @@ def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
-    """State how similar the neurons with large attribution are in both models, and in two halves of the examples."""
+    """State how far both models' neurons agree and, for comparison, those of two halves of one model's examples."""
     if tower.overlap is None:
         return []
     together = tower.overlap[tower.overlap["layer"] == 0]

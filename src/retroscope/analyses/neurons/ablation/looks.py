@@ -143,7 +143,7 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Predict whether all queries are unlikely to show that top neurons harm retrieval more than random neurons do.
+    """Return whether all queries are unlikely to show more harm by fixing top neurons than by fixing random neurons.
 
     The prediction uses the first group of queries. The result is true if the test over queries, or the test over draws,
     is unlikely to become significant. The test over draws is predicted as if draws differed only by the sample of

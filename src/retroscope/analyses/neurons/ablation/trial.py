@@ -155,7 +155,7 @@ def make_trial(
     *,
     moments: Mapping[str, NeuronMoments] | None = None,
 ) -> AblationTrial:
-    """Prepare ablations: tokenise the texts, encode them with the intact model, and measure the neurons to ablate.
+    """Prepare ablations: tokenise and encode the texts with the intact model, and measure its neurons' mean values.
 
     Args:
         moments: tower -> mean and spread of its neurons. If None, they are measured on these texts.
