@@ -111,7 +111,7 @@ def with_queries(collection: Collection, kept: Set[str], note: str) -> Collectio
 
 
 def resolve_spec(spec: PathLike) -> tuple[Reader, Path]:
-    """Return the reader and the path for `PREFIX:PATH`. Without a prefix, a reader must recognise the path."""
+    """Return the reader and the path of a spec (`PREFIX:PATH`). Without a prefix, a reader must recognise the path."""
     source = path_or_name(spec)
     known = named_collection(source)
     prefix, path = split_prefix(source if known is None else known.source)

@@ -27,7 +27,7 @@ Source = str | Path
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A checkpoint loaded on its device, with its verified module paths. Query and passage encoders share it."""
+    """A checkpoint loaded on its device, with its verified module paths. Encoders are made from it."""
 
     checkpoint: Checkpoint
     anatomy: Anatomy

@@ -25,7 +25,7 @@ def pair_of(
 ) -> tuple[Retriever, Retriever]:
     """Load the backbone (`before`) and the retriever (`after`).
 
-    They get distinct names even if their folders have the same name.
+    If their folders have the same name, the models get distinct names, unless the settings name one of them.
 
     Args:
         backbone: the backbone, if it is already loaded.

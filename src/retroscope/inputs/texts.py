@@ -11,7 +11,7 @@ from retroscope.encoders.token_budgets import encoding_budget
 
 @dataclass(frozen=True, eq=False)
 class TowerTexts:
-    """Tokenised queries or passages, with the encoder that encodes them and its settings.
+    """Tokenised queries or passages, with the encoder and the settings for encoding them.
 
     Attributes:
         ids: ids of the queries or passages, in the order of `rows`.

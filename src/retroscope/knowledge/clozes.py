@@ -99,8 +99,8 @@ class RelationClozes:
     def points(self) -> dict[tuple[tuple[int, ...], int], int]:
         """Map (token sequence from `inserts`, index in it) to the index of the state that predicts the token there.
 
-        For a causal model, the index is that of the token after the sequence. The states are numbered over all inputs
-        of a fact, in the order of `places`.
+        For a causal model, the index in the sequence is its length: the predicted token follows the sequence. The
+        states are numbered over all inputs of a fact, in the order of `places`.
         """
         if self.kind == "causal":
             return {(insert, len(insert)): number for number, insert in enumerate(self.inserts)}

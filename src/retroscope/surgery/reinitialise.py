@@ -25,7 +25,7 @@ STREAM = 0xAF
 
 
 def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
-    """Return a copy of a retriever with parts of its backbone re-initialised as its architecture does.
+    """Return a copy of a retriever with parts of its backbone re-initialised, by the architecture's own initialisation.
 
     Args:
         parts: names of parts: "all", "top:K" (the last K blocks), "bottom:K" (the first K blocks), "embeddings" (with

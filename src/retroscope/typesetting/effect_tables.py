@@ -78,7 +78,7 @@ def pair(subject: Subject, collection: str = "") -> str:
 
 
 def labelled(subject: Subject, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a column "layer_name" inserted: the printed label of the layer, e.g. "6 (post-norm)"."""
+    """Return the table with a column "layer_name" after "layer": the layer's printed label, e.g. "6 (post-norm)"."""
     labelled_frame = frame.copy()
     place = list(labelled_frame.columns).index("layer") + 1
     labelled_frame.insert(place, "layer_name", [subject.layer_label(int(k)) for k in labelled_frame["layer"]])

@@ -16,7 +16,7 @@ LONGEST = 30  # characters of a grade: Python refuses to read a number of thousa
 
 
 def relevance_of(value: object, where: str) -> int:
-    """Read a relevance grade as a whole number from -1000 to 1000, in ASCII digits. 1.0 is read as 1.
+    """Read a relevance grade: a whole number from -1000 to 1000, as a number or a text of ASCII digits. 1.0 is 1.
 
     Raises:
         CollectionError: for anything else, e.g. 0.5, 1_000, 1e3, true, or an empty value.

@@ -67,7 +67,9 @@ class World:
 
     @cached_property
     def negatives(self) -> dict[str, tuple[str, ...]]:
-        """Map each question id to its hard negatives: up to `NEGATIVES` passages about people of equal exposure.
+        """Map each question id to the ids of its hard negatives.
+
+        They are up to `NEGATIVES` passages about other people, whose exposure in training is the same (`stratum`).
 
         A passage and its negatives differ only in the person that they are about, and all have the same exposure in
         training. So a probe that does not read the question cannot distinguish them. BM25 would select by function

@@ -68,7 +68,7 @@ def check_blocks(blocks: object, disk: Disk) -> None:
 
 
 def check_sizes(model: nn.Module, disk: Disk) -> None:
-    """Refuse a model with far more parameters than its checkpoint has stored values.
+    """Refuse a model with far more values (of parameters and buffers) than its checkpoint stores.
 
     Args:
         model: the model on the meta device, so that its tensors use no memory.

@@ -265,6 +265,6 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
 
 
 def unused_reason(name: str, family: str) -> str | None:
-    """Return why a bare backbone of the family does not need the tensor `name`. Return None if it must use it."""
+    """Return why a bare backbone of the family does not need the tensor `name`, or None if it needs it."""
     patterns = {**UNUSED, **UNUSED_IN.get(family, {})}
     return next((reason for pattern, reason in patterns.items() if re.search(pattern, name)), None)

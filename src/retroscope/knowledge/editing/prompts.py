@@ -57,7 +57,9 @@ class Request:
 def requests_of(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, facts: Sequence[Fact], contexts: Sequence[str] = ()
 ) -> list[Request]:
-    """Group facts by subject, and return one editing request (the prompts of its facts) for each subject, in order.
+    """Group facts by subject, and return one editing request (the prompts of its facts) for each subject.
+
+    The requests are in the order in which their subjects first occur.
 
     Args:
         kind: "masked" or "causal", how the model predicts tokens.

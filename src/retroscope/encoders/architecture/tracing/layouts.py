@@ -119,7 +119,10 @@ def _blocks(model: PreTrainedModel) -> str:
 
 
 def _attention(inside: NamedModules) -> str:
-    """Return the path of a block's attention: the outermost module with a matrix, named as in `ATTENTION`."""
+    """Return the path of the attention of a block.
+
+    It is the outermost module that has a matrix and whose name contains a word of `ATTENTION`.
+    """
     named = [path for path in inside if any(word in path.rpartition(".")[2].lower() for word in ATTENTION)]
     whole = [path for path in named if any(p.dim() > 1 for p in inside[path].parameters())]
     outer = [path for path in whole if not any(path.startswith(f"{other}.") for other in whole)]
