@@ -73,7 +73,7 @@ def test_a_tokenizer_without_a_pad_token_is_a_finding(toy: str, pads: str, tmp_p
     assert diagnosis.sound
     (finding,) = of_check(diagnosis, "library")
     assert finding.severity == WARNING
-    assert "cannot encode a batch with this folder: its tokenizer has no pad token" in finding.text
+    assert "cannot encode a batch with this folder: the folder's tokenizer has no pad token" in finding.text
     assert f"set pad_token in tokenizer_config.json, e.g. to {pads!r}" in finding.fix
     assert library_test(load_encoder(folder)) is None
     set_json(folder / "tokenizer_config.json", pad_token=pads)  # the control: the fix that it names

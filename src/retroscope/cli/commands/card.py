@@ -25,7 +25,7 @@ def run(
     """Print a section for a model card: what fine-tuning changed.
 
     The section begins with metadata (model-index) that the Hugging Face hub reads. With --into FILE, the section
-    is written into FILE, in place of an earlier section of Retroscope. The rest of FILE is kept.
+    is written into FILE, in place of an earlier one by Retroscope, if any. The rest of FILE is kept.
     """
     from retroscope.cli.terminal import emit, note, say
     from retroscope.errors import SettingsError
