@@ -60,9 +60,9 @@ class TowerWork(TypedDict):
     """Plan for encoding the queries or the passages of a collection with one model: texts, tokens, bytes and seconds.
 
     "tower" is "query" or "passage". "model" is the model's role in the study, e.g. "before", "after" or "training 2".
-    "bytes" is the size of the vectors on disk, before compression. "seconds" is 0 if the vectors are already "stored".
-    "key" is the name of their folder in the cache. "within" is the role of another model whose forward pass also gives
-    these vectors, or "" if there is no such model.
+    "bytes" is the size of the vectors on disk, before compression. "within" is the role of another model whose
+    forward pass also gives these vectors, or "" if there is no such model. "seconds" is 0 if there is one, or if the
+    vectors are already "stored". "key" is the name of their folder in the cache.
     """
 
     model: str

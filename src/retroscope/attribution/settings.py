@@ -92,7 +92,7 @@ class AttributionSettings:
 
     @property
     def scaled(self) -> str:
-        """Return the encoder whose neurons are attributed for a single retriever: "query" or "passage".
+        """Return the encoder whose neurons one attribution covers: "query" or "passage".
 
         Raises:
             SettingsError: if the settings name both towers.

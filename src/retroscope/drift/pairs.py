@@ -84,9 +84,9 @@ def _mean_ranks(level: Int[np.ndarray, "some"]) -> Float[np.ndarray, "some"]:
 def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
     """Return the share of a text's `k` nearest neighbours by cosine that both models have in common.
 
-    It is a mean over texts. By chance, it is k / (number of texts - 1). A text whose k-th and next
-    neighbour are equally near is left out, because its k nearest neighbours are undefined. The result is NaN if no text
-    is left, e.g. at a layer at which all texts have the same vector.
+    It is a mean over texts. By chance, it is k / (number of texts - 1). A text whose k-th and next neighbour are
+    equally near is left out, because its k nearest neighbours are undefined. The result is NaN if no text is left, e.g.
+    at a layer at which all texts have the same vector.
     """
     return neighbour_overlap_of_rows(x, y, k)(np.arange(len(x)))
 

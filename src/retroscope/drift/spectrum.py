@@ -64,7 +64,7 @@ class Directions:
 
 
 def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectrum:
-    """Compute ranks, amplification and alignment of a weight change from its singular directions and the old matrix."""
+    """Compute ranks, amplification and alignment of a weight change from its directions and the original matrix."""
     s = change.values
     total, p = float(s.square().sum()), s / s.sum()
     p = p[p > 0]

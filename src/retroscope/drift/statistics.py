@@ -21,7 +21,7 @@ SHAPES: Mapping[str, OfOne] = {"anisotropy": anisotropy, "uniformity": uniformit
 
 
 def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Prepare, float]]:
-    """Map the name of each similarity of two models, e.g. "cka", to a function that computes it and its chance value.
+    """Return name -> (function, chance value) of each similarity of two models, e.g. "cka".
 
     The function is a `Prepare`: for two models' vectors, it returns a function from row indices to the similarity.
 

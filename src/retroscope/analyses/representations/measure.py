@@ -141,7 +141,7 @@ def texts_by_id(collection: Collection) -> dict[str, Callable[[str], str]]:
 
 
 def whitened(vectors: RetrieverRepresentations, collection: Collection, measures: tuple[str, ...]) -> Scores | None:
-    """Measure retrieval with whitened vectors of queries and passages.
+    """Measure retrieval with whitened final vectors of queries and passages.
 
     Whitening uses the mean and covariance of the passages, and no query.
 

@@ -39,7 +39,10 @@ PARTS = 3  # thirds of the facts, by popularity and by shared words
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionResult | None:
-    """Test how many facts can be read before and after fine-tuning, with controls. Return None for a single model."""
+    """Test how many facts can be read before and after fine-tuning, with controls.
+
+    Return None unless both models were measured.
+    """
     scores = measurements[0].scores if measurements else {}
     if BEFORE not in scores or AFTER not in scores:
         return None

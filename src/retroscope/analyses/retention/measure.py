@@ -87,7 +87,10 @@ def _fitted(
     work: RetentionWork,
     settings: RetentionSettings,
 ) -> LinearReadout:
-    """Fit the linear map from hidden states of one model to words. All models share the backbone's output matrix."""
+    """Fit one model's linear map from hidden states to token logits, for every layer.
+
+    All models share the backbone's output matrix.
+    """
     output = head.matrix if isinstance(head, LanguageHead) else backbone.backbone.get_input_embeddings().weight
     lesson = Lesson(states_at(encoder, work.places), work.targets, work.held_out)
     return fit_readout(lesson, output.detach().cpu(), work.words, settings.readout)

@@ -71,9 +71,10 @@ class RetentionWork:
 
     @property
     def relations(self) -> int:
-        """Return the number of relations that have a fact with a known object and another object to choose from.
+        """Return the number of relations with a fact that can be asked.
 
-        A relation counts even if the model cannot read its clozes.
+        The tokenizer knows the object of such a fact, and the relation has another object to choose from. A relation
+        counts even if the model cannot read its clozes.
         """
         alone = {fact.id for fact in self.chosen.alone}
         return len({fact.relation for fact in self.facts.facts if fact.id not in alone})

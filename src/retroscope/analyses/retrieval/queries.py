@@ -20,7 +20,7 @@ DIGITS = 4
 def page_queries(effects: Sequence[RetrievalEffect], measure: str) -> list[dict[str, Any]]:
     """Return the queries and rankings of every collection as data for the script of the report page.
 
-    Passages are cut, if necessary to nothing, so that the data of a collection take at most `BUDGET` bytes.
+    Passages are cut, if necessary to nothing, to keep the data of a collection within `BUDGET` bytes.
     """
     return [
         _fitted(on_collection, on_collection.rankings, measure)

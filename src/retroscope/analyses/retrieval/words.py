@@ -44,7 +44,7 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
 
 
 def unmeasured(measure: str) -> str:
-    """Return the sentence that a measure was not computed for at least one of the two models."""
+    """Return the sentence which says that at least one of the two models has no value of a measure."""
     return f"{measure} is missing for at least one of the two models, so its change is unknown."
 
 

@@ -47,9 +47,9 @@ def plan(context: Context, settings: ShiftSettings) -> Planned:
 def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Measurement:
     """Return numbers of tokens, word counts and vectors for a random sample of passages.
 
-    Words and tokens are counted in the first `LONGEST` characters of a passage. The dataset "passages" has the numbers
-    of tokens and of unknown tokens, (passage), and the final vectors by each model, (passage, dimension). The frame
-    "words" has how often each word occurs in each passage: row, word, count.
+    The passages are in random order. Words and tokens are counted in the first `LONGEST` characters of a passage. The
+    dataset "passages" has the numbers of tokens and of unknown tokens, (passage), and the final vectors by each model,
+    (passage, dimension). The frame "words" has how often each word occurs in each passage: row, word, count.
     """
     stages = context.stages("domain shift")
     ids = _drawn(context.collection, settings)

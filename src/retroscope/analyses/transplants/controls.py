@@ -97,7 +97,7 @@ class _Tested:
     statistics: ComparisonSettings
 
     def first_draws(self, n: int) -> pd.DataFrame:
-        """Return the comparison of each block or part with its first `n` random changes: a row for each measure."""
+        """Return a row for each block or part and measure: its effect, compared with its first `n` random changes."""
         values = self.scores.values.isel(draw=slice(n))
         places = [str(name) for name in values["transplant"].values]
         hybrids = self.difference.after.values.sel(transplant=places)

@@ -135,7 +135,10 @@ def places_over_trainings(
 
 
 def _each_training(intact: Scores, hybrids: Scores) -> pd.DataFrame:
-    """Return the mean scores of every training run, without ("intact") and with ("score") each transplant."""
+    """Return each training run's mean scores without and with each transplant, and their difference, the effect.
+
+    Columns: training, transplant, measure, intact, score, effect.
+    """
     means = xr.Dataset({"intact": intact.values.mean("query"), "score": hybrids.values.mean("query")})
     frame = means.to_dataframe()[["intact", "score"]].reset_index()
     return frame.assign(effect=frame["score"] - frame["intact"])

@@ -135,7 +135,10 @@ class TransplantEffects:
         return table.merge(self.shares, "left", ["direction", "transplant", "measure"])
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        """Return the comparison of a block or part with random changes on the headline measure, if there is one."""
+        """Return the comparison of a block or part with random changes, or None if it was not compared.
+
+        The comparison is by the headline measure.
+        """
         return self._row(self.controls, direction, transplant)
 
     def beats_random(self, direction: str, transplant: str) -> bool | None:

@@ -23,7 +23,7 @@ FEWEST = 10  # distinct texts without which a rank correlation is not computed
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyResult | None:
-    """Test the change of the words that vectors decode to, and its correlation with the change of retrieval."""
+    """Test how the shares of decoded words changed, and how the change of their overlap correlates with retrieval."""
     if not measurements:
         return None
     one, statistics = measurements[0], reading.subject.paired_statistics

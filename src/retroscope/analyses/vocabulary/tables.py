@@ -12,7 +12,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def vocabulary_tables(result: VocabularyResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of the shares of decoded words by layer, and of their correlations with retrieval."""
+    """Return tables of the shares of decoded words by layer and, if measured, of the correlations with retrieval."""
     tables = {"vocabulary": _shares(result, subject)}
     if result.associated:
         frame = pd.DataFrame(associated_rows(result), columns=["pairs", "rank correlation", "p", "texts"])

@@ -17,7 +17,7 @@ SAYS = {
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """State which words vectors decode to at the last layer, their overlap, and its correlation with retrieval."""
+    """State the shares of decoded words at the last layer, their overlap, and its correlation with retrieval."""
     return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 

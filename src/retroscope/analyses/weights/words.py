@@ -191,7 +191,8 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
         text += (
-            " The input directions of a LoRA update start at random, so these two multiples are close to one another."
+            " The input directions of a LoRA update start at random, so these two multiples tend to be close to one "
+            "another."
         )
     yield Statement(TOPIC, State.MEASURED, text, (), code="direction")
 

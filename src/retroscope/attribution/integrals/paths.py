@@ -86,7 +86,7 @@ def _resolution(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "exampl
 
 
 def together(values: Values) -> SiteValues:
-    """Concatenate the attributions of all FFN matrices, neuron by neuron, as if they were one matrix.
+    """Concatenate the neuron attributions of all FFN matrices, as if they were one matrix.
 
     On a joint path, their signed values together sum to F(1) - F(0).
     """

@@ -54,7 +54,7 @@ def align_texts(clean: TokenIds, corrupted: TokenIds) -> AlignedTexts:
 
 
 def sources(aligned: Sequence[AlignedTexts], tokens: str, clean: Batch, corrupted: Batch) -> Int[Tensor, "text token"]:
-    """Return, for every token of the corrupted texts, the position of its counterpart in the clean text.
+    """Return, for every token of the corrupted batch, the position of its counterpart in the clean batch.
 
     A token has -1 if it has no counterpart, or if it is not among the `tokens` ("changed", "rest" or "all").
     """

@@ -1,7 +1,8 @@
 """Plan and measure weight transplants between the backbone and other training runs of the retriever.
 
-They have one direction, the first of the settings. As in the first training, all weights and every single place (block,
-group of blocks or part) are transplanted, on the same sample. Random changes are measured for the first training alone.
+The transplants have one direction, the first of the settings. As in the first training, all weights and every single
+place (block, group of blocks or part) are transplanted, on the same sample. Random changes are measured for the first
+training alone.
 """
 
 from collections.abc import Mapping, Sequence
