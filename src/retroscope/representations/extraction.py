@@ -148,14 +148,14 @@ def extract_in_one_pass(
     beside: Sequence[tuple[ExtractionPlan, Path]],
     progress: Count | None = None,
 ) -> None:
-    """Encode the texts once to compute and store the vectors of several plans, which differ only in pooling and head.
+    """Encode the texts once to compute and store the vectors of all plans that can share a pass (see `shares_pass`).
 
     Call `extract` for each plan afterwards, which opens its store. If no other plan can share the pass, nothing is
     computed.
 
     Args:
         folder: folder of the plan's store.
-        beside: other plans that share the pass (see `shares_pass`), with the folders of their stores.
+        beside: other plans, with the folders of their stores. Those that cannot share the pass are skipped.
         progress: called after every window with (how many texts are done, how many there are).
     """
     with ExitStack() as locks:
