@@ -148,14 +148,15 @@ def extract_in_one_pass(
     beside: Sequence[tuple[ExtractionPlan, Path]],
     progress: Count | None = None,
 ) -> None:
-    """Encode the texts once to compute and store the vectors of all plans that can share a pass (see `shares_pass`).
+    """Encode the texts once to compute and store the vectors of several plans that share the pass.
 
-    Call `extract` for each plan afterwards, which opens its store. If no other plan can share the pass, nothing is
-    computed.
+    Call `extract` for each plan afterwards, which opens its store. Of the other stores, those are skipped that are
+    finished or locked, or that lack texts which the plan's own store has already. If all are skipped, or the plan's own
+    store is finished or locked, nothing is computed.
 
     Args:
         folder: folder of the plan's store.
-        beside: other plans, with the folders of their stores. Those that cannot share the pass are skipped.
+        beside: other plans that share the pass (see `shares_pass`), with the folders of their stores.
         progress: called after every window with (how many texts are done, how many there are).
     """
     with ExitStack() as locks:
