@@ -29,7 +29,7 @@ TEXT = "text"  # coordinate of the queries: an integer, equal for queries with e
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one model: a number for each query and combination of labels, e.g. of layer and probe.
+    """Scores of an analysis: a number for each query and combination of labels, e.g. of layer and probe.
 
     Attributes:
         name: what was measured, e.g. "retrieval" or "probing".

@@ -83,7 +83,7 @@ def independent_examples(tests: Mapping[int, Choices], sizes: tuple[int, ...]) -
 
 def _hash(passage: int, seed: int) -> int:
     digest = blake2b(passage.to_bytes(8, "big"), digest_size=8, salt=seed.to_bytes(16, "big")).digest()
-    return int.from_bytes(digest, "big") >> 1
+    return int.from_bytes(digest, "big") >> 1  # 63 bits, which fit into int64
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class View:
 
 
 def controls_on(names: Sequence[str], *, random_weights: bool) -> list[str]:
-    """Return the names of the controls that probe the retriever's vectors (or those of its random-weight copy).
+    """Return the names of the controls that probe the retriever's vectors or, with `random_weights`, those of its copy.
 
     Args:
         names: names of controls to choose from.

@@ -132,7 +132,7 @@ def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as the published study (ielab-2025) did: a random share for training, the rest for validation and for test.
+    """Split as the published study (ielab-2025) did: a random share trains, the rest serves as validation and as test.
 
     Queries and passages of the two parts overlap.
 

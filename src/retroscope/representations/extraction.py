@@ -148,10 +148,11 @@ def extract_in_one_pass(
     beside: Sequence[tuple[ExtractionPlan, Path]],
     progress: Count | None = None,
 ) -> None:
-    """Encode the texts once to compute and store the vectors of several plans, which differ only in pooling and head.
+    """Encode the texts once to compute and store the vectors of several plans that share the pass.
 
-    Call `extract` for each plan afterwards, which opens its store. If no other plan can share the pass, nothing is
-    computed.
+    Call `extract` for each plan afterwards, which opens its store. Of the other stores, those are skipped that are
+    finished or locked, or that lack texts which the plan's own store has already. If all are skipped, or the plan's own
+    store is finished or locked, nothing is computed.
 
     Args:
         folder: folder of the plan's store.

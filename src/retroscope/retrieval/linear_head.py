@@ -104,7 +104,7 @@ def _head(
 def training_rows(
     folds: Int[np.ndarray, "query"], fold: int, dev: int
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """Return the indices of the queries that train a fold's linear head, and of those by which its penalty is chosen.
+    """Return the indices of the queries that train a fold's head, and of those that select its vectors and penalty.
 
     Args:
         fold: index of the fold that the head is for.

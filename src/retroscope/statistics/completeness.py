@@ -40,11 +40,11 @@ class SiteGaps:
 
     @property
     def judged(self) -> tuple[int, int] | None:
-        """Return the (FFN matrix, layer) with the largest median gap, among those with much attribution or top neurons.
+        """Return the indices (part, layer) of the site with the largest median gap, among those with a large share.
 
-        A pair (site) counts if it has at least a tenth of the attribution, or of the top neurons, of this FFN matrix
+        A site has a large share if it has at least a tenth of the attribution, or of the top neurons, of its FFN matrix
         over all layers. With more than five layers, half of an even share (1 / number of layers) is enough. None if no
-        such pair has a gap.
+        such site has a gap.
         """
         least = min(MATTERS / self.weight.shape[1], ALWAYS)
         matter = ((self.weight >= least) | (self.top >= least)) & np.isfinite(self.median)

@@ -28,7 +28,8 @@ class ComparisonMethod(TypedDict, total=False):
     """Settings of a comparison, with the tests that it used and the sizes of their families, as JSON-like values.
 
     "family_labels" is how many labels each dimension has, "family_sizes" how many tests each family has, and
-    "tests_used" how often each test was used. The result of `compare_scores` has every key.
+    "tests_used" how often each test was used. The result of `compare_scores` has every key. With them, every number can
+    be computed again from the scores.
     """
 
     test: str

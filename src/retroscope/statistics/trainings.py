@@ -67,7 +67,7 @@ def effects_over_trainings(before: Scores, after: Scores, level: float, family: 
 def uncorrected_effects(before: Scores, after: Scores, level: float) -> pd.DataFrame:
     """Return the mean effects over trainings and queries together, with intervals and uncorrected p-values.
 
-    The table is that of `effects_over_trainings`, in which `p_corrected` is NaN.
+    The table has the columns of `effects_over_trainings`, but `p_corrected` is NaN.
     """
     before, after = align(before, after)
     labels = [str(dim) for dim in after.values.dims[2:]]

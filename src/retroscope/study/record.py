@@ -60,7 +60,7 @@ def _measures_trainings(plan: StudyPlan) -> bool:
 
 
 def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
-    """Map each role ("before", "after" or "model") to its model, with the recipe (pooling ...) that is measured.
+    """Map each role ("before", "after" or "model") to its model, with the recipe that the measurement uses.
 
     In a study of a single analysis, the analysis may use a recipe that differs from that of the loaded model.
     """

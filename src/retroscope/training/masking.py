@@ -56,7 +56,7 @@ class Relevance:
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
-        """Return a mask of the passages of a batch that are relevant to a query but are not its own positive.
+        """Return a mask of the passages of a batch that are relevant to a row's query but are not this row's positive.
 
         The passages are in the order of the loss: every row's positive, then every row's first negative, and so on.
 

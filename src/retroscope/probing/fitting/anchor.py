@@ -47,7 +47,7 @@ class Anchor:
     converged: torch.Tensor
 
     def offset(self, similarity: Features) -> CandidateScores:
-        """Return the similarity of each candidate to its query times the fitted scale, which is added to the score."""
+        """Return the scaled similarities a s(q, p), which are added to the scores w.x, for every column of the fit."""
         return centred(similarity) / self.unit * self.scale
 
 

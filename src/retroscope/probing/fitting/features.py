@@ -58,7 +58,7 @@ def centred(features: Features) -> Features:
 def spread(features: Features) -> Float[Tensor, "feature"]:
     """Return the root mean square of each feature, after subtracting its mean within every probe example.
 
-    It is infinite if the differences are no larger than rounding errors.
+    It is infinite if the differences from this mean are no larger than rounding errors.
     """
     within = centred(features).square().mean(dim=(0, 1)).sqrt()
     size = features.square().mean(dim=(0, 1)).sqrt()

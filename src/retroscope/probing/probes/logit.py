@@ -164,6 +164,7 @@ def judged(
     """Return the accuracy of each probe example of one part of the split, given the scores of its candidates.
 
     Args:
+        scores: one column for each control and N, in this order.
         dim: number of features, which determines the rounding error within which scores tie.
     """
     table = scores.permute(2, 0, 1).reshape(len(view.controls), len(view.sizes), *scores.shape[:2]).numpy()

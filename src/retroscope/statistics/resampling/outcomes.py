@@ -143,7 +143,7 @@ def _size_and_quantile(values: Table, level: float, clusters: Clusters) -> tuple
 
 
 def _wilson(share: Cells, size: Cells, quantile: Cells) -> tuple[Cells, Cells]:
-    """Return the ends of Wilson's interval: of all shares p with |share - p| <= quantile sqrt(p (1 - p) / size)."""
+    """Return the ends of Wilson's interval, i.e. all shares p with |share - p| <= quantile sqrt(p (1 - p) / size)."""
     extra = quantile**2 / size
     centre = (share + extra / 2) / (1 + extra)
     half = np.sqrt(share * (1 - share) * extra + extra**2 / 4) / (1 + extra)

@@ -41,7 +41,7 @@ def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: 
 def profile_p(
     values: Float[np.ndarray, "place"], answer: Float[np.ndarray, "place"], seed: int = 0
 ) -> tuple[float, float]:
-    """Return the rank correlation of two lists of values, one for each place (e.g. block), and its one-sided p-value.
+    """Return the rank correlation of two arrays with a value for each place (e.g. block), and its one-sided p-value.
 
     The values are those of a measurement (instrument) and the effects of transplants (`answer`). The p-value is that of
     a permutation test. It is exact up to `EXACT` places. For more places, `DRAWN` permutations are drawn, and p is (1 +

@@ -38,7 +38,7 @@ def looks(draws: int) -> tuple[InterimLook, ...]:
 
 
 def sequential_p(looked: Sequence[tuple[InterimLook, float]]) -> float:
-    """Return the p-value over all interim tests (looks) so far: the smallest p divided by its weight, at most 1.
+    """Return the p-value over all interim tests (looks) so far: the smallest quotient p / weight, at most 1.
 
     Args:
         looked: each look that has happened, with the p-value of its draws.

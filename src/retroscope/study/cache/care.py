@@ -51,9 +51,9 @@ def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path
 
 
 def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
-    """Remove the damaged entries of a cache, and return what was removed.
+    """Remove the damaged files of a cache, and return what was removed.
 
-    The next run that needs an entry computes it again, with the same bytes.
+    The next run that needs these files computes them again, with the same bytes.
     """
     return _remove(verify_cache(cache, progress))
 

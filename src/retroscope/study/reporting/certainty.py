@@ -26,7 +26,7 @@ class Certainty:
 
 
 def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Certainty]:
-    """Map each analysis that compares both models to the widest interval in its first table of differences.
+    """Map each analysis that compares both models to its largest half-width in the first table of differences.
 
     Args:
         measure: measure whose intervals are taken, if a difference has several measures.

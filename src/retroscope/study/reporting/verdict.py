@@ -41,7 +41,9 @@ class Verdict:
 
 
 def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[Card] = ()) -> Verdict:
-    """Order the statements of all sections by importance (verdict), and mark those of models with failed self-tests.
+    """Sort the statements of all sections into alarms, headline and others.
+
+    Statements about models with failed self-tests are marked.
 
     Args:
         cards: cards of the answer. The statements behind them come first.

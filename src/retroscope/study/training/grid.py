@@ -157,7 +157,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Train and test every combination of levels (cell) that `folder` lacks, and return the scores of all.
+    """Train and test every combination of levels (cell) that `folder` lacks; return all scores by cell and test.
 
     Raises:
         TrainingError: if the folder holds a cell of the same name from another training ablation.
