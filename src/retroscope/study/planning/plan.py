@@ -135,7 +135,7 @@ class StudyPlan:
         """Return the plan as lines of text, with or without a table of times."""
         plan = self.document()
         lines = [line for collection in plan["collections"] for line in collection_lines(collection)]
-        lines += [line for tower in plan["towers"] for line in tower_lines(tower, several=len(self.collections) > 1)]
+        lines += tower_lines(plan["towers"], several=len(self.collections) > 1)
         sources = plan["similarity_source"]
         lines += [
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()

@@ -48,17 +48,30 @@ def collection_lines(collection: PlannedCollection) -> list[str]:
     return [f"collection: {collection['name']} ({collection['source']})", *columns, *notes]
 
 
-def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
-    """Describe the planned encoding by one tower (query or passage encoder) in two lines.
+def tower_lines(towers: Sequence[TowerWork], *, several: bool) -> list[str]:
+    """Describe the planned encoding by each tower (query or passage encoder) in two lines.
 
-    The first line has the numbers of texts, tokens and bytes, the second the recipe.
+    The first line has the numbers of texts, tokens and bytes. The second has the recipe, or says that it is the one
+    above.
     """
+    recipes = [_recipe(tower["recipe"]) for tower in towers]
+    printed = [
+        "as above" if recipe == above else recipe for above, recipe in zip(["", *recipes], recipes, strict=False)
+    ]
+    return [
+        line
+        for tower, recipe in zip(towers, printed, strict=True)
+        for line in (_tower_line(tower, several=several), f"  recipe: {recipe}")
+    ]
+
+
+def _tower_line(tower: TowerWork, *, several: bool) -> str:
     state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
     state += f", encoded together with {tower['within']}" if tower["within"] else ""
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
     counts += f", {tower['at_max_length']:,} at the maximum length"
     on = f", {tower['collection']}" if several else ""
-    return f"{tower['model']}, {tower['tower']} tower{on}: {counts}; {state}", f"  recipe: {_recipe(tower['recipe'])}"
+    return f"{tower['model']}, {tower['tower']} tower{on}: {counts}; {state}"
 
 
 def time_lines(plan: Mapping[str, Any]) -> list[str]:
