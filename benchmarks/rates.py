@@ -48,7 +48,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     encoder = _encoder(args)
     print(f"{encoder.name} on {args.device}, {args.threads} threads, {args.texts} texts of {args.tokens} tokens")
-    for name, job in _jobs(encoder, args).items():
+    jobs = _jobs(encoder, args)
+    for name, job in ((name, jobs[name]) for name in args.jobs or jobs):
         with FlopCounterMode(display=False) as counter:
             job(EXACT)
         work = float(counter.get_total_flops())
@@ -143,6 +144,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--attributed", type=int, default=8, help="texts of the attribution")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--jobs", nargs="*", help="encoding, ablation, transplants, attribution; by default all")
     return parser.parse_args()
 
 
