@@ -459,6 +459,21 @@ def test_a_dry_run_needs_no_output_folder(cli: Cli, tiny: Tiny, tmp_path: Path) 
     assert (embedded["out"], embedded["texts"]) == (None, 1)
 
 
+def test_a_precision_reaches_interventions_that_are_measured_and_no_others(
+    cli: Cli, tiny: Tiny, tmp_path: Path
+) -> None:
+    words = ("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--cache", tmp_path / "cache")
+    line = "--pooling mean --precision bfloat16 --dry-run --json"
+    settings = document(cli(*words, line=line))["settings"]
+    assert settings["transplants"]["precision"] == settings["neurons"]["ablation"]["precision"] == "bfloat16"
+    assert settings["neurons"]["attribution"]["precision"] == "float32"
+    some = document(cli(*words, line=f"{line} --no-transplants --set neurons.ablation.precision=float16"))["settings"]
+    assert (some["transplants"], some["neurons"]["ablation"]["precision"]) == (None, "float16")
+    refused = cli(*words, line=f"{line} --depth glance")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--precision bfloat16 has no effect: none of neurons, transplants is measured" in refused.err
+
+
 def test_baselines_are_left_out_where_that_is_asked(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     planned = []
     for option in ("", "--no-baselines"):

@@ -15,11 +15,13 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import flattened
 from retroscope.study.outcome import Runnable
-from retroscope.study.planning.depths import depth_values
+from retroscope.study.planning.depths import depth_values, precision_settings, with_precision
 from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.planning.sizes import Bought, as_stored, fit
 from retroscope.study.record import recorded_facts
+from retroscope.study.settings import as_values
 from tiny_study import QUICK
 
 SIZED = [name for name, one in analyses().items() if len(one.sizes) > 1 and not one.on_request]
@@ -56,6 +58,17 @@ def test_a_glance_leaves_out_interventions() -> None:
     assert {name for name, one in values.items() if one is None} == {"neurons", "transplants"}
     with pytest.raises(SettingsError, match="unknown depth 'deep'"):
         depth_values("deep")
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_precision_changes_only_the_precision_of_what_a_depth_measures(depth: str) -> None:
+    before = as_values(resolve({}, None, None, unless_given=depth_values(depth)))
+    after = as_values(resolve({}, None, None, unless_given=with_precision(depth_values(depth), "bfloat16")))
+    flat = [flattened(values) for values in (before, after)]
+    measured = [name for analysis, names in precision_settings().items() if before[analysis] for name in names]
+    assert {name for name in flat[0] if flat[0][name] != flat[1].get(name)} == set(measured)
+    assert flat[0].keys() == flat[1].keys()
+    assert bool(measured) == (depth != "glance")
 
 
 def test_more_time_buys_larger_sizes_and_never_more_than_there_is(planned: Planner) -> None:
@@ -131,6 +144,8 @@ def test_an_unfinished_study_keeps_the_sizes_it_began_with(planned: Planner, tmp
     assert as_stored(larger, out) == plan.settings
     assert as_stored(replace(larger, measures=("RR@10",)), out) is None, "another study"
     assert as_stored(larger, tmp_path / "empty") is None
+    lower = resolve({}, None, None, unless_given=with_precision(as_values(larger), "bfloat16"))
+    assert as_stored(lower, out) is None, "another precision is no sample size"
     assert as_stored(larger, out, given=("transplants",)) is None, "the user asked for other transplants"
     kept = Runnable(plan).within(math.inf, (), out)
     assert kept.plan.settings == plan.settings

@@ -165,6 +165,8 @@ class Analysis:
         instrument: function that returns its `Instrument`, or None for an analysis that only reads the results of
             others.
         sizes: its choices of settings by cost, from the cheapest to the most expensive, `STANDARD` among them.
+        precisions: dotted names of its settings, e.g. "ablation.precision", that `compare --precision` sets. They are
+            precisions of forward passes whose vectors are not stored.
         phase: when it is measured. Analyses of one phase are measured in the order of the report.
         needs: names of the analyses whose results or sections its reporter reads, if they were measured.
         every_collection: whether it is measured on every collection, not only on the first.
@@ -191,6 +193,7 @@ class Analysis:
     reporter: Callable[[], Reporter]
     instrument: Callable[[], Instrument] | None = None
     sizes: tuple[AnalysisSize, ...] = (STANDARD,)
+    precisions: tuple[str, ...] = ()
     phase: Phase = Phase.VECTORS
     needs: tuple[str, ...] = ()
     every_collection: bool = False

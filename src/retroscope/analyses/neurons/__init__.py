@@ -52,6 +52,7 @@ ANALYSIS = Analysis(
         AnalysisSize({"attribution": {"limit": 128, "tower": "both"}, "ablation": {"passages": 2000}}, 0.35),
         AnalysisSize({"attribution": {"limit": 256, "tower": "both"}, "ablation": {"passages": 4000}}, 0.25),
     ),
+    precisions=("ablation.precision",),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,
     vectors=VectorsRead.NONE,

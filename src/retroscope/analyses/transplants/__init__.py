@@ -51,6 +51,7 @@ ANALYSIS = Analysis(
         AnalysisSize(LARGE | {"passages": 1500}, 0.32),
         AnalysisSize(LARGE | {"passages": 3000}, 0.22),
     ),
+    precisions=("precision",),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,
     every_collection=True,

@@ -1,12 +1,13 @@
 """`retroscope compare BEFORE AFTER ... --data SPEC --out DIR`: measure what fine-tuning changed."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.names import ATTRIBUTION_PRECISIONS
 from retroscope.cli.options import shared as o
 from retroscope.cli.options.run import RunOptions
 from retroscope.cli.options.sizes import SizeOptions
@@ -16,6 +17,9 @@ from retroscope.cli.switches import Switches, switches
 from retroscope.cli.values import given, measures, model_values
 from retroscope.errors import SettingsError
 from retroscope.number_format import count
+
+if TYPE_CHECKING:
+    from retroscope.inputs.settings import StudySettings
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
 
@@ -74,6 +78,18 @@ class StudyOptions(SizeOptions):
     ] = None
     gate: Gates = None
     interactions: o.InteractionsOption = None
+    precision: Annotated[
+        str | None,
+        option(
+            "--precision",
+            help="Precision of ablated models and of models with transplanted weights: float32, tf32, bfloat16 or "
+            "float16. Its effect is measured in a pilot, and refused if it is too large",
+            metavar="NAME",
+            default="float32",
+            known=ATTRIBUTION_PRECISIONS,
+            kind="precision",
+        ),
+    ] = None
     no_random_weights: Annotated[
         bool,
         option(
@@ -90,6 +106,30 @@ class StudyOptions(SizeOptions):
         option("--name-after", help="Name of the retriever in the report; may be repeated, once for every AFTER",
                metavar="NAME", default="the last part of AFTER")
     ] = None  # fmt: skip
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the settings that depth and precision choose, by dotted name. All other options override them."""
+        from retroscope.study.planning.depths import with_precision
+
+        chosen = super().defaults()
+        return chosen if self.precision is None else with_precision(chosen, self.precision)
+
+    def refuse_without_effect(self, settings: "StudySettings") -> None:
+        """Refuse `--precision` if no analysis that uses it is measured.
+
+        Raises:
+            SettingsError: if there is no such analysis.
+        """
+        from retroscope.study.planning.depths import precision_settings
+        from retroscope.study.settings import as_values
+
+        if self.precision is not None and not precision_settings().keys() & {
+            name for name, value in as_values(settings).items() if value is not None
+        }:
+            raise SettingsError(
+                f"--precision {self.precision} has no effect: none of {', '.join(precision_settings())} is measured",
+                fix="leave out --precision, or measure one of them (e.g. another --depth)",
+            )
 
     def values(self, pair: Retrievers, number: int, models: o.ModelOptions) -> o.SettingValues:
         """Return the settings of the study of one retriever. `number` is its index in AFTER, from 0.

@@ -1,12 +1,15 @@
 """Options of the sample sizes of all analyses: `--depth` names one of three sizes, `--time` a time budget."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from retroscope.analyses.analysis import DEPTHS
 from retroscope.cli.defaults import option
 from retroscope.cli.values import duration
 from retroscope.errors import SettingsError
+
+if TYPE_CHECKING:
+    from retroscope.inputs.settings import StudySettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +52,12 @@ class SizeOptions:
                 fix="give either --depth or --time",
             )
         return duration(self.time)
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the settings that the depth chooses, by dotted name. All other options override them."""
+        from retroscope.study.planning.depths import depth_values
+
+        return depth_values(self.depth or "standard")
+
+    def refuse_without_effect(self, settings: "StudySettings") -> None:
+        """Refuse options that change nothing in a study with these settings. These options always have an effect."""

@@ -1,5 +1,6 @@
-"""Settings for `--depth`, which chooses one of three sample sizes for every analysis. No torch."""
+"""Settings for `--depth` (one of three sample sizes for every analysis) and `--precision`. No torch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from retroscope.analyses import analyses
@@ -24,3 +25,20 @@ def depth_values(depth: str) -> dict[str, Any]:
         if not analysis.on_request
     }
     return {name: size.values for name, size in sizes.items() if size.values != {}}
+
+
+def precision_settings() -> dict[str, list[str]]:
+    """Map each analysis with settings that `--precision` sets to the dotted names of these settings."""
+    return {
+        name: [f"{name}.{setting}" for setting in analysis.precisions]
+        for name, analysis in analyses().items()
+        if analysis.precisions
+    }
+
+
+def with_precision(values: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """Return the settings of `depth_values` with a precision for every analysis that is not left out."""
+    names = [
+        name for analysis, of in precision_settings().items() if values.get(analysis, {}) is not None for name in of
+    ]
+    return {**values, **dict.fromkeys(names, precision)}

@@ -14,7 +14,7 @@ from retroscope.analyses import analyses
 from retroscope.analyses.analysis import LEFT_OUT, Analysis, AnalysisSize, switch_of
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
-from retroscope.inputs.settings_files import merged, plain, read_as
+from retroscope.inputs.settings_files import assigned, flattened, merged, plain, read_as
 from retroscope.number_format import estimate
 from retroscope.study.folder import FACTS, SETTINGS, stored_settings
 from retroscope.study.planning.plan import StudyPlan
@@ -122,9 +122,22 @@ def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()
     if not (folder / FACTS).exists():
         return None
     begun = from_values(stored_settings(folder), where=str(folder / SETTINGS))
-    sized = [name for name, analysis in analyses().items() if len(analysis.sizes) > 1 and name not in given]
-    sizes = {name: begun.analyses[name] for name in sized}
+    sized = [analysis for name, analysis in analyses().items() if len(analysis.sizes) > 1 and name not in given]
+    sizes = {analysis.name: _stored_size(settings, begun, analysis) for analysis in sized}
     return begun if replace(settings, analyses={**settings.analyses, **sizes}) == begun else None
+
+
+def _stored_size(settings: StudySettings, begun: StudySettings, analysis: Analysis) -> Any:
+    """Return the settings of an analysis with the sample size that a stored study has, or None if it has none."""
+    stored = settings_of(begun, analysis)
+    if stored is None:
+        return None
+    sizes = [flattened(size.values or {}) for size in analysis.sizes]
+    values, of_size = flattened(plain(stored)), {name for size in sizes for name in size}
+    chosen: dict[str, Any] = {}
+    for name in of_size & values.keys():
+        chosen = assigned(chosen, name.split("."), values[name])
+    return _resized(settings, analysis, AnalysisSize(chosen))
 
 
 def _ladder(plan: StudyPlan, analysis: Analysis) -> list[Bought]:
