@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import ir_measures
 import numpy as np
 import pytest
 
@@ -197,3 +198,24 @@ def test_a_cutoff_beyond_the_corpus_is_a_warning():
 def test_two_names_of_one_measure_are_refused(names: list[str]) -> None:
     with pytest.raises(SettingsError, match=r"'.*' and '.*' are names of the same measure"):
         measure_queries({"q": [("p", 1.0)]}, {"q": {"p": 1}}, names)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_measures_are_those_of_ir_measures_on_whole_rankings(seed: int) -> None:
+    """Graded judgments, rankings of unequal length, a query without a ranking and one without a relevant passage."""
+    draw = np.random.default_rng(seed)
+    names = ["nDCG@10", "RR@10", "RR", "RR(rel=2)@5", "R@5", "R@20", "P@3", "AP", "AP@10", "Success@5", "Judged@10",
+             "nDCG(judged_only=True)@10", "RR(judged_only=True)", "Bpref"]  # fmt: skip
+    qrels = {f"q{q}": {f"p{p}": int(draw.integers(0, 4)) for p in draw.permutation(40)[:12]} for q in range(30)}
+    qrels["q28"] = dict.fromkeys(qrels["q28"], 0)
+    run = {f"q{q}": [(f"p{p}", -float(k)) for k, p in enumerate(draw.permutation(40)[: draw.integers(1, 30)])]
+           for q in range(29)}  # fmt: skip
+    values = measure_queries(run, qrels, names)
+    whole = {query: {passage: float(100 - k) for k, (passage, _) in enumerate(hits)} for query, hits in run.items()}
+    measures = {ir_measures.parse_measure(name): name for name in names}
+    expected = list(ir_measures.iter_calc(list(measures), qrels, whole))
+    assert len(expected) == values.size
+    for metric in expected:
+        assert values.sel(query=metric.query_id, measure=measures[metric.measure]) == pytest.approx(
+            metric.value, abs=1e-12
+        )

@@ -12,6 +12,9 @@ from retroscope.errors import SettingsError, did_you_mean, excerpt, listed
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@10", "R@100")
 
+# Measures with a cut-off k that depend on the first k passages of a ranking alone.
+OF_FIRST = ("nDCG", "RR", "R", "P", "AP", "Success", "Judged")
+
 LONGEST_NAME = 200  # characters of a measure's name
 DEEPEST = 10_000_000  # rank that a measure may look at
 
@@ -132,16 +135,36 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
     check_distinct_measures(names)
     measures = {parse_measure(name): name for name in names}
     query_ids = list(qrels)
-    judged = {q: run[q] for q in query_ids if q in run}
-    ranked = {q: {hit[0]: float(len(hits) - i) for i, hit in enumerate(hits)} for q, hits in judged.items()}
+    readable = {q: _readable(qrels[q]) for q in query_ids}
     place = {q: i for i, q in enumerate(query_ids)}
-    column = {measure: i for i, measure in enumerate(measures)}
     values = np.zeros((len(query_ids), len(measures)))
-    for metric in ir_measures.iter_calc(list(measures), {q: _readable(qrels[q]) for q in query_ids}, ranked):
-        values[place[metric.query_id], column[metric.measure]] = metric.value
+    for cutoff, columns in _by_cutoff(list(measures)).items():
+        hits = {q: run[q][:cutoff] for q in query_ids if q in run}
+        ranked = {q: {hit[0]: float(len(best) - i) for i, hit in enumerate(best)} for q, best in hits.items()}
+        for metric in ir_measures.iter_calc(list(columns), readable, ranked):
+            values[place[metric.query_id], columns[metric.measure]] = metric.value
     return xr.DataArray(
         values, dims=("query", "measure"), coords={"query": query_ids, "measure": list(measures.values())}
     )
+
+
+def _by_cutoff(measures: Sequence[ir_measures.Measure]) -> dict[int | None, dict[ir_measures.Measure, int]]:
+    """Group measures by how many passages of a ranking they need (None: all), and map each to its index in `measures`.
+
+    A shorter ranking gives the same values in less time. Of a ranking that ends at rank k, RR is the RR@k of the whole
+    ranking. trec_eval computes it, whereas ir-measures sorts every ranking in Python for RR@k.
+    """
+    groups: dict[int | None, dict[ir_measures.Measure, int]] = {}
+    for column, measure in enumerate(measures):
+        cutoff = measure.params.get("cutoff")
+        if measure.NAME not in OF_FIRST or measure.params.get("judged_only"):
+            groups.setdefault(None, {})[measure] = column
+        elif measure.NAME == "RR" and cutoff is not None:
+            other = {name: value for name, value in measure.params.items() if name != "cutoff"}
+            groups.setdefault(cutoff, {})[ir_measures.RR(**other)] = column
+        else:
+            groups.setdefault(cutoff, {})[measure] = column
+    return groups
 
 
 def _readable(grades: dict[str, int]) -> dict[str, int]:
