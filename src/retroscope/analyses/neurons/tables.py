@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.neurons.data_tables import by_prefix
+from retroscope.analyses.neurons.data_tables import ablation_harm, by_prefix
 from retroscope.analyses.neurons.frames import (
     LAYER_SHARE,
     completeness_rows,
