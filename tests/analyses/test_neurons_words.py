@@ -60,7 +60,7 @@ def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> N
     peaks = statement_of(tower_neurons(), "Share of each layer in the total attribution of intermediate neurons")
     moved = statement_of(tower_neurons(), "Fine-tuning moved the attribution of intermediate neurons")
     assert "an even spread gives 0.167" in peaks.text
-    assert "before fine-tuning, no layer has significantly more" in peaks.text
+    assert "before fine-tuning, no layer has a share significantly above" in peaks.text
     assert "after fine-tuning, layer 3 has the largest share" in peaks.text
     assert moved.state == State.SIGNIFICANT
     assert "towards layer 3 and away from layers 1-2 and 4-6" in moved.text
@@ -74,7 +74,7 @@ def test_where_nothing_is_planted_nothing_is_claimed() -> None:
     shares = [s.text for s in statements_of(NOTHING, "Share of each layer") if "even" in s.text]
     assert len(shares) == 2
     for side in ("before", "after"):
-        assert all(f"{side} fine-tuning, no layer has significantly more" in text for text in shares)
+        assert all(f"{side} fine-tuning, no layer has a share significantly above" in text for text in shares)
 
 
 def moved(move: np.ndarray, margin: float | None) -> Statement:
@@ -195,7 +195,7 @@ def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
     )
     assert statement.state == State.SIGNIFICANT
     assert statement.rests_on == ("after",)
-    assert "At 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 tested fractions), fixing them costs" in statement.text
+    assert "At 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 tested fractions), fixing them lowers" in statement.text
     assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean changes RR@10 of 240" in statement.text
     assert (
         "is lower with the top neurons fixed than with any of 5 random sets fixed. Over all fractions" in statement.text
@@ -207,7 +207,7 @@ def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told() -> No
     """The verdict is about all shares: harm at 10 % alone is named as that."""
     curves = judged(ablation(), confirmed=[False, False, True, False])
     assert curves.state == State.SIGNIFICANT
-    assert "At 10 % of the neurons (1 of 4 tested fractions), fixing them costs" in curves.text
+    assert "At 10 % of the neurons (1 of 4 tested fractions), fixing them lowers" in curves.text
     assert ". Fixing the top 10 % (42 neurons" in curves.text
 
 
