@@ -8,7 +8,7 @@ from retroscope.ranges import OneOrMore, Positive, Range, Seed, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ReadoutSettings:
-    """Settings of the linear read-outs that are fitted for every layer, the same for all models.
+    """Settings for fitting the linear read-outs, one for each layer of each model. All models use the same settings.
 
     Attributes:
         positions: number of tokens of neutral text that the read-out learns to predict.
