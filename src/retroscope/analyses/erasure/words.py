@@ -164,7 +164,7 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
         f"before fine-tuning and {score(intact[AFTER])} after it."
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
-    name = f"effect of fine-tuning on the loss of {result.measure} by erasure beyond random subspaces"
+    name = f"effect of fine-tuning on the extra loss of {result.measure} by erasure, compared with random subspaces"
     number = estimate_of(most, name, result.collection)
     yield Statement("erasure", state, text, code="change", estimate=number, figure="erasure")
 

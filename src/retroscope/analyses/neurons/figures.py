@@ -222,11 +222,11 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
         "neuron_overlap",
         "Overlap of the neurons",
         "Agreement of two attributions: the Jaccard index of their sets of top neurons, and the correlation of the "
-        f"ranks of all neurons. Line {BETWEEN}: agreement of the two models, each on a different random half of the "
-        "examples. Lines before and after: agreement of one model with itself, between these halves. If both models "
-        f"have the same neurons up to noise, the line {BETWEEN} lies between the lines before and after. All lines "
-        "use the same random split into halves, so all have the sampling error of this split. Grey: agreement to "
-        "expect by chance.",
+        f'ranks of all neurons. Line "{BETWEEN}": agreement of the two models, each on a different random half of the '
+        'examples. Lines "before" and "after": agreement of one model with itself, between these halves. If both '
+        f'models have the same neurons up to noise, the line "{BETWEEN}" runs between the lines "before" and "after". '
+        "All lines use the same random split into halves, so all have the sampling error of this split. Grey: "
+        "agreement to expect by chance.",
         "Agreement of the neurons by layer: between the two models, between two halves of each model's examples, and "
         "by chance.",
         choosing(

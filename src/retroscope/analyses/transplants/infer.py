@@ -81,7 +81,7 @@ def _with_sample(effects: TransplantEffects, facts: Mapping[str, Any]) -> Transp
 
 
 def scores_of(measurement: Measurement) -> TransplantScores:
-    """Return the stored scores of hybrids, of random changes of weights, and of transplanted subsets of weight groups."""
+    """Return the stored scores of hybrids, of random changes of weights, and of subsets of groups of weights."""
     scores = measurement.scores
 
     def of(name: str) -> dict[str, Scores]:

@@ -44,7 +44,7 @@ def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statemen
         f"{score(row[AFTER])} ({_tested(row)}). {end} Effect in each training: {', '.join(parts)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
-    number = estimate_of(row, f"change of {measure} over trainings, all weights {over.direction}")
+    number = estimate_of(row, f"mean change of {measure} (over all training runs), all weights {over.direction}")
     return Statement(TOPIC, state, text, (), code=f"{over.direction}.trainings.all", estimate=number)
 
 
@@ -66,7 +66,7 @@ def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statemen
     )
     state = State.SIGNIFICANT if effects else State.NOT_SIGNIFICANT
     place = place_words(str(largest.name))
-    number = estimate_of(largest, f"change of {measure} over trainings, {place} {over.direction}")
+    number = estimate_of(largest, f"mean change of {measure} (over all training runs), {place} {over.direction}")
     return Statement(TOPIC, state, text, (), code=f"{over.direction}.trainings.places", estimate=number)
 
 

@@ -83,8 +83,8 @@ def run(
 ) -> None:
     """Measure which of the fine-tuned weights retrieval needs.
 
-    The command puts weights of one model into the other and measures retrieval. Each transplant exchanges one block or
-    one part (e.g. attention), or mixes the weights of both models (e.g. 25 %). Nothing is trained.
+    The command puts weights of one model into the other and measures retrieval. Each transplant replaces one block or
+    one part (e.g. attention), or averages all weights of both models. Nothing is trained.
     """
     values = pair.values(models) | data.values() | transplants.values() | {"random_weights": False}
     carry_out_study(values, all_but("transplants", pair=True), options, output, asked=("transplants",))

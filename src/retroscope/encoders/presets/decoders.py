@@ -38,7 +38,8 @@ DECODERS: Mapping[str, Preset] = {
             "passage_prompt": CARD,
             "causal": "repository: config.json (use_bidirectional_attention)",
         },
-        checked="a copy of 1_Pooling and 2_Dense, and google_embeddinggemma.py of mteb (prompts, length, similarity)",
+        checked="stored copies of 1_Pooling and 2_Dense, and google_embeddinggemma.py of mteb (which has the prompts, the "
+        "length and the similarity)",
         note="the backbone of EmbeddingGemma is not published",
     ),
     "llm2vec": Preset(

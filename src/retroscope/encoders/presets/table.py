@@ -108,7 +108,7 @@ PRESETS: Mapping[str, Preset] = {
             "passage_prompt": CARD,
             "backbone": "arXiv 2212.03533, section 4.2",
         },
-        checked="a stored copy of 1_Pooling/config.json, and e5_models.py of mteb (prompts, similarity)",
+        checked="a stored copy of 1_Pooling/config.json, and e5_models.py of mteb (which has prompts and similarity)",
     ),
     "bge-en": Preset(
         models={"BAAI/bge-base-en-v1.5": "", "BAAI/bge-large-en-v1.5": "", "BAAI/bge-small-en-v1.5": ""},

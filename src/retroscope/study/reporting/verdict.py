@@ -103,7 +103,7 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
 
 
 def carried_warnings(sections: Mapping[str, Section]) -> list[Statement]:
-    """Return each warning once: as an alarm if a model's scores have it, as a caution if only their comparison does."""
+    """Return each warning once: as an alarm about the scores of one model, or as a caution about their comparison."""
     warnings: dict[str, tuple[bool, str]] = {}
     for name, section in sections.items():
         for difference in section.differences.values():

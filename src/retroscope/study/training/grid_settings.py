@@ -80,7 +80,10 @@ class GridSettings:
                 fix="rename these backbones",
             )
         if not self.tests:
-            raise SettingsError("no test collection was given", fix="give --test SPLIT, or --test SPEC")
+            raise SettingsError(
+                "no test collection was given",
+                fix="give --test, e.g. --test test (a split of --data) or --test beir:data/nq",
+            )
         for name in ("reinitialise", "strategies", "seeds", "measures"):
             if not getattr(self, name):
                 raise SettingsError(f"the setting `{name}` is an empty list", fix="give at least one value")

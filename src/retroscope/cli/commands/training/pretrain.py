@@ -58,7 +58,8 @@ class BackboneOptions:
         str | None,
         option(
             "--tokenizer",
-            help="Tokenizer of the new model: words, wordpiece:N or bpe:N, trained on the text; or a folder",
+            help="Tokenizer of the new model: words, wordpiece:N or bpe:N (N: vocabulary size), trained on the text; "
+            "or the folder of a tokenizer",
             metavar="NAME",
             default="the checkpoint's",
         ),
