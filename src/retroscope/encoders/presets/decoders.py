@@ -38,8 +38,8 @@ DECODERS: Mapping[str, Preset] = {
             "passage_prompt": CARD,
             "causal": "repository: config.json (use_bidirectional_attention)",
         },
-        checked="stored copies of 1_Pooling and 2_Dense, and google_embeddinggemma.py of mteb (which has the prompts, the "
-        "length and the similarity)",
+        checked="stored copies of 1_Pooling and 2_Dense, and google_embeddinggemma.py of mteb (which has prompts, "
+        "length and similarity)",
         note="the backbone of EmbeddingGemma is not published",
     ),
     "llm2vec": Preset(
