@@ -29,7 +29,7 @@ import zarr
 
 # What two runs of one version may differ in, and sentences that say which software made a number.
 LEFT_OUT = re.compile(
-    r"/(timings|versions|command|machine|created|seconds|out|cache|source|path|run|proof|schema|train_runtime|train_\w+_per_second)(/|$)"
+    r"/(timings|versions|command|machine|created|seconds|out|cache|source|path|run|proof|schema|key|checksum|train_runtime|train_\w+_per_second)(/|$)"
 )
 SENTENCES = re.compile(r"/(verdict|unconfirmed|caveats|warnings|notes|statements)(/|\.parquet/|$)")
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e-?\d+)?")
