@@ -1,6 +1,9 @@
 """Pooling functions: from token states and a mask to one vector for each text.
 
 Every function but `last_column` reads real tokens only, so padding on either side changes nothing.
+
+To add a pooling: its function and a line of `POOLINGS` here, and its name in `encoders.settings.POOLING_NAMES` (see
+docs/how-to/add-a-pooling.md).
 """
 
 from collections.abc import Callable, Sequence
