@@ -18,7 +18,7 @@ from time import perf_counter
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
 from transformers import BertConfig, BertModel
 
 from retroscope.attribution.ablation import ablated, moments_of_rows
@@ -40,6 +40,10 @@ from retroscope.surgery.hybrids import hybrids
 SIDE = 1024  # of the square matrices
 PRODUCTS = 20  # that are timed at once
 Job = Callable[[str], object]  # precision -> result
+ATTENTION = {  # the kernels on a processor, which torch's counter does not know
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+}
 
 
 def main() -> None:
@@ -50,7 +54,7 @@ def main() -> None:
     print(f"{encoder.name} on {args.device}, {args.threads} threads, {args.texts} texts of {args.tokens} tokens")
     jobs = _jobs(encoder, args)
     for name, job in ((name, jobs[name]) for name in args.jobs or jobs):
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
             job(EXACT)
         work = float(counter.get_total_flops())
         turns = [_turn(job, work, args) for _ in range(args.repeats)]
@@ -88,7 +92,10 @@ def _wait(device: str) -> None:
 def _jobs(encoder: Encoder, args: argparse.Namespace) -> dict[str, Job]:
     """Return the jobs by name. Each is a function of the precision of its forward passes."""
     draw = torch.Generator().manual_seed(0)
-    rows = torch.randint(1000, len(encoder.tokenizer), (args.texts, args.tokens), generator=draw).tolist()
+    words = min(len(encoder.tokenizer), encoder.backbone.config.vocab_size)
+    rows = torch.randint(
+        words // 30, words, (args.texts, args.tokens), generator=draw
+    ).tolist()  # the first are special
     budget, device = encoding_budget(encoder.device), encoder.device
     other = with_random_weights(encoder, 1)
     places = [(0, f"block:{block}") for block in range(1, encoder.anatomy.n_blocks + 1)]

@@ -467,11 +467,17 @@ def test_a_precision_reaches_interventions_that_are_measured_and_no_others(
     settings = document(cli(*words, line=line))["settings"]
     assert settings["transplants"]["precision"] == settings["neurons"]["ablation"]["precision"] == "bfloat16"
     assert settings["neurons"]["attribution"]["precision"] == "float32"
-    some = document(cli(*words, line=f"{line} --no-transplants --set neurons.ablation.precision=float16"))["settings"]
-    assert (some["transplants"], some["neurons"]["ablation"]["precision"]) == (None, "float16")
+    some = document(cli(*words, line=f"{line} --set neurons.ablation.precision=float16"))["settings"]
+    assert (some["transplants"]["precision"], some["neurons"]["ablation"]["precision"]) == ("bfloat16", "float16")
+    again = document(cli(*words, line=f"{line} --depth glance --set transplants.groups=2"))["settings"]
+    assert (again["neurons"], again["transplants"]["precision"]) == (None, "bfloat16")
+    stored = tmp_path / "settings.yaml"
+    stored.write_text("transplants: {precision: float16}\n")
+    above_file = document(cli(*words, "--settings", stored, line=line))["settings"]
+    assert above_file["transplants"]["precision"] == "bfloat16", "an option overrides the settings file"
     refused = cli(*words, line=f"{line} --depth glance")
     assert (refused.code, refused.out) == (2, "")
-    assert "--precision bfloat16 has no effect: none of neurons, transplants is measured" in refused.err
+    assert "--precision bfloat16 has no effect: no intervention of neurons, transplants runs in it" in refused.err
 
 
 def test_baselines_are_left_out_where_that_is_asked(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:

@@ -204,10 +204,12 @@ def test_two_names_of_one_measure_are_refused(names: list[str]) -> None:
 def test_measures_are_those_of_ir_measures_on_whole_rankings(seed: int) -> None:
     """Graded judgments, rankings of unequal length, a query without a ranking and one without a relevant passage."""
     draw = np.random.default_rng(seed)
-    names = ["nDCG@10", "RR@10", "RR", "RR(rel=2)@5", "R@5", "R@20", "P@3", "AP", "AP@10", "Success@5", "Judged@10",
-             "nDCG(judged_only=True)@10", "RR(judged_only=True)", "Bpref"]  # fmt: skip
+    names = ["nDCG@10", "RR@10", "RR", "RR(rel=2)@5", "RR(rel=0)@5", "R@5", "R@20", "P@3", "AP", "AP@10",
+             "Success@5", "Judged@10", "nDCG(judged_only=True)@10", "RR(judged_only=True)", "Bpref"]  # fmt: skip
     qrels = {f"q{q}": {f"p{p}": int(draw.integers(0, 4)) for p in draw.permutation(40)[:12]} for q in range(30)}
     qrels["q28"] = dict.fromkeys(qrels["q28"], 0)
+    empty = measure_queries({"q0": [], "q1": [("p", 1.0)]}, {"q0": {"p": 1}, "q1": {"p": 1}}, ["Judged@10", "RR@10"])
+    assert empty.values.tolist() == [[0, 0], [1, 1]]
     run = {f"q{q}": [(f"p{p}", -float(k)) for k, p in enumerate(draw.permutation(40)[: draw.integers(1, 30)])]
            for q in range(29)}  # fmt: skip
     values = measure_queries(run, qrels, names)

@@ -141,13 +141,14 @@ def checked_settings(
     refuse_without_effect(values, options.assignments, left_out)
     from retroscope.cli.resolve import resolve
     from retroscope.inputs.sources import check_sources_and_pooling
+    from retroscope.study.planning.depths import depth_values
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.settings import certain_analyses, refuse_missing_layers
 
-    defaults = {name: {} for name in asked} | size.defaults()
+    defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
     sources = (values, options.settings, options.assignments)
     settings = check_sources_and_pooling(resolve(*sources, left_out=tuple(left_out), unless_given=defaults))
-    size.refuse_without_effect(settings)
+    settings = size.applied(settings, options.assignments or ())
     refuse_missing_layers(settings, certain_analyses(settings))
     refuse_unknown(gates, settings.measures)
     return settings

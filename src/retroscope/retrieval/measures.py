@@ -124,10 +124,11 @@ def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus")
 def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[str]) -> xr.DataArray:
     """Return the value of each measure for each judged query, with the dimensions (query, measure).
 
-    Passages are ranked in the order of the run, whatever their scores. Otherwise, the libraries that compute the
-    measures would break ties differently: ir-measures breaks them as trec_eval does, but ranks the smaller id first for
-    RR@k, which it computes itself. A query without results has the value 0. A query without a relevant passage has the
-    value that each measure defines for it: 0, except for the share of judged passages (Judged@k).
+    A ranking must name each passage once. Passages are ranked in the order of the run, whatever their scores.
+    Otherwise, the libraries that compute the measures would break ties differently: ir-measures breaks them as
+    trec_eval does, but ranks the smaller id first for RR@k, which it computes itself. A query without results has the
+    value 0. A query without a relevant passage has the value that each measure defines for it: 0, except for the share
+    of judged passages (Judged@k).
 
     Raises:
         SettingsError: for unknown measures, and for two names of one measure.
@@ -139,7 +140,7 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
     place = {q: i for i, q in enumerate(query_ids)}
     values = np.zeros((len(query_ids), len(measures)))
     for cutoff, columns in _by_cutoff(list(measures)).items():
-        hits = {q: run[q][:cutoff] for q in query_ids if q in run}
+        hits = {q: run[q][:cutoff] for q in query_ids if run.get(q)}
         ranked = {q: {hit[0]: float(len(best) - i) for i, hit in enumerate(best)} for q, best in hits.items()}
         for metric in ir_measures.iter_calc(list(columns), readable, ranked):
             values[place[metric.query_id], columns[metric.measure]] = metric.value
@@ -159,7 +160,7 @@ def _by_cutoff(measures: Sequence[ir_measures.Measure]) -> dict[int | None, dict
         cutoff = measure.params.get("cutoff")
         if measure.NAME not in OF_FIRST or measure.params.get("judged_only"):
             groups.setdefault(None, {})[measure] = column
-        elif measure.NAME == "RR" and cutoff is not None:
+        elif measure.NAME == "RR" and cutoff is not None and measure.params.get("rel", 1) > 0:  # as trec_eval demands
             other = {name: value for name, value in measure.params.items() if name != "cutoff"}
             groups.setdefault(cutoff, {})[ir_measures.RR(**other)] = column
         else:

@@ -1,7 +1,8 @@
 """`retroscope compare BEFORE AFTER ... --data SPEC --out DIR`: measure what fine-tuning changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -107,29 +108,18 @@ class StudyOptions(SizeOptions):
                metavar="NAME", default="the last part of AFTER")
     ] = None  # fmt: skip
 
-    def defaults(self) -> dict[str, Any]:
-        """Return the settings that depth and precision choose, by dotted name. All other options override them."""
-        from retroscope.study.planning.depths import with_precision
-
-        chosen = super().defaults()
-        return chosen if self.precision is None else with_precision(chosen, self.precision)
-
-    def refuse_without_effect(self, settings: "StudySettings") -> None:
-        """Refuse `--precision` if no analysis that uses it is measured.
+    def applied(self, settings: "StudySettings", assignments: Sequence[str]) -> "StudySettings":
+        """Return the settings with the precision of every intervention that is measured. `--set` overrides it.
 
         Raises:
-            SettingsError: if there is no such analysis.
+            SettingsError: if no intervention then runs in this precision.
         """
-        from retroscope.study.planning.depths import precision_settings
-        from retroscope.study.settings import as_values
+        from retroscope.inputs.settings_files import changed, flattened
+        from retroscope.study.planning.depths import in_precision
 
-        if self.precision is not None and not precision_settings().keys() & {
-            name for name, value in as_values(settings).items() if value is not None
-        }:
-            raise SettingsError(
-                f"--precision {self.precision} has no effect: none of {', '.join(precision_settings())} is measured",
-                fix="leave out --precision, or measure one of them (e.g. another --depth)",
-            )
+        if self.precision is None:
+            return settings
+        return in_precision(settings, self.precision, flattened(changed({}, assignments)).keys())
 
     def values(self, pair: Retrievers, number: int, models: o.ModelOptions) -> o.SettingValues:
         """Return the settings of the study of one retriever. `number` is its index in AFTER, from 0.

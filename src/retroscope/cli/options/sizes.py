@@ -1,7 +1,8 @@
 """Options of the sample sizes of all analyses: `--depth` names one of three sizes, `--time` a time budget."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from retroscope.analyses.analysis import DEPTHS
 from retroscope.cli.defaults import option
@@ -53,11 +54,10 @@ class SizeOptions:
             )
         return duration(self.time)
 
-    def defaults(self) -> dict[str, Any]:
-        """Return the settings that the depth chooses, by dotted name. All other options override them."""
-        from retroscope.study.planning.depths import depth_values
+    def applied(self, settings: "StudySettings", assignments: Sequence[str]) -> "StudySettings":
+        """Return the settings of a study with what these options change besides sample sizes: nothing.
 
-        return depth_values(self.depth or "standard")
-
-    def refuse_without_effect(self, settings: "StudySettings") -> None:
-        """Refuse options that change nothing in a study with these settings. These options always have an effect."""
+        Args:
+            assignments: those of `--set`, which override options.
+        """
+        return settings

@@ -1,11 +1,15 @@
 """Settings for `--depth` (one of three sample sizes for every analysis) and `--precision`. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import DEPTHS, STANDARD
-from retroscope.errors import unknown_name
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.settings_files import assigned, flattened, plain, read_as
+from retroscope.study.settings import settings_of
 
 
 def depth_values(depth: str) -> dict[str, Any]:
@@ -27,18 +31,31 @@ def depth_values(depth: str) -> dict[str, Any]:
     return {name: size.values for name, size in sizes.items() if size.values != {}}
 
 
-def precision_settings() -> dict[str, list[str]]:
-    """Map each analysis with settings that `--precision` sets to the dotted names of these settings."""
-    return {
-        name: [f"{name}.{setting}" for setting in analysis.precisions]
-        for name, analysis in analyses().items()
-        if analysis.precisions
-    }
+def in_precision(settings: StudySettings, precision: str, fixed: Collection[str] = ()) -> StudySettings:
+    """Return the settings of a study whose interventions run in a precision (`Analysis.precisions`).
 
+    No analysis is switched on.
 
-def with_precision(values: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """Return the settings of `depth_values` with a precision for every analysis that is not left out."""
-    names = [
-        name for analysis, of in precision_settings().items() if values.get(analysis, {}) is not None for name in of
-    ]
-    return {**values, **dict.fromkeys(names, precision)}
+    Args:
+        fixed: dotted names of settings that keep their value, e.g. "transplants.precision".
+
+    Raises:
+        SettingsError: if no measured intervention then runs in this precision.
+    """
+    able = [analysis for analysis in analyses().values() if analysis.precisions]
+    measured = {analysis.name: own for analysis in able if (own := settings_of(settings, analysis)) is not None}
+    changed, reached = dict(settings.analyses), False
+    for name, own in measured.items():
+        values = plain(own)
+        for setting in analyses()[name].precisions:
+            there = setting in flattened(values)  # else this part of the analysis is left out
+            if there and f"{name}.{setting}" not in fixed:
+                values = assigned(values, setting.split("."), precision)
+            reached = reached or flattened(values).get(setting) == precision
+        changed[name] = read_as(type(own), values, name)
+    if not reached:
+        raise SettingsError(
+            f"--precision {precision} has no effect: no intervention of {', '.join(a.name for a in able)} runs in it",
+            fix="leave out --precision, or the options and settings that leave these analyses out or override it",
+        )
+    return replace(settings, analyses=changed)

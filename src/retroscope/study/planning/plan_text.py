@@ -51,18 +51,17 @@ def collection_lines(collection: PlannedCollection) -> list[str]:
 def tower_lines(towers: Sequence[TowerWork], *, several: bool) -> list[str]:
     """Describe the planned encoding by each tower (query or passage encoder) in two lines.
 
-    The first line has the numbers of texts, tokens and bytes. The second has the recipe, or says that it is the one
-    above.
+    The first line has the numbers of texts, tokens and bytes. The second has the recipe, or names the tower above it
+    that has the same recipe.
     """
-    recipes = [_recipe(tower["recipe"]) for tower in towers]
-    printed = [
-        "as above" if recipe == above else recipe for above, recipe in zip(["", *recipes], recipes, strict=False)
-    ]
-    return [
-        line
-        for tower, recipe in zip(towers, printed, strict=True)
-        for line in (_tower_line(tower, several=several), f"  recipe: {recipe}")
-    ]
+    lines: list[str] = []
+    first: dict[str, str] = {}  # recipe -> the tower that it is printed for
+    for tower in towers:
+        name, recipe = f"{tower['model']}, {tower['tower']} tower", _recipe(tower["recipe"])
+        shown = f"that of {first[recipe]}" if recipe in first else recipe
+        first.setdefault(recipe, name)
+        lines += [_tower_line(tower, several=several), f"  recipe: {shown}"]
+    return lines
 
 
 def _tower_line(tower: TowerWork, *, several: bool) -> str:
