@@ -31,7 +31,7 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
         return (Card(Question.ALREADY, answer, statement),)
     share = already_there(result, best, subject.measures[0])
     if statement.state is not State.SIGNIFICANT:
-        answer = f"Perhaps all: the frozen backbone {how} is not significantly worse than the retriever"
+        answer = f"Perhaps all: the frozen backbone {how} is not significantly worse"
     elif share is not None:
         answer = f"The frozen backbone {how} reaches"
     else:
