@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PretrainedConfig, PreTrainedModel
 
 from published_neurons import published_attribution
+from rates import ATTENTION
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import text_examples
 from retroscope.attribution.integrals.methods import METHODS
@@ -122,7 +123,7 @@ def operations(encoder: Encoder, texts: list[str]) -> Callable[[int], float]:
     counted = []
     for nodes in (1, 2):
         plan = _plan(encoder, texts, f"gauss:{nodes}", "float32")
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
             for batch in plan.batches:
                 METHODS["weight_path"](work_of(plan, batch, plan.row_tokens))
         counted.append(float(counter.get_total_flops()))

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from transformers import BertConfig, BertModel
 
 from retroscope.attribution.ablation import ablated, moments_of_rows
@@ -40,9 +41,19 @@ from retroscope.surgery.hybrids import hybrids
 SIDE = 1024  # of the square matrices
 PRODUCTS = 20  # that are timed at once
 Job = Callable[[str], object]  # precision -> result
+
+
+def _forward(query: list[int], key: list[int], value: list[int], *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _backward(gradient: list[int], query: list[int], key: list[int], value: list[int], *_: Any, **__: Any) -> int:
+    return int(sdpa_backward_flop_count(gradient, query, key, value))
+
+
 ATTENTION = {  # the kernels on a processor, which torch's counter does not know
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _forward,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward,
 }
 
 
