@@ -17,7 +17,7 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import flattened
 from retroscope.study.outcome import Runnable
-from retroscope.study.planning.depths import depth_values, in_precision
+from retroscope.study.planning.depths import depth_values, with_precision
 from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.planning.sizes import Bought, as_stored, fit
 from retroscope.study.record import recorded_facts
@@ -65,11 +65,11 @@ PRECISIONS = ("neurons.ablation.precision", "transplants.precision")
 
 def test_a_precision_changes_interventions_and_switches_nothing_on() -> None:
     before = resolve({}, None, None)
-    after = in_precision(before, "bfloat16")
+    after = with_precision(before, "bfloat16")
     flat = [flattened(as_values(settings)) for settings in (before, after)]
     assert flat[0].keys() == flat[1].keys()
     assert {name for name in flat[0] if flat[0][name] != flat[1][name]} == set(PRECISIONS)
-    kept = flattened(as_values(in_precision(before, "bfloat16", fixed=PRECISIONS[:1])))
+    kept = flattened(as_values(with_precision(before, "bfloat16", fixed=PRECISIONS[:1])))
     assert [kept[name] for name in PRECISIONS] == ["float32", "bfloat16"]
 
 
@@ -87,15 +87,15 @@ def test_a_precision_reaches_what_is_measured(assignments: list[str], reached: s
     settings = resolve({}, None, assignments)
     if not reached:
         with pytest.raises(SettingsError, match="--precision bfloat16 has no effect: no intervention of "):
-            in_precision(settings, "bfloat16")
+            with_precision(settings, "bfloat16")
         return
-    flat = flattened(as_values(in_precision(settings, "bfloat16")))
+    flat = flattened(as_values(with_precision(settings, "bfloat16")))
     assert {name for name in PRECISIONS if flat.get(name) == "bfloat16"} == reached
 
 
 def test_a_precision_that_is_overridden_everywhere_is_refused() -> None:
     with pytest.raises(SettingsError, match="--precision bfloat16 has no effect"):
-        in_precision(resolve({}, None, None), "bfloat16", fixed=PRECISIONS)
+        with_precision(resolve({}, None, None), "bfloat16", fixed=PRECISIONS)
 
 
 def test_more_time_buys_larger_sizes_and_never_more_than_there_is(planned: Planner) -> None:
@@ -171,7 +171,7 @@ def test_an_unfinished_study_keeps_the_sizes_it_began_with(planned: Planner, tmp
     assert as_stored(larger, out) == plan.settings
     assert as_stored(replace(larger, measures=("RR@10",)), out) is None, "another study"
     assert as_stored(larger, tmp_path / "empty") is None
-    assert as_stored(in_precision(larger, "bfloat16"), out) is None, "another precision is no sample size"
+    assert as_stored(with_precision(larger, "bfloat16"), out) is None, "another precision is no sample size"
     assert as_stored(larger, out, given=("transplants",)) is None, "the user asked for other transplants"
     kept = Runnable(plan).within(math.inf, (), out)
     assert kept.plan.settings == plan.settings

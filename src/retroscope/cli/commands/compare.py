@@ -115,11 +115,11 @@ class StudyOptions(SizeOptions):
             SettingsError: if no intervention then runs in this precision.
         """
         from retroscope.inputs.settings_files import changed, flattened
-        from retroscope.study.planning.depths import in_precision
+        from retroscope.study.planning.depths import with_precision
 
         if self.precision is None:
             return settings
-        return in_precision(settings, self.precision, flattened(changed({}, assignments)).keys())
+        return with_precision(settings, self.precision, flattened(changed({}, assignments)).keys())
 
     def values(self, pair: Retrievers, number: int, models: o.ModelOptions) -> o.SettingValues:
         """Return the settings of the study of one retriever. `number` is its index in AFTER, from 0.

@@ -31,7 +31,7 @@ def depth_values(depth: str) -> dict[str, Any]:
     return {name: size.values for name, size in sizes.items() if size.values != {}}
 
 
-def in_precision(settings: StudySettings, precision: str, fixed: Collection[str] = ()) -> StudySettings:
+def with_precision(settings: StudySettings, precision: str, fixed: Collection[str] = ()) -> StudySettings:
     """Return the settings of a study whose interventions run in a precision (`Analysis.precisions`).
 
     No analysis is switched on.
