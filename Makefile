@@ -43,7 +43,7 @@ everything: $(HAS_DEV)  ## run all tests: twenty-five minutes on two cores
 slow: $(HAS_DEV)  ## measure every test again and write tests/slow.txt
 	$(BIN)/pytest $(PARALLEL) --measure-slow
 
-faults: $(HAS_DEV)  ## kill, stop and starve all stages at random for two hours; KILLS, SEED and MINUTES choose
+faults: $(HAS_DEV)  ## kill, stop and starve all stages at random, on both engines; KILLS, SEED and MINUTES choose
 	$(BIN)/python tests/faults/harness.py --kills $(or $(KILLS),500) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),120)
 
 check: $(HAS_DEV)  ## all that must be green before a merge: style, types, layers, documentation, all tests

@@ -252,6 +252,8 @@ def campaign(
     while sum(tally.trials[kind] for kind in KINDS[:2]) < kills and time.monotonic() - start < 60 * minutes:
         name, kind = names[number % len(names)], draw.choices(kinds, weights)[0]
         number += 1
+        if kind in shop.stages[name].spared:
+            continue
         before = len(tally.problems)
         trial(shop, name, kind, draw, tally)
         if verbose:

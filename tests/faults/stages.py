@@ -34,10 +34,12 @@ class Stage:
     Attributes:
         words: of the command line, "{root}" stands for the folder that it may change.
         begin: fills that folder before the command runs.
+        spared: kinds of faults that do not happen to it.
     """
 
     words: str
     begin: Callable[[Path], None] = _nothing
+    spared: frozenset[str] = frozenset()
 
     def line(self, root: Path) -> list[str]:
         """Return the words of the command line in a folder."""
@@ -80,6 +82,10 @@ def stages(inputs: Inputs) -> dict[str, Stage]:
 
     return {
         "embed": Stage(f"embed {after} --pooling mean --texts {inputs.texts} {out}"),
+        "embed on Ray": Stage(
+            f"embed {after} --pooling mean --texts {inputs.texts} --engine ray --workers 2 {out}",
+            spared=frozenset({"small files"}),  # the limit would hold for the files of Ray's own processes, too
+        ),
         "diff": Stage(f"diff {before} {after} {out}"),
         "retrieve": Stage(f"retrieve {one} --layers {QUICK} {out}"),
         "report": Stage("report {root}/out", copied),
