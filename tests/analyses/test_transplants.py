@@ -385,3 +385,29 @@ def test_interactions_add_up_on_a_real_pair(
     assert "7 subsets of groups" in planned.lines[0]
     assert made.section.tables["shapley"].caption == "Shapley values of groups of weights"
     assert made.section.document[0]["interactions"]["restored"]["shapley"][1]["group"] == "2"
+
+
+def test_a_significant_group_is_split_and_its_ruined_block_found(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    made = swept(pair, collection, cache, transplants=("block:1-2",), split_groups=True)
+    blocks = made.effects.single_blocks
+    assert blocks is not None
+    table = blocks.effects.set_index(["direction", "transplant"])
+    assert set(table["group"]) == {"block:1-2"}
+    alone = swept(pair, collection, cache).effects.headline("restored", "block").set_index("transplant")
+    assert table.loc["restored", "effect"].to_dict() == pytest.approx(alone["effect"].to_dict())
+    assert list(table.index[table["p_corrected"] < 0.05]) == [("restored", "block:2"), ("grafted", "block:2")]
+    controls = blocks.controls.set_index(["direction", "transplant"])
+    assert controls.loc[("restored", "block:2"), "beats"]
+    assert controls.loc[("grafted", "block:2"), "beats"] == False  # noqa: E712 - a numpy bool
+    assert "restored.single_blocks" in {s.code for s in transplant_statements(made.effects)}
+    assert made.section.tables["single_blocks"].frame["beats"].tolist() == ["", "yes", "", "no"]
+    assert made.section.document[0]["single_blocks"]["effects"][1]["transplant"] == "block:2"
+    planned = plan(context_of(pair, collection, cache), replace(QUICK, groups=1, split_groups=True))
+    assert planned.document["blocks"] == 4
+    assert planned.document["block_seconds"] > 0
+    assert "up to 4 single blocks" in planned.lines[0]
+    assert plan(context_of(pair, collection, cache), replace(QUICK, split_groups=True)).document["blocks"] == 0, (
+        "no group"
+    )

@@ -170,6 +170,15 @@ def block_name(step: tuple[int, int]) -> str:
     return f"block:{last}" if first == last else f"block:{first}-{last}"
 
 
+def blocks_within(name: str) -> list[str]:
+    """Return the transplants of every single block of a group: "block:3" and "block:4" for "block:3-4", else none."""
+    word, _, number = name.partition(":")
+    first, dash, last = number.partition("-")
+    if word != "block" or not dash:
+        return []
+    return [f"block:{block}" for block in range(int(first), int(last) + 1)]
+
+
 def sweep(n_blocks: int, shares: Sequence[float] = (0.25, 0.5, 0.75), groups: int = 0) -> tuple[str, ...]:
     """Return the names of all transplants that a study measures.
 

@@ -33,7 +33,7 @@ def _reporter() -> Reporter:
     return REPORTER
 
 
-LARGE = {"groups": 12, "shares": [0.25, 0.5, 0.75], "draws": 8, "interactions": 4}
+LARGE = {"groups": 12, "split_groups": True, "shares": [0.25, 0.5, 0.75], "draws": 8, "interactions": 4}
 
 ANALYSIS = Analysis(
     name="transplants",
@@ -46,8 +46,10 @@ ANALYSIS = Analysis(
         AnalysisSize(None, LEFT_OUT),
         AnalysisSize({"passages": 75, "draws": 0}, 1.41),
         STANDARD,
-        AnalysisSize({"passages": 375, "groups": 12, "draws": 4}, 0.63),
-        AnalysisSize({"passages": 750, "groups": 12, "shares": [0.25, 0.5, 0.75], "draws": 8}, 0.45),
+        AnalysisSize({"passages": 375, "split_groups": True, "draws": 4}, 0.63),
+        AnalysisSize(
+            {"passages": 750, "groups": 12, "split_groups": True, "shares": [0.25, 0.5, 0.75], "draws": 8}, 0.45
+        ),
         AnalysisSize(LARGE | {"passages": 1500}, 0.32),
         AnalysisSize(LARGE | {"passages": 3000}, 0.22),
     ),

@@ -20,6 +20,7 @@ from retroscope.analyses.transplants.result import (
     TransplantEffects,
     TransplantResult,
 )
+from retroscope.analyses.transplants.single_blocks import single_blocks
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
@@ -32,12 +33,13 @@ from retroscope.typesetting.frames import alpha, rows
 
 INTACT, HYBRIDS = "intact", "hybrids"  # of every direction
 RANDOM_CHANGES, SUBSETS = "random", "subsets"  # of directions that have them
+BLOCKS = "blocks"  # single ones, of directions in which a group was split
 TRAININGS = "trainings"  # further ones, numbered, of the first direction
 
 
 @dataclass(frozen=True, eq=False)
 class TransplantScores:
-    """Retrieval scores by query of all hybrids, of random changes, and of transplanted subsets of a few groups.
+    """Retrieval scores by query of all hybrids, random changes, subsets of a few groups, and single blocks.
 
     Attributes:
         hybrids: direction -> the intact receiver and its hybrids, (query, transplant, measure).
@@ -45,11 +47,16 @@ class TransplantScores:
             transplant, draw, measure).
         subsets: direction -> scores with every subset of a few groups of weights transplanted, (query, transplant,
             measure); empty if they were not requested.
+        blocks: direction -> the intact receiver, and its hybrids with single blocks of the groups that were split,
+            (query, transplant, measure); empty if no group was split.
+        random_blocks: direction -> scores with random changes of such single blocks with a significant effect.
     """
 
     hybrids: HybridScores
     random: Mapping[str, Scores] = field(default_factory=dict)
     subsets: Mapping[str, Scores] = field(default_factory=dict)
+    blocks: HybridScores = field(default_factory=dict)
+    random_blocks: Mapping[str, Scores] = field(default_factory=dict)
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantResult | None:
@@ -81,15 +88,20 @@ def _with_sample(effects: TransplantEffects, facts: Mapping[str, Any]) -> Transp
 
 
 def scores_of(measurement: Measurement) -> TransplantScores:
-    """Return the stored scores of hybrids, of random changes of weights, and of subsets of groups of weights."""
+    """Return the stored scores of hybrids, random changes, subsets of groups, and single blocks."""
     scores = measurement.scores
 
     def of(name: str) -> dict[str, Scores]:
         return {d: scores[f"{d}/{name}"] for d in DIRECTIONS if f"{d}/{name}" in scores}
 
     intact = of(INTACT)
+    intact_again = of(f"{BLOCKS}/{INTACT}")
     return TransplantScores(
-        {d: (intact[d], hybrids) for d, hybrids in of(HYBRIDS).items()}, of(RANDOM_CHANGES), of(SUBSETS)
+        {d: (intact[d], hybrids) for d, hybrids in of(HYBRIDS).items()},
+        of(RANDOM_CHANGES),
+        of(SUBSETS),
+        {d: (intact_again[d], hybrids) for d, hybrids in of(f"{BLOCKS}/{HYBRIDS}").items()},
+        of(f"{BLOCKS}/{RANDOM_CHANGES}"),
     )
 
 
@@ -158,6 +170,7 @@ def effects_of(
         measures,
         shares=share_table(effects, statistics.level),
         controls=control_table(effects, scores.random, statistics),
+        single_blocks=single_blocks(effects, scores.blocks, scores.random_blocks, statistics),
         interactions={
             direction: Interactions(*interaction_tables(subsets, measures[0], statistics))
             for direction, subsets in scores.subsets.items()

@@ -14,8 +14,10 @@ from retroscope.analyses.transplants.hybrids.further_trainings import further_sc
 from retroscope.analyses.transplants.hybrids.pilot import pilot
 from retroscope.analyses.transplants.hybrids.random_changes import random_scores
 from retroscope.analyses.transplants.hybrids.scores import Measured, Sweep, hybrid_scores, tokenised
+from retroscope.analyses.transplants.hybrids.single_blocks import single_block_scores
 from retroscope.analyses.transplants.hybrids.vectors import FOLDER, FORMAT
 from retroscope.analyses.transplants.infer import (
+    BLOCKS,
     HYBRIDS,
     INTACT,
     RANDOM_CHANGES,
@@ -60,9 +62,10 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     They are named "DIRECTION/NAME"; the direction is "restored" or "grafted". "intact" is the receiver and "hybrids"
     are its hybrids, both (query, transplant, measure). "random" has random changes of the blocks, groups and parts with
     a significant effect, (query, transplant, draw, measure). "subsets" has every subset of a few groups, (query,
-    transplant, measure), in the first direction only, because the other direction has the same models. Other training
-    runs are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first direction; the fact
-    "trainings" has their names.
+    transplant, measure), in the first direction only, because the other direction has the same models.
+    "DIRECTION/blocks/intact", ".../hybrids" and ".../random" are about the single blocks of groups that are split.
+    Other training runs are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first direction;
+    the fact "trainings" has their names.
     """
     work: SweepWork = planned.work
     pair, collection = (context.models[BEFORE], context.models[AFTER]), context.collection
@@ -78,8 +81,11 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     hybrids = hybrid_scores(sweep)
     stages.ended("hybrids")
     statistics = context.settings.statistics.paired
-    random = random_scores(sweep, differences(hybrids, statistics), statistics)
+    tested = differences(hybrids, statistics)
+    random = random_scores(sweep, tested, statistics)
     stages.ended("random changes")
+    blocks = single_block_scores(sweep, tested, statistics) if settings.split_groups else ({}, {})
+    stages.ended("single blocks")
     subsets = _subsets(sweep, work)
     stages.ended("subsets")
     others = further_scores(sweep, work.further)
@@ -87,7 +93,7 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     facts = _Sample(collection, searched, measures, _sample_rows(hybrids, whole), effect).facts(pair)
     notes = [*facts["notes"], *work.further.notes(pair[0])]
     return Measurement(
-        scores=_named(hybrids, random, subsets) | _of_trainings(settings.directions[0], others),
+        scores=_named(hybrids, random, subsets) | _of_blocks(*blocks) | _of_trainings(settings.directions[0], others),
         facts=facts | {"notes": notes, "trainings": list(others)},
         caveats=tuple(f"transplants: {note}" for note in notes),
         seconds=stages.seconds,
@@ -101,6 +107,15 @@ def _named(hybrids: Measured, random: Mapping[str, Scores], subsets: Mapping[str
     }
     scores |= {f"{direction}/{RANDOM_CHANGES}": measured for direction, measured in random.items()}
     return scores | {f"{direction}/{SUBSETS}": measured for direction, measured in subsets.items()}
+
+
+def _of_blocks(measured: Measured, random: Mapping[str, Scores]) -> dict[str, Scores]:
+    scores = {
+        f"{direction}/{BLOCKS}/{name}": one
+        for direction, both in measured.items()
+        for name, one in zip((INTACT, HYBRIDS), both, strict=True)
+    }
+    return scores | {f"{direction}/{BLOCKS}/{RANDOM_CHANGES}": one for direction, one in random.items()}
 
 
 def _of_trainings(direction: str, others: Mapping[str, tuple[Scores, Scores]]) -> dict[str, Scores]:

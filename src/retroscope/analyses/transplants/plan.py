@@ -1,6 +1,6 @@
 """Plan transplants of weights between two models: count the resulting hybrids, and estimate their time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from retroscope.analyses.analysis import Planned
@@ -23,7 +23,7 @@ from retroscope.number_format import count, estimate
 from retroscope.retrieval.work import search_seconds
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.ownership import HybridKey, encodings
-from retroscope.surgery.transplant import RANDOM, donated, named, sweep
+from retroscope.surgery.transplant import RANDOM, blocks_within, donated, named, sweep
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 MIB = 2**20
@@ -38,11 +38,13 @@ class SweepWork:
     Attributes:
         names: names of all hybrids, with "none" (the intact receiver) and "all".
         subsets: names of the transplants of every subset of a few groups, empty if they were not requested.
+        blocks: names of the single blocks of all groups, which are transplanted if their group is split.
         further: other training runs of the retriever, whose single blocks, groups and parts are transplanted, too.
     """
 
     names: tuple[str, ...]
     subsets: tuple[str, ...]
+    blocks: tuple[str, ...]
     further: FurtherTrainings
 
 
@@ -71,6 +73,8 @@ class SweepSize:
         controls: the largest number of random changes.
         control_seconds: estimated seconds for these random changes.
         subsets: number of non-empty subsets of the groups whose interactions are measured.
+        blocks: the largest number of single blocks that are transplanted because their group is split.
+        block_seconds: estimated seconds for these blocks, and for random changes of each.
         trainings: number of other training runs whose single blocks, groups and parts are transplanted, too.
         training_seconds: estimated seconds for these trainings.
     """
@@ -83,6 +87,8 @@ class SweepSize:
     controls: int
     control_seconds: float
     subsets: int
+    blocks: int
+    block_seconds: float
     trainings: int
     training_seconds: float
 
@@ -132,6 +138,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
     seconds += searches * each
     control_seconds += controls * each
     of_trainings = further_seconds(context, work.further, sizes, each, settings)
+    block_seconds = _block_seconds(context, work.blocks, sizes, each, settings)
     size = SweepSize(
         hybrids=(len(work.names) - 1) * len(settings.directions),  # "none" is the receiver
         bytes=4 * _numbers(searched, len(work.names) * len(settings.directions), pair[0]),
@@ -141,10 +148,12 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
         controls=controls,
         control_seconds=round(control_seconds, 3),
         subsets=len(work.subsets) - 1 if work.subsets else 0,
+        blocks=len(work.blocks) * len(settings.directions),
+        block_seconds=round(block_seconds, 3),
         trainings=len(work.further.measured),
         training_seconds=round(of_trainings, 3),
     )
-    total = seconds + SIGNIFICANT * control_seconds * _drawn_share(settings) + of_trainings
+    total = seconds + SIGNIFICANT * (control_seconds * _drawn_share(settings) + block_seconds) + of_trainings
     return Planned((_line(size),), total, asdict(size), work=work)
 
 
@@ -162,12 +171,13 @@ def _work(depth: int, settings: SweepSettings, context: Context) -> SweepWork:
     names = settings.transplants or sweep(depth, settings.shares, settings.groups)
     subsets = tuple(subset_names(players(depth, settings.interactions)).values()) if settings.interactions else ()
     every = tuple(dict.fromkeys(("none", *names, "all")))
-    return SweepWork(every, subsets, further_trainings(context, every))
+    blocks = tuple(block for name in every for block in blocks_within(name)) if settings.split_groups else ()
+    return SweepWork(every, subsets, blocks, further_trainings(context, every))
 
 
 def held_together(work: SweepWork, settings: SweepSettings) -> int:
     """Return the number of hybrids whose vectors are held in memory at a time."""
-    return max(len(work.names) * len(settings.directions), len(work.subsets))
+    return max(len(work.names) * len(settings.directions), len(work.subsets), 1 + len(work.blocks))
 
 
 def refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
@@ -216,6 +226,37 @@ def _cost(
     return _Cost(runs, sum(encodings(after.anatomy, one) - 1 for one in control))
 
 
+def _block_seconds(
+    context: Context, blocks: Sequence[str], sizes: Mapping[str, int], each: float, settings: SweepSettings
+) -> float:
+    """Return the estimated seconds of transplanting single blocks, and of random changes of each, as an upper bound.
+
+    Args:
+        sizes: tower -> number of its texts.
+        each: estimated seconds of a search.
+    """
+    seconds = len(blocks) * len(settings.directions) * (1 + settings.draws) * each
+    before, after = context.models[BEFORE], context.models[AFTER]
+    for tower, n in sizes.items():
+        cost = _cost_of_blocks(before.tower(tower), after.tower(tower), blocks, settings)
+        seconds += cost * n * context.seconds_each(after, tower, settings.precision)
+    return seconds
+
+
+def _cost_of_blocks(before: Encoder, after: Encoder, blocks: Sequence[str], settings: SweepSettings) -> float:
+    """Return the cost of single blocks and their random changes, as a number of full forward passes of each text."""
+    if not blocks:
+        return 0.0
+    receivers = [receiver_of(direction) for direction in settings.directions]
+    alone = [(receiver, name) for receiver in receivers for name in ("none", *blocks)]
+    draws = [
+        [(receiver, f"{RANDOM}:{draw}:{block}") for block in blocks]
+        for receiver in receivers
+        for draw in range(settings.draws)
+    ]
+    return together_or_apart(before, after, alone) + sum(encodings(after.anatomy, one) for one in draws)
+
+
 def together_or_apart(before: Encoder, after: Encoder, keys: Sequence[HybridKey]) -> float:
     """Return the cost of encoding a text by all hybrids, as a number of full forward passes.
 
@@ -233,6 +274,10 @@ def _line(size: SweepSize) -> str:
         f"most about {estimate(size.control_seconds)}"
     )
     subsets = f" and {size.subsets:,} subsets of groups" if size.subsets else ""
+    blocks = (
+        f"; also up to {size.blocks:,} single blocks of groups with a significant effect, at most about "
+        f"{estimate(size.block_seconds)}"
+    )
     trainings = (
         f"; single blocks or parts, and all weights, of {count(size.trainings, 'other training')}, about "
         f"{estimate(size.training_seconds)}"
@@ -241,5 +286,5 @@ def _line(size: SweepSize) -> str:
         f"transplants: {size.hybrids:,} hybrids{subsets} over {size.passages:,} passages and "
         f"{size.queries:,} queries, each encoded from its first changed layer up, about {estimate(size.seconds)} "
         f"(less if an earlier run left vectors in the cache); {size.bytes / MIB:,.0f} MiB of vectors"
-        f"{controls if size.controls else ''}{trainings if size.trainings else ''}"
+        f"{controls if size.controls else ''}{blocks if size.blocks else ''}{trainings if size.trainings else ''}"
     )

@@ -29,6 +29,7 @@ def report(result: TransplantResult, reading: Reading) -> Section:
         tables=transplant_tables(first, reading.subject) | every,
         frames={"transplants": effects_frame(first)}
         | {f"transplants_{n}": effects_frame(effects) for n, effects in others}
+        | ({} if first.single_blocks is None else {"single_blocks": first.single_blocks.effects})
         | ({} if over is None else {"transplants_trainings": over.places, "transplants_each_training": over.each}),
         differences={
             (f"Transplants: {direction}" if n == 0 else f"Transplants: {direction}, {effects.collection}"): difference
@@ -85,6 +86,12 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
                     "pairs": groups.pairs.to_dict(orient="records"),
                 }
                 for direction, groups in effects.interactions.items()
+            },
+            "single_blocks": None
+            if effects.single_blocks is None
+            else {
+                "effects": effects.single_blocks.effects.to_dict(orient="records"),
+                "controls": effects.single_blocks.controls.to_dict(orient="records"),
             },
             "trainings": _trainings(effects.over_trainings),
             "sample": list(effects.sample),

@@ -19,6 +19,8 @@ SUM = "sum of blocks"  # the single effects of all blocks, added up
 CONTROL_COLUMNS = ("direction", "transplant", "measure", "effect", "random", "random_lowest", "random_highest", "draws",
                    "extra", "extra_low", "extra_high", "p_queries", "p_draws", "p_corrected",
                    "beats")  # fmt: skip
+BLOCK_COLUMNS = ("direction", "group", "transplant", "measure", "intact", "score", "low", "high", "effect", "ci_low",
+                 "ci_high", "p", "p_corrected", "n", "share", "share_low", "share_high")  # fmt: skip
 SHAPLEY_COLUMNS = ("group", "effect", "ci_low", "ci_high", "p_corrected", "alone", "share", "share_low",
                    "share_high")  # fmt: skip
 PAIR_COLUMNS = ("pair", "effect", "ci_low", "ci_high", "p_corrected")
@@ -38,6 +40,24 @@ class Interactions:
 
     shapley: pd.DataFrame
     pairs: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class SingleBlocks:
+    """Effects of the single blocks of groups that were split because their transplant has a significant effect.
+
+    Attributes:
+        effects: a row for each direction, block and measure, with the columns `BLOCK_COLUMNS`. `p_corrected` is after
+            Holm's correction over all blocks of all groups, including groups that were not split.
+        controls: blocks with a significant effect, compared with random changes of equal size, with the columns
+            `CONTROL_COLUMNS`, empty if no control was run.
+    """
+
+    effects: pd.DataFrame
+    controls: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        demand_columns("effects", self.effects, BLOCK_COLUMNS, where="SingleBlocks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +113,7 @@ class TransplantEffects:
         controls: single blocks, groups and parts with a significant effect, compared with random changes of equal size,
             with the columns `CONTROL_COLUMNS`, empty if no control was run.
         interactions: direction -> interactions of a few groups of weights, empty if they were not requested.
+        single_blocks: effects of the single blocks of groups with a significant effect, or None if no group was split.
         over_trainings: effects over several trainings, or None if there is only one.
         queries: number of measured queries.
         passages: number of searched passages.
@@ -108,6 +129,7 @@ class TransplantEffects:
     shares: pd.DataFrame = field(default_factory=lambda: _frame(SHARE_COLUMNS))
     controls: pd.DataFrame = field(default_factory=lambda: _frame(CONTROL_COLUMNS))
     interactions: Mapping[str, Interactions] = field(default_factory=dict)
+    single_blocks: SingleBlocks | None = None
     over_trainings: OverTrainings | None = None
     queries: int = 0
     passages: int = 0

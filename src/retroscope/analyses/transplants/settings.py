@@ -25,6 +25,7 @@ class SweepSettings:
             interpolations by `shares`.
         groups: the largest number of groups of neighbouring blocks. 0 makes every block a group of its own, however
             deep the model.
+        split_groups: whether each block of a group with a significant effect is transplanted alone, too.
         shares: how much the donor contributes to an interpolation of both models' weights, e.g. 0.5 for their mean.
         measures: ir-measures names, the first is the headline measure. If None, those of the study.
         passages: number of passages that are sampled from a larger corpus and searched (`inputs.sampled`: all judged
@@ -43,6 +44,7 @@ class SweepSettings:
     directions: Annotated[tuple[str, ...], Distinct()] = ("restored", "grafted")
     transplants: Annotated[tuple[str, ...], Distinct()] | None = None
     groups: Annotated[int, Range(0, 10_000)] = 4
+    split_groups: bool = False
     shares: Annotated[tuple[OpenFraction, ...], Distinct()] = ()
     measures: Annotated[tuple[str, ...], Distinct()] | None = None
     passages: AnyNumber = 150

@@ -28,6 +28,8 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 TABLE_COLUMNS = ("direction", "transplant", "kind", "number", "measure", "intact", "score", "low", "high", "effect",
                  "ci_low", "ci_high", "p", "p_corrected", "n", "share", "share_low", "share_high")  # fmt: skip
 
+BEATS = {True: "yes", False: "no", None: ""}
+
 
 def effects_frame(f: TransplantEffects) -> pd.DataFrame:
     """Return the unformatted table of all effects, for files and JSON, with the columns `TABLE_COLUMNS`."""
@@ -61,7 +63,7 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
     tables = {
         "transplants": PaperTable(frame, caption, note, (f.measures[0], "effect", "interval", "share", corrected))
     }
-    return tables | _control_table(f) | _interaction_tables(f) | _training_table(f)
+    return tables | _control_table(f) | _block_table(f) | _interaction_tables(f) | _training_table(f)
 
 
 def _share(row: "pd.Series[Any]") -> str:
@@ -98,6 +100,37 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
     )
     caption = "Effect of transplanting one block, group of blocks or part, and of random changes of equal size"
     return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
+
+
+def _block_table(f: TransplantEffects) -> dict[str, PaperTable]:
+    """Return the table of single blocks of the groups that were split, or {} if no group was split."""
+    if f.single_blocks is None:
+        return {}
+    blocks = f.single_blocks.effects
+    blocks = blocks[blocks["measure"] == f.measures[0]]
+    controls = f.single_blocks.controls
+    beats = controls[controls["measure"] == f.measures[0]].set_index(["direction", "transplant"])["beats"].to_dict()
+    frame = pd.DataFrame(
+        {
+            "direction": blocks["direction"],
+            "group": blocks["group"],
+            "transplant": blocks["transplant"],
+            f.measures[0]: [score(v) for v in blocks["score"]],
+            "effect": [signed(v) for v in blocks["effect"]],
+            "interval": [effect_limits(r) for _, r in blocks.iterrows()],
+            "share": [_share(r) for _, r in blocks.iterrows()],
+            "p (Holm)": [p_number(p) for p in blocks["p_corrected"]],
+            "beats": [BEATS[beats.get((r["direction"], r["transplant"]))] for _, r in blocks.iterrows()],
+        }
+    )
+    note = (
+        "Only groups whose transplant has a significant effect are split. p (Holm) is corrected over all blocks of all "
+        "groups of the same direction (restored or grafted); blocks of other groups count as tests with p = 1. Beats: "
+        "yes if the effect is significantly larger than that of random changes of equal size; empty if it was not "
+        "compared with them."
+    )
+    caption = "Effect of transplanting single blocks of the groups with a significant effect"
+    return {"single_blocks": PaperTable(frame, caption, note, (f.measures[0], "effect", "interval", "share"))}
 
 
 def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:

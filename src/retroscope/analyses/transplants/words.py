@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.analyses.transplants.block_words import block_statements
 from retroscope.analyses.transplants.result import SUM, TransplantEffects
 from retroscope.number_format import count, exact_percent, interval, percent_interval, score, signed, tied_p
 from retroscope.statistics.testing.sequential import looks
@@ -264,4 +265,4 @@ def _effect(f: TransplantEffects, direction: str, row: "pd.Series[Any]") -> str:
     return f"{score(row['score'])} ({effect_tests(f.differences[direction], row)})"
 
 
-RULES = (_all, _blocks, _control, _sum, _shapley, _ends, _parts, _between)
+RULES = (_all, _blocks, _control, block_statements, _sum, _shapley, _ends, _parts, _between)

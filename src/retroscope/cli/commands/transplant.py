@@ -41,6 +41,14 @@ class TransplantOptions:
             default=written(f"{SWEEP}.groups", "4"),
         ),
     ] = None
+    split_groups: Annotated[
+        bool | None,
+        option(
+            "--split-groups/--no-split-groups",
+            help="Also transplant each block alone of every group with a significant effect",
+            default=written(f"{SWEEP}.split_groups", "no"),
+        ),
+    ] = None
     measures: o.Measures = None
     passages: Annotated[
         int | None,
@@ -66,6 +74,7 @@ class TransplantOptions:
             "measures": measures(self.measures),
             "transplants.transplants": comma_separated(self.transplants),
             "transplants.groups": self.groups,
+            "transplants.split_groups": self.split_groups,
             "transplants.passages": self.passages,
             "transplants.interactions": self.interactions,
             "transplants.precision": self.precision,

@@ -20,24 +20,26 @@ ORDER = ("query", "transplant", "draw", "measure")
 def random_scores(
     sweep: Sweep, differences: Mapping[str, Difference], statistics: ComparisonSettings
 ) -> dict[str, Scores]:
-    """Return direction -> retrieval scores after random changes, as a control of transplants with significant effects.
-
-    The scores have the dimensions (query, transplant, draw, measure). Half of the draws are made for every block, group
-    or part with a significant effect, the other half only for those whose test is then undecided. Scores of draws that
-    were not made are NaN.
-    """
+    """Return direction -> scores of `random_changes`, as a control of transplants with significant effects."""
     scores = {}
     for direction, difference in differences.items():
         places = claimed_places(difference)
         if places and sweep.settings.draws:
-            scores[direction] = _sequential(sweep, difference, direction, places, statistics)
+            scores[direction] = random_changes(sweep, difference, direction, places, statistics)
     return scores
 
 
-def _sequential(
+def random_changes(
     sweep: Sweep, difference: Difference, direction: str, places: Sequence[str], statistics: ComparisonSettings
 ) -> Scores:
-    """Return the scores of random changes, drawn in stages. Later stages omit weights whose test is decided."""
+    """Return retrieval scores after random changes of some blocks, groups or parts, (query, transplant, draw, measure).
+
+    Half of the draws are made for every place, the other half only for places whose test is then undecided. Scores of
+    draws that were not made are NaN.
+
+    Args:
+        difference: tested effects of the transplants of these places.
+    """
     numbers = [sweep.settings.seed + k for k in range(sweep.settings.draws)]
     first, *later = looks(len(numbers))
     scores = _among(places, numbers, _drawn(sweep, direction, places, numbers[: first.draws]))
