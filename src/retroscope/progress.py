@@ -11,6 +11,9 @@ Progress = Callable[[str, int, int], None]
 Count = Callable[[int, int], None]
 """A callback of (done, total) for a single stage: how many items are done, and how many the stage has."""
 
+ProgressBy = Callable[[int], None]
+"""A callback of how many items are done since the last call."""
+
 
 def counted(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
     """Return a callback of (done) for a stage with the name `what` and `total` items; None if `progress` is None."""

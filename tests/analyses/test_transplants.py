@@ -12,7 +12,7 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.analyses.transplants import ANALYSIS
-from retroscope.analyses.transplants.hybrids import vectors
+from retroscope.analyses.transplants.hybrids import vectors, windows
 from retroscope.analyses.transplants.measure import INSTRUMENT
 from retroscope.analyses.transplants.plan import SIGNIFICANT, plan, together_or_apart
 from retroscope.analyses.transplants.report import report
@@ -266,15 +266,15 @@ def test_a_sweep_that_was_stopped_goes_on(
             raise KeyboardInterrupt
         return own(*args, **kwargs)
 
-    monkeypatch.setattr(vectors, "hybrids", counted)
+    monkeypatch.setattr(windows, "hybrids", counted)
     with pytest.raises(KeyboardInterrupt):
         swept(pair, collection, tmp_path / "stopped", transplants=("block:1",))
     again = swept(pair, collection, tmp_path / "stopped", transplants=("block:1",)).effects.table()
-    windows = 2 * -(-150 // vectors.WINDOW)  # of both towers
-    assert calls[0] == windows + 1
+    whole_windows = 2 * -(-150 // vectors.WINDOW)  # of both towers
+    assert calls[0] == whole_windows + 1
     pd.testing.assert_frame_equal(again, whole)
     swept(pair, collection, tmp_path / "stopped", transplants=("block:1",))
-    assert calls[0] == windows + 1
+    assert calls[0] == whole_windows + 1
 
 
 def test_every_text_is_tokenised_once_a_receiver(

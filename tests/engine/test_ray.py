@@ -13,17 +13,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from ray_work import SIZE, Meeting, copying, written
 
+from retroscope.analyses.transplants.hybrids import vectors
+from retroscope.analyses.transplants.hybrids.vectors import hybrid_vectors
 from retroscope.cli.exit_codes import TERMINATED
+from retroscope.encoders.encode import tokenise
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.engine.choice import LOCAL, Engine
-from retroscope.engine.ledger import Ledger
+from retroscope.engine.ledger import RECORDS, Ledger
 from retroscope.engine.storage import Storage
 from retroscope.errors import EngineError
+from retroscope.inputs.texts import TowerTexts
 from retroscope.representations.extraction import extract, window_job
 from retroscope.representations.plan import plan_extraction
 from retroscope.representations.settings import ExtractionSettings
@@ -120,6 +125,35 @@ def test_the_vectors_are_those_of_one_process(
     assert len(tally.by_worker) == 2
     extract(plan, ids, texts, place)  # declares finished what is there
     assert files(place) == files(tmp_path / "local")
+
+
+def test_the_vectors_of_hybrids_are_those_of_one_process(
+    nodes: Callable[[], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Transplants and their random changes, of texts in several windows; what one run computed, no other repeats."""
+    monkeypatch.setattr(vectors, "WINDOW", 8)
+    nodes()
+    folders = [save_toy("bert", tmp_path / str(seed), seed=seed) for seed in (0, 1)]
+    before, after = (load_encoder(folder, LoadSettings(pooling="mean")) for folder in folders)
+    texts = TowerTexts(before, tuple(map(str, range(len(TEXTS)))), tokenise(before, TEXTS), tokens=64)
+    keys = [(0, "none"), (1, "block:1"), (1, "random:0:block:1"), (0, "attention")]
+    local = hybrid_vectors((before, after), texts, keys, tmp_path / "local", lambda n: None)
+    reported: list[int] = []
+    engine = Engine("ray", workers=2)
+    ray = hybrid_vectors((before, after), texts, keys, tmp_path / "ray", reported.append, engine=engine)
+    for key, vectors_of in local.items():
+        assert np.array_equal(ray[key], vectors_of)
+    assert sum(reported) == len(TEXTS)
+    made = {name: content for name, content in files(tmp_path / "ray").items() if name.endswith(".npy")}
+    assert made == {name: content for name, content in files(tmp_path / "local").items() if name.endswith(".npy")}
+    assert len(made) == 8
+    assert not list((tmp_path / "ray").rglob(RECORDS)), "completion records are for the run alone"
+    damaged = next((tmp_path / "ray").rglob("00003.npy"))
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    again: list[int] = []
+    hybrid_vectors((before, after), texts, keys, tmp_path / "ray", again.append, engine=engine)
+    assert damaged.read_bytes() == made[str(damaged.relative_to(tmp_path / "ray"))], "only what is damaged is mended"
+    assert sum(again) == len(TEXTS)
 
 
 def files(folder: Path) -> dict[str, bytes]:

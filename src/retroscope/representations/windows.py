@@ -214,19 +214,32 @@ class WindowRecruit:
             RepresentationError: if the loaded encoder has another fingerprint.
         """
         torch.set_num_threads(self.threads)
-        encoder = load_again(self.source)
-        if encoder.fingerprint != self.encoder:
-            raise RepresentationError(
-                f"this worker loaded another model than planned: the fingerprint is {encoder.fingerprint[:12]}, "
-                f"not {self.encoder[:12]}",
-                where=self.source.source,
-                fix="copy the same model folder to all machines",
-            )
+        encoder = encoder_again(self.source, self.encoder)
         return WindowWorker(encoder, self.form, open_store(self.place, mode="r+"))
 
     def equipment(self) -> Mapping[str, str]:
         """Return the kind of device and the library versions of this machine."""
         return equipment(self.source.settings.device)
+
+
+def encoder_again(source: EncoderSource, planned: str) -> Encoder:
+    """Load an encoder in the process of a worker.
+
+    Args:
+        planned: fingerprint that it must have.
+
+    Raises:
+        RepresentationError: if the loaded encoder has another fingerprint.
+    """
+    encoder = load_again(source)
+    if encoder.fingerprint != planned:
+        raise RepresentationError(
+            f"this worker loaded another model than planned: the fingerprint is {encoder.fingerprint[:12]}, "
+            f"not {planned[:12]}",
+            where=source.source,
+            fix="copy the same model folder to all machines",
+        )
+    return encoder
 
 
 def equipment(device: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Retrieval scores of hybrids by query: every hybrid encodes queries and passages, and the collection is searched."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from retroscope.analyses.transplants.hybrids.vectors import hybrid_vectors
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.engine.choice import LOCAL, Engine
 from retroscope.inputs.pairing import same_recipe
 from retroscope.inputs.texts import TowerTexts, texts_of
-from retroscope.progress import Progress
+from retroscope.progress import Progress, ProgressBy
 from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
@@ -34,6 +35,7 @@ class Sweep:
         measures: ir-measures names.
         stage: name under which progress is reported.
         texts: (index of the receiving model, tower) -> its tokenised texts (see `tokenised`).
+        engine: where texts are encoded. It does not change the vectors.
     """
 
     pair: tuple[Retriever, Retriever]
@@ -45,6 +47,7 @@ class Sweep:
     progress: Progress | None = None
     stage: str = "transplants"
     texts: Mapping[tuple[int, str], TowerTexts] = field(default_factory=dict)
+    engine: Engine = LOCAL
 
     @property
     def receivers(self) -> list[int]:
@@ -113,13 +116,13 @@ def _in_memory(
     texts: TowerTexts,
     keys: Sequence[HybridKey],
     sweep: Sweep,
-    report: Callable[[int], None],
+    report: ProgressBy,
 ) -> dict[HybridKey, Representations]:
-    vectors = hybrid_vectors(encoders, texts, keys, sweep.cache, report)
+    vectors = hybrid_vectors(encoders, texts, keys, sweep.cache, report, engine=sweep.engine)
     return {key: representations_in_memory(texts.ids, final[:, None]) for key, final in vectors.items()}
 
 
-def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int], None]:
+def _counter(tower: str, sweep: Sweep, total: int, each: int) -> ProgressBy:
     """Return a function that reports how many of `total` texts are encoded.
 
     Args:

@@ -1,24 +1,28 @@
 """The final vectors of many hybrids, written to disk after every few texts, so that an interrupted run can resume."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
+from retroscope.analyses.transplants.hybrids.windows import (
+    HybridVectors,
+    HybridWindow,
+    HybridWork,
+    HybridWorker,
+    hybrid_job,
+)
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.precision import EXACT
+from retroscope.engine.choice import LOCAL, Engine
 from retroscope.files.cache_records import CacheOrigin, used
 from retroscope.files.checksums import read_if_sound
 from retroscope.files.documents import fingerprint
-from retroscope.files.whole import checked_file
 from retroscope.inputs.texts import TowerTexts
-from retroscope.surgery.hybrids import hybrids
+from retroscope.progress import ProgressBy
 from retroscope.surgery.ownership import HybridKey
-from retroscope.surgery.random_changes import RandomChanges
 
 WINDOW = 64  # texts between two writes
 FOLDER = "transplants"  # of the cache
@@ -30,7 +34,9 @@ def hybrid_vectors(
     texts: TowerTexts,
     keys: Sequence[HybridKey],
     cache: Path,
-    report: Callable[[int], None],
+    report: ProgressBy,
+    *,
+    engine: Engine = LOCAL,
 ) -> dict[HybridKey, Float[np.ndarray, "text out"]]:
     """Return hybrid -> final vectors of the texts, in their order, encoded by each hybrid of two models.
 
@@ -40,41 +46,68 @@ def hybrid_vectors(
         keys: (index of the receiving model, name of the transplant) of each hybrid (see `surgery.hybrids.hybrids`).
         cache: folder with vectors of earlier runs. Those of the same models, texts and hybrids are read from it.
         report: called with the number of texts encoded since the last call.
+        engine: where texts are encoded. It does not change the vectors.
+
+    Raises:
+        EngineError: if the vectors of some texts could not be computed in any attempt.
     """
     folder = cache / FOLDER / _key(pair, texts, keys)
     used(folder, _origin(pair, texts))
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
-    random = RandomChanges(pair)
+    parts = [order[at : at + WINDOW] for at in range(0, len(order), WINDOW)]
+    windows = [HybridWindow(f"{n:05d}.npy", [texts.rows[i] for i in part]) for n, part in enumerate(parts)]
+    worker = HybridWorker(pair, HybridWork(tuple(keys), texts.tokens, texts.precision, folder))
+    made = _made_by(engine, worker, windows, report)
     vectors: np.ndarray | None = None
-    for at in range(0, len(order), WINDOW):
-        window = order[at : at + WINDOW]
-        rows = [texts.rows[i] for i in window]
-        make = partial(hybrids, pair, rows, keys, tokens=texts.tokens, random=random, precision=texts.precision)
-        part = _window(folder / f"{at // WINDOW:05d}.npy", keys, make)
+    for window, part in zip(windows, parts, strict=True):
+        content = _content(worker, window)
         if vectors is None:
-            vectors = np.empty((len(keys), len(order), part.shape[-1]), np.float32)
-        vectors[:, window] = part
-        report(len(window))
+            vectors = np.empty((len(keys), len(order), content.shape[-1]), np.float32)
+        vectors[:, part] = content
+        if window.file not in made:
+            report(len(part))
     return dict(zip(keys, vectors if vectors is not None else (), strict=True))
+
+
+def _made_by(engine: Engine, worker: HybridWorker, windows: Sequence[HybridWindow], report: ProgressBy) -> set[str]:
+    """Let a cluster compute the missing windows of texts, and return the names of their files.
+
+    The engine of this process computes none here, because it computes and reads one window after another.
+    """
+    if engine.name == LOCAL.name:
+        return set()
+    folder = worker.work.folder
+    missing = [window for window in windows if read_if_sound(folder / window.file) is None]
+    job = hybrid_job(worker, missing)
+    if job.recruit is None:  # only this process can compute it
+        return set()
+    reported = 0
+
+    def count(done: int, total: int) -> None:
+        nonlocal reported
+        report(done - reported)
+        reported = done
+
+    if missing:
+        engine.run(job, count)
+    job.ledger.clear()
+    return {window.file for window in missing}
+
+
+def _content(worker: HybridWorker, window: HybridWindow) -> HybridVectors:
+    """Return the vectors of a window of texts. They are computed and stored if its file is missing or damaged."""
+    stored = read_if_sound(worker.work.folder / window.file)
+    if stored is not None:
+        vectors: HybridVectors = np.load(io.BytesIO(stored), allow_pickle=False)
+        return vectors
+    vectors = worker.compute(window)
+    worker.write(window, vectors)
+    return vectors
 
 
 def _origin(pair: tuple[Encoder, Encoder], texts: TowerTexts) -> CacheOrigin:
     models = tuple(encoder.name for encoder in pair)
     return CacheOrigin(models=models, collection=texts.collection, analysis=FOLDER, form=FORMAT)
-
-
-def _window(
-    file: Path, keys: Sequence[HybridKey], make: Callable[[], Mapping[HybridKey, Tensor]]
-) -> Float[np.ndarray, "hybrid text out"]:
-    content = read_if_sound(file)
-    if content is not None:
-        stored: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
-        return stored
-    vectors = make()
-    stacked = np.stack([vectors[key].numpy() for key in keys])
-    with checked_file(file) as new:
-        np.save(new, stacked, allow_pickle=False)
-    return stacked
 
 
 def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, keys: Sequence[HybridKey]) -> str:
