@@ -108,6 +108,16 @@ def test_it_gives_the_vectors_that_the_library_gives_with_the_adapter(st_folder:
     assert float((plain - expected).norm()) > 1e-3  # the control: the adapter changes them
 
 
+@pytest.mark.parametrize("chosen", ["cls", "max", "mean", None])
+def test_a_pooling_other_than_the_recorded_one_is_a_warning(st_folder: Path, chosen: str | None) -> None:
+    load = LoadSettings(pooling=chosen)
+    findings = diagnose({"model": ModelSettings(source=str(st_folder), load=load)}).findings
+    said = [f.text for _, f in findings if f.severity == WARNING and "the checkpoint records mean" in f.text]
+    assert len(said) == (chosen in ("cls", "max"))
+    if said:
+        assert said[0].startswith(f"texts are pooled by {chosen}, as you chose, but the checkpoint records mean (check")
+
+
 def of_check(diagnosis: Diagnosis, who: str) -> Finding:
     (finding,) = [f for w, f in diagnosis.findings if w == who and f.check == "similarities"]
     return finding

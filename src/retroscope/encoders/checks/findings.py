@@ -16,6 +16,7 @@ from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Fin
 from retroscope.encoders.checks.library import check_library, self_test_finding
 from retroscope.encoders.checks.selftest import SENTENCES, self_test, tolerance
 from retroscope.encoders.checks.signatures import (
+    check_chosen_pooling,
     check_head,
     check_mean_of_decoder,
     check_new_tokens,
@@ -247,6 +248,7 @@ CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
     "vocabulary": check_vocabulary,
     "adapter": check_adapter,
     "head": check_head,
+    "chosen_pooling": check_chosen_pooling,
     "mean_of_decoder": check_mean_of_decoder,
     "new_tokens": check_new_tokens,
     "training": check_training,

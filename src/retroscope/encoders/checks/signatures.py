@@ -60,6 +60,17 @@ def check_similarity(path: Path, used: str) -> Iterator[Finding]:
         yield Finding(WARNING, "similarity", f"{what} ({recorded.source})", "leave out --similarity")
 
 
+def check_chosen_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Report a pooling that the user chose although the sentence-transformers folder records another one."""
+    used, source = encoder.recipe.pooling, encoder.recipe.sources["pooling"]
+    if source != "user" or not (origin.path / MODULES).is_file():
+        return
+    recorded = read_modules(origin.path, "passage").choices["pooling"]
+    if recorded.value != used:
+        what = f"texts are pooled by {used}, as you chose, but the checkpoint records {recorded.value}"
+        yield Finding(WARNING, "pooling", f"{what} ({recorded.source})", "leave out --pooling")
+
+
 def _dense_folders(folder: Path) -> list[Path]:
     places = sorted(config.parent for config in folder.glob("*/config.json"))
     return [place for place in places if {"in_features", "out_features"} <= read_json(place, "config.json").keys()]
