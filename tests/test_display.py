@@ -1,8 +1,11 @@
 """The pace of a stage, and where progress is shown."""
 
+import io
+import re
 import sys
 
 import pytest
+from rich.console import Console
 
 from retroscope import display
 from retroscope.display import shown, shown_count
@@ -97,3 +100,22 @@ def test_a_function_below_hears_the_caller_and_shows_nothing_of_its_own(monkeypa
         assert count is not None
         count(1, 2)
     assert counts == [(1, 2)]
+
+
+def test_a_terminal_shows_what_is_under_way_and_a_line_of_what_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, now = io.StringIO(), [0.0]
+    console = Console(file=written, force_terminal=True, width=80)
+    monkeypatch.setattr(display, "Console", lambda stderr: console)
+    monkeypatch.setattr(display, "monotonic", lambda: now[0])
+    with display.progress_bars() as report:
+        for what, seconds in (("short", 0.5), ("long", 75.0), ("[red]odd", 2.0)):
+            report(what, 0, 1200)
+            now[0] += seconds
+            report(what, 1200, 1200)
+            report(what, 1200, 1200)
+        report("under way", 1, 3)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
+    lines = [line.strip() for line in plain.replace("\r", "\n").split("\n")]
+    assert [line for line in lines if " in 0:" in line] == ["long: 1,200 in 0:01:15", "[red]odd: 1,200 in 0:00:02"]
+    last = [line for line in lines if line][-1]
+    assert last.startswith("under way"), "no bar of a finished stage remains"

@@ -27,6 +27,7 @@ ShownCount = Count | bool | None
 FIRST = 2.0  # seconds until the first line of progress where there is no terminal
 SELDOM = 60.0  # seconds between two lines
 OFTEN = 0.2  # seconds between two changes of a line in a notebook
+WORTH_A_LINE = 1.0  # seconds of a stage that leaves a line in a terminal when it is finished
 NARROW = 90  # characters of a terminal in which bars would leave no room for names
 
 
@@ -93,12 +94,21 @@ def _drawn() -> Iterator[Progress]:
 
     with Bars(*_columns(console.width), console=console) as drawn:
         tasks: dict[str, TaskID] = {}
+        finished: set[str] = set()
 
         def draw(what: str, done: int, total: int) -> None:
             pace = paces.report(what, done, total)
+            if done >= total and what in finished:
+                return
+            finished.discard(what)
             if what not in tasks:
                 tasks[what] = drawn.add_task(visible(what), total=total, pace=pace)
             drawn.update(tasks[what], completed=done, total=total)
+            if done >= total:  # bars of all stages of a long study would not fit into the terminal
+                finished.add(what)
+                drawn.remove_task(tasks.pop(what))
+                if pace.took >= WORTH_A_LINE:
+                    console.print(Text(f"{visible(what)}: {total:,} in {_duration(pace.took)}"), highlight=False)
 
         yield draw
 
@@ -174,7 +184,11 @@ def _rate(pace: Pace) -> str:
 
 def _left(pace: Pace) -> str:
     left = pace.left(monotonic())
-    return "-:--:--" if left is None else str(timedelta(seconds=round(left)))
+    return "-:--:--" if left is None else _duration(left)
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:

@@ -78,6 +78,11 @@ class Pace:
         self.done, self.total, self._now = done, total, now
 
     @property
+    def took(self) -> float:
+        """Return the seconds from the start of the stage to the latest report."""
+        return self._now - self._started
+
+    @property
     def rate(self) -> float | None:
         """Return the speed in items per second, or None while too little was measured to estimate it."""
         if self._first is None:

@@ -1,12 +1,15 @@
 """Print statements, lists and tables as plain text for a terminal, without control characters."""
 
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.statements import Statement
 
-WIDTH = 100
+WIDTH = 100  # of a line, in a file or a wide terminal
+NARROWEST = 50  # of a line, however narrow the terminal is
 LABEL_WIDTH = 17  # "not significant" and two spaces
 
 
@@ -33,7 +36,7 @@ def labelled_lines(heading: str, label: str, text: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Wrap a text to lines of at most `WIDTH` characters."""
+    """Wrap a text to lines of at most `WIDTH` characters, or fewer in a narrower terminal."""
     return _wrapped("", text)
 
 
@@ -62,7 +65,15 @@ def _cell(text: str, width: int, right: bool) -> str:
 
 
 def _wrapped(lead: str, text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_long_words=False)
+    indent = " " * len(lead)
+    return textwrap.fill(text, _width(), initial_indent=lead, subsequent_indent=indent, break_long_words=False)
+
+
+def _width() -> int:
+    """Return the number of characters in a line: `WIDTH`, or the width of a narrower terminal."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return WIDTH
+    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))
 
 
 def _without_controls(text: str) -> str:
