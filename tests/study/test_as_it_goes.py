@@ -13,7 +13,7 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError, DamageError
 from retroscope.inputs.settings import StudySettings
-from retroscope.study.outcome import Runnable, StudyOutcome
+from retroscope.study.outcome import NEWS, Runnable, StudyOutcome
 from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.run import measure_study, run_study
 from retroscope.study.study import Study, load_study
@@ -214,3 +214,4 @@ def test_the_news_of_an_analysis_are_its_first_conclusion(
     news = [outcome.news() for outcome in outcomes]
     headline = next(one for one in news if one.startswith("retrieval: "))
     assert "RR@10" in headline
+    assert max(len(one.partition(": ")[2]) for one in news) <= NEWS

@@ -17,6 +17,8 @@ from retroscope.study.study import Study, load_study
 
 NOTHING_TO_DO = {"seconds": 0.0, "bytes": 0, "stages": {}}  # in the document of a plan whose study is finished
 
+NEWS = 300  # characters, at most, of what is printed after each analysis; the page has the whole statement
+
 
 @dataclass(frozen=True, eq=False)
 class StudyOutcome:
@@ -46,7 +48,7 @@ class StudyOutcome:
         return self.study.report(folder, self.written, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
-        """Return the first conclusion of the latest analysis, or "" if it has none."""
+        """Return the first sentences of the latest analysis's first conclusion, or "" if it has none."""
         steps = [step for step in self.plan.steps if step.planned is not None]
         last = steps[len(steps) - len(self.study.subject.not_yet_run) - 1] if steps else None
         if last is None or last.number or last.analysis.name not in self.study.results:
@@ -54,7 +56,7 @@ class StudyOutcome:
         section = self.study.report_contents.sections[last.analysis.name]
         conclusions = (*section.statements, *section.details)
         first = [s for s in conclusions if s.headline] or conclusions
-        return f"{last.analysis.name}: {first[0].text}" if first else ""
+        return f"{last.analysis.name}: {_first_sentences(first[0].text)}" if first else ""
 
     def close(self) -> None:
         """Remove the files from which a stopped run would have resumed."""
@@ -70,6 +72,12 @@ class StudyOutcome:
         `folder` is the folder of the study, or None.
         """
         return console_text(self.study.report_contents, everything=self.everything, folder=folder)
+
+
+def _first_sentences(text: str) -> str:
+    """Return the first sentences of a text that fit into `NEWS` characters; the whole text if the first does not."""
+    end = text.rfind(". ", 0, NEWS) if len(text) > NEWS else -1
+    return text if end < 0 else text[: end + 1]
 
 
 @dataclass(frozen=True, eq=False)
