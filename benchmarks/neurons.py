@@ -22,10 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PretrainedConfig, PreTrainedModel
 
 from published_neurons import published_attribution
-from rates import ATTENTION
+from rates import ATTENTION, SHAPES
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import text_examples
 from retroscope.attribution.integrals.methods import METHODS
@@ -38,10 +37,6 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 
-SHAPES: dict[str, tuple[type[PreTrainedModel], PretrainedConfig]] = {
-    "bert-base": (BertModel, BertConfig()),
-    "llama-7b": (LlamaModel, LlamaConfig()),
-}
 THRESHOLD = 0.1
 KINDS = {
     "matrix products": ("mm", "addmm", "bmm", "linear"),

@@ -2,17 +2,18 @@
 
     python benchmarks/rates.py --model MODEL                      # a real model
     python benchmarks/rates.py --model MODEL --shape bert-base    # a random one of that shape, with MODEL's tokenizer
-    python benchmarks/rates.py --model MODEL --device cuda --precision bfloat16
+    python benchmarks/rates.py --model MODEL --device cuda --shape llama-7b --jobs encoding ablation   # or gpu.sh
 
 Four jobs, all on the same made-up texts: encoding with the vectors of all layers, an ablation of the top 1 % of the
 neurons, hybrids of two models, and attribution. The operations of a job are those of its matrix products, which
-torch's counter counts in a pass of its own. The rate of matrix products is that of square float32 matrices, timed
-before and after each job. Seconds are those of the wall clock. Ratios are medians of `--repeats` turns.
+torch's counter counts in a pass of its own. The rate of matrix products is that of square matrices in the precision of
+the job, timed before and after it. Seconds are those of the wall clock. Ratios are medians of `--repeats` turns.
 """
 
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PretrainedConfig, PreTrainedModel
 
 from retroscope.attribution.ablation import ablated, moments_of_rows
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
@@ -38,7 +39,12 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.surgery.hybrids import hybrids
 
+SHAPES: dict[str, tuple[type[PreTrainedModel], PretrainedConfig]] = {
+    "bert-base": (BertModel, BertConfig()),
+    "llama-7b": (LlamaModel, LlamaConfig()),
+}
 SIDE = 1024  # of the square matrices
+LOWER = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRODUCTS = 20  # that are timed at once
 Job = Callable[[str], object]  # precision -> result
 
@@ -69,22 +75,37 @@ def main() -> None:
             job(EXACT)
         work = float(counter.get_total_flops())
         turns = [_turn(job, work, args) for _ in range(args.repeats)]
-        share, gain = (median(values) for values in zip(*turns, strict=True))
-        print(f"{name:12} {share:.2f} of the float32 rate; {args.precision} is {gain:.2f} x as fast", flush=True)
+        share, lower, gain = (median(values) for values in zip(*turns, strict=True))
+        print(
+            f"{name:12} {share:.2f} of the float32 rate; {args.precision} is {gain:.2f} x as fast, {lower:.2f} of its "
+            "own rate",
+            flush=True,
+        )
 
 
-def _turn(job: Job, work: float, args: argparse.Namespace) -> tuple[float, float]:
-    """Return the job's share of the rate of products, and its time in float32 over its time in `args.precision`."""
-    before = product_rate(args.device)
-    exact = _seconds(lambda: job(EXACT), args.device)
-    rate = (before + product_rate(args.device)) / 2
-    return work / exact / rate, exact / _seconds(lambda: job(args.precision), args.device)
+def _turn(job: Job, work: float, args: argparse.Namespace) -> tuple[float, float, float]:
+    """Return the job's shares of the rates of products in float32 and in `args.precision`, and the ratio of its times.
+
+    The ratio is the time in float32 over the time in `args.precision`.
+    """
+    seconds, rates = [], []
+    for precision in (EXACT, args.precision):
+        before = product_rate(args.device, precision)
+        seconds.append(_seconds(lambda precision=precision: job(precision), args.device))
+        rates.append((before + product_rate(args.device, precision)) / 2)
+    exact, lower = (work / took / rate for took, rate in zip(seconds, rates, strict=True))
+    return exact, lower, seconds[0] / seconds[1]
 
 
-def product_rate(device: str) -> float:
-    """Return the operations per second of products of square float32 matrices."""
-    one, two = torch.randn(2, SIDE, SIDE, device=device)
-    return 2 * SIDE**3 * PRODUCTS / _seconds(lambda: [one @ two for _ in range(PRODUCTS)], device)
+def product_rate(device: str, precision: str) -> float:
+    """Return the operations per second of products of square matrices in a precision."""
+    side = SIDE * (8 if device.startswith("cuda") else 1)  # smaller products leave a GPU idle
+    one, two = torch.randn(2, side, side, device=device)
+    if precision in LOWER:
+        one, two = one.to(LOWER[precision]), two.to(LOWER[precision])
+    with in_precision(precision, torch.device(device)):
+        one @ two  # the first call prepares the kernel
+        return 2 * side**3 * PRODUCTS / _seconds(lambda: [one @ two for _ in range(PRODUCTS)], device)
 
 
 def _seconds(job: Callable[[], object], device: str) -> float:
@@ -108,10 +129,13 @@ def _jobs(encoder: Encoder, args: argparse.Namespace) -> dict[str, Job]:
         words // 30, words, (args.texts, args.tokens), generator=draw
     ).tolist()  # the first are special
     budget, device = encoding_budget(encoder.device), encoder.device
-    other = with_random_weights(encoder, 1)
     places = [(0, f"block:{block}") for block in range(1, encoder.anatomy.n_blocks + 1)]
     examples = text_examples([str(i) for i in range(len(rows))], [encoder.tokenizer.decode(row) for row in rows])
     short = replace(encoder, recipe=encoder.recipe.but("benchmark", max_length=args.tokens))
+
+    @cache
+    def other() -> Encoder:
+        return with_random_weights(encoder, 1)
 
     def encoding(precision: str) -> object:
         with in_precision(precision, device):
@@ -124,7 +148,7 @@ def _jobs(encoder: Encoder, args: argparse.Namespace) -> dict[str, Job]:
             return final_vectors(encoder, rows, budget)
 
     def transplants(precision: str) -> object:
-        return hybrids((encoder, other), rows, places, tokens=budget, precision=precision)
+        return hybrids((encoder, other()), rows, places, tokens=budget, precision=precision)
 
     def attribution(precision: str) -> object:
         settings = AttributionSettings(target="norm", quadrature="gauss:4", precision=precision)
@@ -143,8 +167,10 @@ def _some_neurons(encoder: Encoder) -> NeuronSet:
 def _encoder(args: argparse.Namespace) -> Encoder:
     encoder = load_encoder(args.model, LoadSettings(pooling="mean", max_length=256, device="cpu"))
     if args.shape:
+        kind, config = SHAPES[args.shape]
         torch.manual_seed(0)
-        backbone = BertModel(BertConfig()).eval().requires_grad_(False)
+        with torch.device(args.device):
+            backbone = kind(config).eval().requires_grad_(False)
         named = {"name": f"random {args.shape}", "backbone": backbone, "anatomy": prove_anatomy(backbone)}
         encoder = replace(encoder, **named, head=nn.Identity())
     encoder.backbone.to(args.device)
@@ -154,7 +180,7 @@ def _encoder(args: argparse.Namespace) -> Encoder:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--shape", choices=["bert-base"])
+    parser.add_argument("--shape", choices=SHAPES)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="bfloat16", help="the lower precision")
     parser.add_argument("--threads", type=int, default=2)
