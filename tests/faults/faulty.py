@@ -10,7 +10,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,20 @@ def run(words: list[str], fault: Fault, place: Place) -> None:
     sys.argv = ["retroscope", *words]
     from retroscope.cli.main import main
 
-    main()
+    try:
+        main()
+    finally:
+        with _full_stderr_dropped():
+            sys.stderr.flush()
+
+
+@contextmanager
+def _full_stderr_dropped() -> Iterator[None]:
+    """Drop what standard error cannot take, as an interpreter does that ends; a child of multiprocessing fails."""
+    try:
+        yield
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _redirect(place: Place) -> None:

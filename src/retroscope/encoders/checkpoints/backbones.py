@@ -30,7 +30,7 @@ from retroscope.encoders.checkpoints.folders import quiet, read_json
 from retroscope.encoders.checkpoints.gguf_files import tensor_names
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks, check_config, check_sizes
 from retroscope.encoders.checks.proofs import LoadingProof
-from retroscope.encoders.checks.weights import Disk, open_disk, prove_loaded
+from retroscope.encoders.checks.weights import Disk, check_fractions, open_disk, prove_loaded
 from retroscope.errors import EncoderError, did_you_mean, excerpt, listed
 from retroscope.files.reading import foreign
 
@@ -189,7 +189,9 @@ def from_disk(
     what = f"transformers cannot load {cls.__name__} from this checkpoint"
     with foreign(EncoderError, what, disk.folder, USE_CONFIG_OF_WEIGHTS), quiet():
         with torch.device("meta"):
-            check_sizes(cls(copy.deepcopy(config), **extra), disk)
+            planned = cls(copy.deepcopy(config), **extra)
+        check_sizes(planned, disk)
+        check_fractions((name for name, _ in planned.named_parameters()), disk)
         model, info = cls.from_pretrained(
             disk.folder,
             config=config,
@@ -226,6 +228,12 @@ def load_dpr(folder: Path, how: How) -> Backbone:
 
 def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
     """Return which DPR encoder the tensors belong to: "question_encoder" or "ctx_encoder". The config must agree."""
+    if config.projection_dim < 0:
+        raise EncoderError(
+            f"projection_dim is {config.projection_dim}, which is no size",
+            where=str(folder / "config.json"),
+            fix=USE_CONFIG_OF_WEIGHTS,
+        )
     sides = sorted({name.split(".")[0] for name in disk.files} & set(DPR_CLASSES))
     if len(sides) != 1:
         first = listed(sorted(disk.files)[:3])

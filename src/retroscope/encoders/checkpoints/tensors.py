@@ -28,7 +28,7 @@ from retroscope.encoders.checkpoints.backbones import (
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet, read_json
 from retroscope.encoders.checkpoints.modules import has_routes, read_modules
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks
-from retroscope.encoders.checks.weights import ADAPTER, Disk, by_ending, open_disk
+from retroscope.encoders.checks.weights import ADAPTER, Disk, by_ending, check_fractions, open_disk
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
@@ -107,6 +107,7 @@ def _open_folder(folder: Path) -> Weights:
         fitting = [n for n in endings_of.get(name, []) if shapes[n] == tuple(parameter.shape)]
         if fitting:
             names[name] = fitting[0]
+    check_fractions(names, disk)
     absent = [name for name, _ in model.named_parameters() if name not in names]
     if absent:
         raise EncoderError(
@@ -172,6 +173,7 @@ def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
         if None not in pair:
             used.update(key for key in pair if key)
             into, out = (disk.tensor(key).float() for key in pair if key)
+            _check_rank(layer, into, out, folder)
             updates[f"{name}.weight"] = _oriented(layer, out, into)
     lost = [name for name in layers if f"{name}.weight" not in updates] + sorted(set(disk.files) - used)
     if lost:
@@ -181,6 +183,18 @@ def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
             fix=f"give the base model that the adapter was trained on {GIVE_BASE}",
         )
     return updates
+
+
+def _check_rank(layer: LoraLayer, into: Tensor, out: Tensor, folder: Path) -> None:
+    """Refuse factors whose rank is not that of the settings, because the scale of the change depends on the rank."""
+    rank = layer.r["default"]
+    if not into.shape[0] == out.shape[1] == rank:
+        raise EncoderError(
+            f"the adapter's settings give rank {rank}, but its factors have the shapes {tuple(into.shape)} and "
+            f"{tuple(out.shape)}",
+            where=str(folder),
+            fix=f"use the {ADAPTER_CONFIG} that was saved with these factors",
+        )
 
 
 def _oriented(layer: LoraLayer, out: Tensor, into: Tensor) -> LowRank:

@@ -11,6 +11,7 @@ from retroscope.files.git_lfs import refuse_pointer
 from retroscope.files.reading import foreign
 
 # Without one of these, the library may hand out an empty tokenizer of the family, without a word.
+MOST_OF_ONE = 1_000  # characters that a normaliser may make of one letter
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -33,7 +34,23 @@ def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTok
     gguf = {"gguf_file": path.name} if path.is_file() else {}
     folder = path.parent if path.is_file() else path
     with foreign(EncoderError, "cannot load the tokenizer", path, add_it), quiet():
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code, **gguf)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=trust_remote_code, **gguf
+        )
+        _check_growth(tokenizer, path)
+    return tokenizer
+
+
+def _check_growth(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+    """Refuse a tokenizer whose normaliser makes a long text of one letter, which would fill the memory."""
+    normalizer = tokenizer.backend_tokenizer.normalizer if tokenizer.is_fast else None
+    length = 1 if normalizer is None else len(normalizer.normalize_str("a"))
+    if length > MOST_OF_ONE:
+        raise EncoderError(
+            f"the normaliser of the tokenizer makes {length:,} characters of one letter",
+            where=str(path),
+            fix="use the tokenizer that was saved with these weights",
+        )
 
 
 def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> None:

@@ -37,6 +37,7 @@ UNUSED_IN: Mapping[str, Mapping[str, str]] = {
 }
 ADAPTER = "adapter_model"  # stem of an adapter's files
 COMPLEX = ("C64", "C128")
+WHOLE = ("BOOL", "I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
 PREFIXES = 4  # leading name components by which a checkpoint's names may be longer than the backbone's
 LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
@@ -61,6 +62,30 @@ class Disk:
             with safe_open(file, framework="pt") as opened:
                 shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
         return shapes
+
+    def kinds(self) -> dict[str, str]:
+        """Return the number format of every tensor by its name, as safetensors names it, e.g. "F32" or "I8"."""
+        kinds: dict[str, str] = {}
+        for file in sorted(set(self.files.values())):
+            with safe_open(file, framework="pt") as opened:
+                kinds |= {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
+        return kinds
+
+
+def check_fractions(names: Iterable[str], disk: Disk) -> None:
+    """Refuse a checkpoint that stores a parameter as whole numbers or truth values: without its scale, it is wrong.
+
+    Args:
+        names: names of the model's parameters.
+    """
+    endings, kinds = by_ending(disk.files), disk.kinds()
+    whole = [stored for name in names for stored in endings.get(name, []) if kinds[stored] in WHOLE]
+    if whole:
+        raise EncoderError(
+            f"these weights are whole numbers or truth values, as of a quantised model:{listed(whole)}",
+            where=str(disk.folder),
+            fix="give the checkpoint in float32, float16 or bfloat16, or a GGUF file, which is dequantised",
+        )
 
 
 @dataclass(frozen=True)
