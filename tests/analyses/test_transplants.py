@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaModel
 
 from analyses_one import measured, reported, subject_of
 from retroscope.analyses.context import Context
@@ -33,7 +35,7 @@ from retroscope.study.reporting.verdict import verdict
 from retroscope.surgery import hybrids
 from retroscope.typesetting.statements import State, Statement
 from synthetic_subject import subject
-from toys import save_toy
+from toys import save, save_toy, scatter
 
 QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,), passages=0, draws=8)
 STUDY = StudySettings(statistics=ComparisonSettings(resamples=200))
@@ -411,3 +413,24 @@ def test_a_significant_group_is_split_and_its_ruined_block_found(
     assert plan(context_of(pair, collection, cache), replace(QUICK, split_groups=True)).document["blocks"] == 0, (
         "no group"
     )
+
+
+def test_overlapping_groups_are_split_into_each_block_once(collection: Collection, tmp_path: Path) -> None:
+    config = LlamaConfig(
+        vocab_size=160, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2
+    )
+    folder = save(scatter(LlamaModel(config), seed=0), tmp_path / "toy", "llama")
+    before, after = (load_retriever(folder, pooling="mean", name=name) for name in ("ruined", "whole"))
+    with torch.no_grad():
+        before.passage.backbone.get_parameter("layers.1.mlp.down_proj.weight").fill_(1000)
+    groups: dict[str, Any] = {
+        "transplants": ("block:1-2", "block:2-3"),
+        "directions": ("restored",),
+        "split_groups": True,
+    }
+    planned = plan(context_of((before, after), collection, tmp_path), replace(QUICK, **groups))
+    assert planned.document["blocks"] == 3
+    blocks = swept((before, after), collection, tmp_path, **groups).effects.single_blocks
+    assert blocks is not None
+    assert blocks.effects["transplant"].tolist() == ["block:1", "block:2", "block:3"]
+    assert blocks.effects["group"].tolist() == ["block:1-2", "block:1-2", "block:2-3"]

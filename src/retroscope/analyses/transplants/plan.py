@@ -14,6 +14,7 @@ from retroscope.analyses.transplants.hybrids.further_trainings import (
 from retroscope.analyses.transplants.hybrids.scores import TOWERS, receiver_of, run_alike
 from retroscope.analyses.transplants.interactions import players, subset_names
 from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.analyses.transplants.single_blocks import blocks_of_all
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
@@ -23,7 +24,7 @@ from retroscope.number_format import count, estimate
 from retroscope.retrieval.work import search_seconds
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.ownership import HybridKey, encodings
-from retroscope.surgery.transplant import RANDOM, blocks_within, donated, named, sweep
+from retroscope.surgery.transplant import RANDOM, donated, named, sweep
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 MIB = 2**20
@@ -171,7 +172,7 @@ def _work(depth: int, settings: SweepSettings, context: Context) -> SweepWork:
     names = settings.transplants or sweep(depth, settings.shares, settings.groups)
     subsets = tuple(subset_names(players(depth, settings.interactions)).values()) if settings.interactions else ()
     every = tuple(dict.fromkeys(("none", *names, "all")))
-    blocks = tuple(block for name in every for block in blocks_within(name)) if settings.split_groups else ()
+    blocks = tuple(blocks_of_all(every)) if settings.split_groups else ()
     return SweepWork(every, subsets, blocks, further_trainings(context, every))
 
 

@@ -4,7 +4,7 @@ All blocks of all groups are one family of tests, including those of groups that
 tests with a p-value of 1. Holm's correction over this family is therefore valid whatever groups are split.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,8 +25,16 @@ from retroscope.typesetting.frames import alpha, rows
 
 
 def blocks_to_measure(difference: Difference) -> list[str]:
-    """Return the names of all blocks that belong to a group of several blocks with a significant effect."""
-    return [block for place in claimed_places(difference) for block in blocks_within(place)]
+    """Return the names of all blocks that belong to a group of several blocks with a significant effect.
+
+    A block of several such groups, which overlap, is named once.
+    """
+    return blocks_of_all(claimed_places(difference))
+
+
+def blocks_of_all(names: Sequence[str]) -> list[str]:
+    """Return the names of the single blocks of all groups among some transplants, each block once."""
+    return list(dict.fromkeys(block for name in names for block in blocks_within(name)))
 
 
 def block_differences(scores: tuple[Scores, Scores], statistics: ComparisonSettings) -> Difference:
@@ -70,8 +78,7 @@ def single_blocks(
 
 def _tested(difference: Difference, scores: tuple[Scores, Scores], statistics: ComparisonSettings) -> pd.DataFrame:
     """Return a row for each block and measure, with `p_corrected` over all blocks of all groups."""
-    names = [str(name) for name in difference.after.values["transplant"].values]
-    family = sum(len(blocks_within(name)) for name in names)
+    family = len(blocks_of_all([str(name) for name in difference.after.values["transplant"].values]))
     frame = rows(block_differences(scores, statistics))
     frame["p_corrected"] = frame.groupby("measure", sort=False)["p"].transform(lambda p: _holm(p, family))
     return frame
@@ -91,8 +98,6 @@ def _with_shares(
     frame = _tested(difference, scores, statistics).rename(
         columns={"before": "intact", "after": "score", "after_low": "low", "after_high": "high"}
     )
-    names = [str(name) for name in difference.after.values["transplant"].values]
-    groups = {block: name for name in names for block in blocks_within(name)}
     change = scores[1].values - scores[0].values
     total = (difference.after.values - difference.before.values).sel(transplant="all")
     clusters, shares = clusters_by_row(scores[1]), []
@@ -102,5 +107,12 @@ def _with_shares(
         share = ratio_of_means(one, total.sel(measure=measure).values, statistics.level, clusters)
         shares.append((share.value, share.low, share.high))
     frame[["share", "share_low", "share_high"]] = shares
-    frame = frame.assign(direction=direction, group=frame["transplant"].map(groups))
+    frame = frame.assign(direction=direction, group=frame["transplant"].map(_groups(difference)))
     return frame[list(BLOCK_COLUMNS)]
+
+
+def _groups(difference: Difference) -> dict[str, str]:
+    """Return each single block's group: of several that overlap, the first with a significant effect."""
+    names = [str(name) for name in difference.after.values["transplant"].values]
+    by_rank = [*claimed_places(difference), *names]
+    return {block: name for name in reversed(by_rank) for block in blocks_within(name)}
