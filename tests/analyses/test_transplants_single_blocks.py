@@ -67,6 +67,28 @@ def test_a_block_of_overlapping_groups_is_measured_and_counted_once() -> None:
     assert table["p_corrected"].min() == pytest.approx(5 * table["p"].min()), "five blocks in all groups"
 
 
+def test_a_measure_without_a_significant_total_effect_has_no_shares() -> None:
+    """By the measure "RR" the total effect is significant only before correction, as `share_table` would ask."""
+    rng = np.random.default_rng(5)
+
+    def twice(effects: dict[str, float], other: dict[str, float]) -> tuple[Scores, Scores]:
+        pairs = zip(scores(effects, rng), scores(other, rng), strict=True)
+        both = [(one, two.values.assign_coords(measure=["RR"])) for one, two in pairs]
+        before, after = (replace(one, values=xr.concat([one.values, two], "measure")) for one, two in both)
+        return before, after
+
+    names = ["block:1-3", "block:4-6", "block:7", "attention", "norms", "embeddings", "top:1", "top:2"]
+    little = {**dict.fromkeys(names, 0.0), "all": -0.04}
+    of_groups = twice({**dict.fromkeys(names, 0.0), "block:1-3": -0.3, "all": -0.5}, little)
+    groups = differences({"restored": of_groups}, STATISTICS)
+    total = groups["restored"].table.to_dataframe().loc[("all", "RR")]
+    assert total["p"] < 0.05 < total["p_corrected"], "the case"
+    blocks = dict.fromkeys(("block:1", "block:2", "block:3"), -0.03)
+    found = single_blocks(groups, {"restored": twice(blocks, blocks)}, {}, STATISTICS)
+    assert found is not None
+    assert found.effects.groupby("measure")["share"].count().to_dict() == {"RR@10": 3, "RR": 0}
+
+
 def test_blocks_that_were_not_measured_count_in_the_family() -> None:
     rng = np.random.default_rng(1)
     groups = differences({"restored": scores({"block:1-3": -0.3, "block:4-6": 0.0, "all": -0.5}, rng)}, STATISTICS)

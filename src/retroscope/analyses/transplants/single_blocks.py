@@ -15,7 +15,7 @@ from retroscope.analyses.transplants.result import BLOCK_COLUMNS, HybridScores, 
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.ratio import ratio_of_means
+from retroscope.statistics.ratio import NO_RATIO, ratio_of_means
 from retroscope.statistics.resampling.clusters import clusters_by_row
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.settings import ComparisonSettings
@@ -94,17 +94,22 @@ def _holm(p: "pd.Series[float]", family: int) -> "pd.Series[float]":
 def _with_shares(
     difference: Difference, scores: tuple[Scores, Scores], direction: str, statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Return the tested effects with each block's group, and its share of the effect of all weights."""
+    """Return the tested effects with each block's group, and its share of the effect of all weights.
+
+    The shares of a measure are NaN if the effect of all weights on it is not significant.
+    """
     frame = _tested(difference, scores, statistics).rename(
         columns={"before": "intact", "after": "score", "after_low": "low", "after_high": "high"}
     )
     change = scores[1].values - scores[0].values
     total = (difference.after.values - difference.before.values).sel(transplant="all")
+    table = rows(difference, transplant="all").set_index("measure")["p_corrected"]
     clusters, shares = clusters_by_row(scores[1]), []
     for row in frame.to_dict(orient="records"):
         measure = row["measure"]
         one = change.sel(transplant=row["transplant"], measure=measure).values
         share = ratio_of_means(one, total.sel(measure=measure).values, statistics.level, clusters)
+        share = share if table[measure] < alpha(difference) else NO_RATIO
         shares.append((share.value, share.low, share.high))
     frame[["share", "share_low", "share_high"]] = shares
     frame = frame.assign(direction=direction, group=frame["transplant"].map(_groups(difference)))
