@@ -415,6 +415,21 @@ def test_a_significant_group_is_split_and_its_ruined_block_found(
     )
 
 
+def test_the_plan_expects_few_random_changes_of_single_blocks(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    """Half of the groups are split, and half of their blocks are compared with the first half of the draws."""
+    context = context_of(pair, collection, cache)
+    settings = replace(QUICK, transplants=("block:1-2",), split_groups=True)
+    planned, alone = plan(context, settings), plan(context, replace(settings, draws=0)).document["block_seconds"]
+    assert planned.document["block_seconds"] == pytest.approx(9 * alone, abs=1e-2), (
+        "a draw costs what a transplant costs"
+    )
+    control = planned.document["control_seconds"]
+    expected = planned.document["seconds"] + (control / 2 + alone + 8 * alone / 4) / 2
+    assert planned.seconds == pytest.approx(expected, abs=1e-2)
+
+
 def test_overlapping_groups_are_split_into_each_block_once(collection: Collection, tmp_path: Path) -> None:
     config = LlamaConfig(
         vocab_size=160, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2

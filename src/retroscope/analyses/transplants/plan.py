@@ -114,8 +114,9 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
 
     A hybrid is one model with some weights of the other.
 
-    The seconds include the hybrids of other training runs. They also include the first half of the random changes, for
-    an expected share (`SIGNIFICANT`) of the blocks and parts.
+    The seconds include the hybrids of other training runs. They also include the single blocks of an expected share
+    (`SIGNIFICANT`) of the groups, if groups are split, and the first half of the random changes, for the same share of
+    the measured blocks, groups and parts.
 
     Raises:
         SettingsError: for an unknown name, or more vectors than fit into memory.
@@ -139,7 +140,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
     seconds += searches * each
     control_seconds += controls * each
     of_trainings = further_seconds(context, work.further, sizes, each, settings)
-    block_seconds = _block_seconds(context, work.blocks, sizes, each, settings)
+    block_seconds, block_control_seconds = _block_seconds(context, work.blocks, sizes, each, settings)
     size = SweepSize(
         hybrids=(len(work.names) - 1) * len(settings.directions),  # "none" is the receiver
         bytes=4 * _numbers(searched, len(work.names) * len(settings.directions), pair[0]),
@@ -150,12 +151,13 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
         control_seconds=round(control_seconds, 3),
         subsets=len(work.subsets) - 1 if work.subsets else 0,
         blocks=len(work.blocks) * len(settings.directions),
-        block_seconds=round(block_seconds, 3),
+        block_seconds=round(block_seconds + block_control_seconds, 3),
         trainings=len(work.further.measured),
         training_seconds=round(of_trainings, 3),
     )
-    total = seconds + SIGNIFICANT * (control_seconds * _drawn_share(settings) + block_seconds) + of_trainings
-    return Planned((_line(size),), total, asdict(size), work=work)
+    drawn = SIGNIFICANT * _drawn_share(settings)
+    expected = drawn * control_seconds + SIGNIFICANT * (block_seconds + drawn * block_control_seconds)
+    return Planned((_line(size),), seconds + expected + of_trainings, asdict(size), work=work)
 
 
 def _drawn_share(settings: SweepSettings) -> float:
@@ -229,33 +231,33 @@ def _cost(
 
 def _block_seconds(
     context: Context, blocks: Sequence[str], sizes: Mapping[str, int], each: float, settings: SweepSettings
-) -> float:
-    """Return the estimated seconds of transplanting single blocks, and of random changes of each, as an upper bound.
+) -> tuple[float, float]:
+    """Return the estimated seconds of transplanting all single blocks, and of all random changes of each.
 
     Args:
         sizes: tower -> number of its texts.
         each: estimated seconds of a search.
     """
-    seconds = len(blocks) * len(settings.directions) * (1 + settings.draws) * each
-    before, after = context.models[BEFORE], context.models[AFTER]
-    for tower, n in sizes.items():
-        cost = _cost_of_blocks(before.tower(tower), after.tower(tower), blocks, settings)
-        seconds += cost * n * context.seconds_each(after, tower, settings.precision)
-    return seconds
+    searches = len(blocks) * len(settings.directions) * each
+    seconds, control_seconds = searches, settings.draws * searches
+    for tower, n in sizes.items() if blocks else ():
+        once = n * context.seconds_each(context.models[AFTER], tower, settings.precision)
+        cost = _cost_of_blocks(context.models[AFTER].tower(tower), blocks, settings)
+        seconds += once * cost.hybrids
+        control_seconds += once * cost.controls
+    return seconds, control_seconds
 
 
-def _cost_of_blocks(before: Encoder, after: Encoder, blocks: Sequence[str], settings: SweepSettings) -> float:
-    """Return the cost of single blocks and their random changes, as a number of full forward passes of each text."""
-    if not blocks:
-        return 0.0
-    receivers = [receiver_of(direction) for direction in settings.directions]
-    alone = [(receiver, name) for receiver in receivers for name in ("none", *blocks)]
-    draws = [
-        [(receiver, f"{RANDOM}:{draw}:{block}") for block in blocks]
-        for receiver in receivers
-        for draw in range(settings.draws)
-    ]
-    return together_or_apart(before, after, alone) + sum(encodings(after.anatomy, one) for one in draws)
+def _cost_of_blocks(after: Encoder, blocks: Sequence[str], settings: SweepSettings) -> _Cost:
+    """Return the cost of single blocks and of their random changes. Only the receivers run as a whole, not the donors.
+
+    A random change of a block costs as much as its transplant.
+    """
+    alone = sum(
+        encodings(after.anatomy, [(receiver_of(direction), name) for name in ("none", *blocks)]) - 1
+        for direction in settings.directions
+    )
+    return _Cost(alone, settings.draws * alone)
 
 
 def together_or_apart(before: Encoder, after: Encoder, keys: Sequence[HybridKey]) -> float:
