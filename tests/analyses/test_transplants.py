@@ -26,6 +26,8 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders import encode
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
+from retroscope.engine.ledger import RECORDS, Ledger
+from retroscope.engine.storage import Storage
 from retroscope.errors import SettingsError
 from retroscope.files.cache_records import RECORD
 from retroscope.inputs import texts
@@ -277,6 +279,18 @@ def test_a_sweep_that_was_stopped_goes_on(
     pd.testing.assert_frame_equal(again, whole)
     swept(pair, collection, tmp_path / "stopped", transplants=("block:1",))
     assert calls[0] == whole_windows + 1
+
+
+def test_records_of_a_killed_run_on_a_cluster_are_removed(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    swept(pair, collection, tmp_path, transplants=("block:1",))
+    windows_of_one = next((tmp_path / "vectors" / vectors.FOLDER).rglob("00000.npy")).parent
+    left = Ledger(Storage(windows_of_one))
+    left.complete("00000.npy", "key", ["00000.npy"])
+    assert left.records() == 1
+    swept(pair, collection, tmp_path, transplants=("block:1",))
+    assert not (windows_of_one / RECORDS).exists()
 
 
 def test_every_text_is_tokenised_once_a_receiver(
