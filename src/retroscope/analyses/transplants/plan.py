@@ -75,7 +75,7 @@ class SweepSize:
         control_seconds: estimated seconds for these random changes.
         subsets: number of non-empty subsets of the groups whose interactions are measured.
         blocks: the largest number of single blocks that are transplanted because their group is split.
-        block_seconds: estimated seconds for these blocks, and for random changes of each.
+        block_seconds: estimated seconds for these blocks, and for all random changes of each.
         trainings: number of other training runs whose single blocks, groups and parts are transplanted, too.
         training_seconds: estimated seconds for these trainings.
     """
@@ -278,8 +278,8 @@ def _line(size: SweepSize) -> str:
     )
     subsets = f" and {size.subsets:,} subsets of groups" if size.subsets else ""
     blocks = (
-        f"; also up to {size.blocks:,} single blocks of groups with a significant effect, at most about "
-        f"{estimate(size.block_seconds)}"
+        f"; also up to {size.blocks:,} single blocks of groups with a significant effect, with their random changes at "
+        f"most about {estimate(size.block_seconds)}"
     )
     trainings = (
         f"; single blocks or parts, and all weights, of {count(size.trainings, 'other training')}, about "
