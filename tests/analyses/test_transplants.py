@@ -444,6 +444,22 @@ def test_the_plan_expects_few_random_changes_of_single_blocks(
     assert planned.seconds == pytest.approx(expected, abs=1e-2)
 
 
+def test_every_stage_reports_its_progress_under_a_name_of_its_own(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    ended: list[str] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        if done == total:
+            ended.append(what)
+
+    context = replace(context_of(pair, collection, tmp_path / "vectors"), progress=progress)
+    settings = replace(QUICK, transplants=("block:1-2",), split_groups=True, draws=2)
+    measured(ANALYSIS, context, settings, tmp_path / "measurement")
+    assert "single blocks: random change 1 (restored): query texts" in ended
+    assert len(ended) == len(set(ended))
+
+
 def test_overlapping_groups_are_split_into_each_block_once(collection: Collection, tmp_path: Path) -> None:
     config = LlamaConfig(
         vocab_size=160, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2
