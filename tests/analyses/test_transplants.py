@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaModel
 
 from analyses_one import measured, reported, subject_of
 from retroscope.analyses.context import Context
@@ -24,6 +26,8 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders import encode
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
+from retroscope.engine.ledger import RECORDS, Ledger
+from retroscope.engine.storage import Storage
 from retroscope.errors import SettingsError
 from retroscope.files.cache_records import RECORD
 from retroscope.inputs import texts
@@ -33,7 +37,7 @@ from retroscope.study.reporting.verdict import verdict
 from retroscope.surgery import hybrids
 from retroscope.typesetting.statements import State, Statement
 from synthetic_subject import subject
-from toys import save_toy
+from toys import save, save_toy, scatter
 
 QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,), passages=0, draws=8)
 STUDY = StudySettings(statistics=ComparisonSettings(resamples=200))
@@ -277,6 +281,18 @@ def test_a_sweep_that_was_stopped_goes_on(
     assert calls[0] == whole_windows + 1
 
 
+def test_records_of_a_killed_run_on_a_cluster_are_removed(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    swept(pair, collection, tmp_path, transplants=("block:1",))
+    windows_of_one = next((tmp_path / "vectors" / vectors.FOLDER).rglob("00000.npy")).parent
+    left = Ledger(Storage(windows_of_one))
+    left.complete("00000.npy", "key", ["00000.npy"])
+    assert left.records() == 1
+    swept(pair, collection, tmp_path, transplants=("block:1",))
+    assert not (windows_of_one / RECORDS).exists()
+
+
 def test_every_text_is_tokenised_once_a_receiver(
     pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,3 +427,55 @@ def test_a_significant_group_is_split_and_its_ruined_block_found(
     assert plan(context_of(pair, collection, cache), replace(QUICK, split_groups=True)).document["blocks"] == 0, (
         "no group"
     )
+
+
+def test_the_plan_expects_few_random_changes_of_single_blocks(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    """Half of the groups are split, and half of their blocks are compared with the first half of the draws."""
+    context = context_of(pair, collection, cache)
+    settings = replace(QUICK, transplants=("block:1-2",), split_groups=True)
+    planned, alone = plan(context, settings), plan(context, replace(settings, draws=0)).document["block_seconds"]
+    assert planned.document["block_seconds"] == pytest.approx(9 * alone, abs=1e-2), (
+        "a draw costs what a transplant costs"
+    )
+    control = planned.document["control_seconds"]
+    expected = planned.document["seconds"] + (control / 2 + alone + 8 * alone / 4) / 2
+    assert planned.seconds == pytest.approx(expected, abs=1e-2)
+
+
+def test_every_stage_reports_its_progress_under_a_name_of_its_own(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    ended: list[str] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        if done == total:
+            ended.append(what)
+
+    context = replace(context_of(pair, collection, tmp_path / "vectors"), progress=progress)
+    settings = replace(QUICK, transplants=("block:1-2",), split_groups=True, draws=2)
+    measured(ANALYSIS, context, settings, tmp_path / "measurement")
+    assert "single blocks: random change 1 (restored): query texts" in ended
+    assert len(ended) == len(set(ended))
+
+
+def test_overlapping_groups_are_split_into_each_block_once(collection: Collection, tmp_path: Path) -> None:
+    config = LlamaConfig(
+        vocab_size=160, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2
+    )
+    folder = save(scatter(LlamaModel(config), seed=0), tmp_path / "toy", "llama")
+    before, after = (load_retriever(folder, pooling="mean", name=name) for name in ("ruined", "whole"))
+    with torch.no_grad():
+        before.passage.backbone.get_parameter("layers.1.mlp.down_proj.weight").fill_(1000)
+    groups: dict[str, Any] = {
+        "transplants": ("block:1-2", "block:2-3"),
+        "directions": ("restored",),
+        "split_groups": True,
+    }
+    planned = plan(context_of((before, after), collection, tmp_path), replace(QUICK, **groups))
+    assert planned.document["blocks"] == 3
+    blocks = swept((before, after), collection, tmp_path, **groups).effects.single_blocks
+    assert blocks is not None
+    assert blocks.effects["transplant"].tolist() == ["block:1", "block:2", "block:3"]
+    assert blocks.effects["group"].tolist() == ["block:1-2", "block:1-2", "block:2-3"]

@@ -38,7 +38,7 @@ def scores(effects: dict[str, float], rng: np.random.Generator, noise: float = 0
 
 def test_a_group_names_its_blocks() -> None:
     assert blocks_within("block:3-5") == ["block:3", "block:4", "block:5"]
-    for name in ("block:3", "top:3", "attention", "set:1-2", "all", "random:0:block:1-2"):
+    for name in ("block:3", "block:3-3", "top:3", "attention", "set:1-2", "all", "random:0:block:1-2"):
         assert blocks_within(name) == []
 
 
@@ -52,6 +52,41 @@ def test_only_significant_groups_of_several_blocks_are_split() -> None:
     ]
     nothing = scores({"block:1-3": -0.3, "all": 0.0}, rng)
     assert blocks_to_measure(differences({"restored": nothing}, STATISTICS)["restored"]) == [], "nothing to localise"
+
+
+def test_a_block_of_overlapping_groups_is_measured_and_counted_once() -> None:
+    rng = np.random.default_rng(4)
+    effects = {"block:1-2": 0.0, "block:1-3": -0.3, "block:2-4": -0.3, "block:4-5": 0.0, "all": -0.5}
+    groups = differences({"restored": scores(effects, rng)}, STATISTICS)
+    names = [f"block:{number}" for number in (1, 2, 3, 4)]
+    assert blocks_to_measure(groups["restored"]) == names
+    found = single_blocks(groups, {"restored": scores(dict.fromkeys(names, -0.3), rng)}, {}, STATISTICS)
+    assert found is not None
+    table = found.effects.set_index("transplant")
+    assert table["group"].tolist() == ["block:1-3", "block:1-3", "block:1-3", "block:2-4"], "only those that were split"
+    assert table["p_corrected"].min() == pytest.approx(5 * table["p"].min()), "five blocks in all groups"
+
+
+def test_a_measure_without_a_significant_total_effect_has_no_shares() -> None:
+    """By the measure "RR" the total effect is significant only before correction, as `share_table` would ask."""
+    rng = np.random.default_rng(5)
+
+    def twice(effects: dict[str, float], other: dict[str, float]) -> tuple[Scores, Scores]:
+        pairs = zip(scores(effects, rng), scores(other, rng), strict=True)
+        both = [(one, two.values.assign_coords(measure=["RR"])) for one, two in pairs]
+        before, after = (replace(one, values=xr.concat([one.values, two], "measure")) for one, two in both)
+        return before, after
+
+    names = ["block:1-3", "block:4-6", "block:7", "attention", "norms", "embeddings", "top:1", "top:2"]
+    little = {**dict.fromkeys(names, 0.0), "all": -0.04}
+    of_groups = twice({**dict.fromkeys(names, 0.0), "block:1-3": -0.3, "all": -0.5}, little)
+    groups = differences({"restored": of_groups}, STATISTICS)
+    total = groups["restored"].table.to_dataframe().loc[("all", "RR")]
+    assert total["p"] < 0.05 < total["p_corrected"], "the case"
+    blocks = dict.fromkeys(("block:1", "block:2", "block:3"), -0.03)
+    found = single_blocks(groups, {"restored": twice(blocks, blocks)}, {}, STATISTICS)
+    assert found is not None
+    assert found.effects.groupby("measure")["share"].count().to_dict() == {"RR@10": 3, "RR": 0}
 
 
 def test_blocks_that_were_not_measured_count_in_the_family() -> None:

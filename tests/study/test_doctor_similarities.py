@@ -6,7 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel
 
@@ -116,6 +116,24 @@ def test_a_pooling_other_than_the_recorded_one_is_a_warning(st_folder: Path, cho
     assert len(said) == (chosen in ("cls", "max"))
     if said:
         assert said[0].startswith(f"texts are pooled by {chosen}, as you chose, but the checkpoint records mean (check")
+
+
+def test_the_pooling_of_each_route_is_compared_with_the_chosen_one(tmp_path: Path) -> None:
+    with quiet():
+        body = [Transformer(str(save_toy("bert", tmp_path / str(seed), seed=seed))) for seed in (0, 1)]
+        routes = ([body[0], Pooling(16, "cls")], [body[1], Pooling(16, "mean")])
+        SentenceTransformer(modules=[Router.for_query_document(*routes)], device="cpu").save(str(tmp_path / "st"))
+    for chosen, expected in {
+        "max": {"query tower": "records cls", "passage tower": "records mean"},
+        "mean": {"query tower": "records cls"},
+        "cls": {"passage tower": "records mean"},
+    }.items():
+        model = ModelSettings(source=str(tmp_path / "st"), load=LoadSettings(pooling=chosen))
+        warned = {
+            who: f.text for who, f in diagnose({"model": model}).findings if f.text.startswith("texts are pooled")
+        }
+        assert warned.keys() == {f"model, {tower}" for tower in expected}
+        assert all(records in warned[f"model, {tower}"] for tower, records in expected.items())
 
 
 def of_check(diagnosis: Diagnosis, who: str) -> Finding:

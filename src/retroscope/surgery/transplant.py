@@ -171,10 +171,13 @@ def block_name(step: tuple[int, int]) -> str:
 
 
 def blocks_within(name: str) -> list[str]:
-    """Return the transplants of every single block of a group: "block:3" and "block:4" for "block:3-4", else none."""
+    """Return the transplants of every single block of a group: "block:3" and "block:4" for "block:3-4", else none.
+
+    "block:3" and "block:3-3" are a single block, which cannot be split.
+    """
     word, _, number = name.partition(":")
     first, dash, last = number.partition("-")
-    if word != "block" or not dash:
+    if word != "block" or not dash or int(first) == int(last):
         return []
     return [f"block:{block}" for block in range(int(first), int(last) + 1)]
 

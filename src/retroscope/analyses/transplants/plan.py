@@ -14,6 +14,7 @@ from retroscope.analyses.transplants.hybrids.further_trainings import (
 from retroscope.analyses.transplants.hybrids.scores import TOWERS, receiver_of, run_alike
 from retroscope.analyses.transplants.interactions import players, subset_names
 from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.analyses.transplants.single_blocks import blocks_of_all
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
@@ -23,7 +24,7 @@ from retroscope.number_format import count, estimate
 from retroscope.retrieval.work import search_seconds
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.ownership import HybridKey, encodings
-from retroscope.surgery.transplant import RANDOM, blocks_within, donated, named, sweep
+from retroscope.surgery.transplant import RANDOM, donated, named, sweep
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 MIB = 2**20
@@ -74,7 +75,7 @@ class SweepSize:
         control_seconds: estimated seconds for these random changes.
         subsets: number of non-empty subsets of the groups whose interactions are measured.
         blocks: the largest number of single blocks that are transplanted because their group is split.
-        block_seconds: estimated seconds for these blocks, and for random changes of each.
+        block_seconds: estimated seconds for these blocks, and for all random changes of each.
         trainings: number of other training runs whose single blocks, groups and parts are transplanted, too.
         training_seconds: estimated seconds for these trainings.
     """
@@ -113,8 +114,9 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
 
     A hybrid is one model with some weights of the other.
 
-    The seconds include the hybrids of other training runs. They also include the first half of the random changes, for
-    an expected share (`SIGNIFICANT`) of the blocks and parts.
+    The seconds include the hybrids of other training runs. They also include the single blocks of an expected share
+    (`SIGNIFICANT`) of the groups, if groups are split, and the first half of the random changes, for the same share of
+    the measured blocks, groups and parts.
 
     Raises:
         SettingsError: for an unknown name, or more vectors than fit into memory.
@@ -138,7 +140,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
     seconds += searches * each
     control_seconds += controls * each
     of_trainings = further_seconds(context, work.further, sizes, each, settings)
-    block_seconds = _block_seconds(context, work.blocks, sizes, each, settings)
+    block_seconds, block_control_seconds = _block_seconds(context, work.blocks, sizes, each, settings)
     size = SweepSize(
         hybrids=(len(work.names) - 1) * len(settings.directions),  # "none" is the receiver
         bytes=4 * _numbers(searched, len(work.names) * len(settings.directions), pair[0]),
@@ -149,12 +151,13 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
         control_seconds=round(control_seconds, 3),
         subsets=len(work.subsets) - 1 if work.subsets else 0,
         blocks=len(work.blocks) * len(settings.directions),
-        block_seconds=round(block_seconds, 3),
+        block_seconds=round(block_seconds + block_control_seconds, 3),
         trainings=len(work.further.measured),
         training_seconds=round(of_trainings, 3),
     )
-    total = seconds + SIGNIFICANT * (control_seconds * _drawn_share(settings) + block_seconds) + of_trainings
-    return Planned((_line(size),), total, asdict(size), work=work)
+    drawn = SIGNIFICANT * _drawn_share(settings)
+    expected = drawn * control_seconds + SIGNIFICANT * (block_seconds + drawn * block_control_seconds)
+    return Planned((_line(size),), seconds + expected + of_trainings, asdict(size), work=work)
 
 
 def _drawn_share(settings: SweepSettings) -> float:
@@ -171,7 +174,7 @@ def _work(depth: int, settings: SweepSettings, context: Context) -> SweepWork:
     names = settings.transplants or sweep(depth, settings.shares, settings.groups)
     subsets = tuple(subset_names(players(depth, settings.interactions)).values()) if settings.interactions else ()
     every = tuple(dict.fromkeys(("none", *names, "all")))
-    blocks = tuple(block for name in every for block in blocks_within(name)) if settings.split_groups else ()
+    blocks = tuple(blocks_of_all(every)) if settings.split_groups else ()
     return SweepWork(every, subsets, blocks, further_trainings(context, every))
 
 
@@ -228,33 +231,33 @@ def _cost(
 
 def _block_seconds(
     context: Context, blocks: Sequence[str], sizes: Mapping[str, int], each: float, settings: SweepSettings
-) -> float:
-    """Return the estimated seconds of transplanting single blocks, and of random changes of each, as an upper bound.
+) -> tuple[float, float]:
+    """Return the estimated seconds of transplanting all single blocks, and of all random changes of each.
 
     Args:
         sizes: tower -> number of its texts.
         each: estimated seconds of a search.
     """
-    seconds = len(blocks) * len(settings.directions) * (1 + settings.draws) * each
-    before, after = context.models[BEFORE], context.models[AFTER]
-    for tower, n in sizes.items():
-        cost = _cost_of_blocks(before.tower(tower), after.tower(tower), blocks, settings)
-        seconds += cost * n * context.seconds_each(after, tower, settings.precision)
-    return seconds
+    searches = len(blocks) * len(settings.directions) * each
+    seconds, control_seconds = searches, settings.draws * searches
+    for tower, n in sizes.items() if blocks else ():
+        once = n * context.seconds_each(context.models[AFTER], tower, settings.precision)
+        cost = _cost_of_blocks(context.models[AFTER].tower(tower), blocks, settings)
+        seconds += once * cost.hybrids
+        control_seconds += once * cost.controls
+    return seconds, control_seconds
 
 
-def _cost_of_blocks(before: Encoder, after: Encoder, blocks: Sequence[str], settings: SweepSettings) -> float:
-    """Return the cost of single blocks and their random changes, as a number of full forward passes of each text."""
-    if not blocks:
-        return 0.0
-    receivers = [receiver_of(direction) for direction in settings.directions]
-    alone = [(receiver, name) for receiver in receivers for name in ("none", *blocks)]
-    draws = [
-        [(receiver, f"{RANDOM}:{draw}:{block}") for block in blocks]
-        for receiver in receivers
-        for draw in range(settings.draws)
-    ]
-    return together_or_apart(before, after, alone) + sum(encodings(after.anatomy, one) for one in draws)
+def _cost_of_blocks(after: Encoder, blocks: Sequence[str], settings: SweepSettings) -> _Cost:
+    """Return the cost of single blocks and of their random changes. Only the receivers run as a whole, not the donors.
+
+    A random change of a block costs as much as its transplant.
+    """
+    alone = sum(
+        encodings(after.anatomy, [(receiver_of(direction), name) for name in ("none", *blocks)]) - 1
+        for direction in settings.directions
+    )
+    return _Cost(alone, settings.draws * alone)
 
 
 def together_or_apart(before: Encoder, after: Encoder, keys: Sequence[HybridKey]) -> float:
@@ -275,8 +278,8 @@ def _line(size: SweepSize) -> str:
     )
     subsets = f" and {size.subsets:,} subsets of groups" if size.subsets else ""
     blocks = (
-        f"; also up to {size.blocks:,} single blocks of groups with a significant effect, at most about "
-        f"{estimate(size.block_seconds)}"
+        f"; also up to {size.blocks:,} single blocks of groups with a significant effect, with their random changes at "
+        f"most about {estimate(size.block_seconds)}"
     )
     trainings = (
         f"; single blocks or parts, and all weights, of {count(size.trainings, 'other training')}, about "

@@ -4,7 +4,7 @@ All blocks of all groups are one family of tests, including those of groups that
 tests with a p-value of 1. Holm's correction over this family is therefore valid whatever groups are split.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from retroscope.analyses.transplants.result import BLOCK_COLUMNS, HybridScores, 
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
-from retroscope.statistics.ratio import ratio_of_means
+from retroscope.statistics.ratio import NO_RATIO, ratio_of_means
 from retroscope.statistics.resampling.clusters import clusters_by_row
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.settings import ComparisonSettings
@@ -25,8 +25,16 @@ from retroscope.typesetting.frames import alpha, rows
 
 
 def blocks_to_measure(difference: Difference) -> list[str]:
-    """Return the names of all blocks that belong to a group of several blocks with a significant effect."""
-    return [block for place in claimed_places(difference) for block in blocks_within(place)]
+    """Return the names of all blocks that belong to a group of several blocks with a significant effect.
+
+    A block of several such groups, which overlap, is named once.
+    """
+    return blocks_of_all(claimed_places(difference))
+
+
+def blocks_of_all(names: Sequence[str]) -> list[str]:
+    """Return the names of the single blocks of all groups among some transplants, each block once."""
+    return list(dict.fromkeys(block for name in names for block in blocks_within(name)))
 
 
 def block_differences(scores: tuple[Scores, Scores], statistics: ComparisonSettings) -> Difference:
@@ -70,8 +78,7 @@ def single_blocks(
 
 def _tested(difference: Difference, scores: tuple[Scores, Scores], statistics: ComparisonSettings) -> pd.DataFrame:
     """Return a row for each block and measure, with `p_corrected` over all blocks of all groups."""
-    names = [str(name) for name in difference.after.values["transplant"].values]
-    family = sum(len(blocks_within(name)) for name in names)
+    family = len(blocks_of_all([str(name) for name in difference.after.values["transplant"].values]))
     frame = rows(block_differences(scores, statistics))
     frame["p_corrected"] = frame.groupby("measure", sort=False)["p"].transform(lambda p: _holm(p, family))
     return frame
@@ -87,20 +94,30 @@ def _holm(p: "pd.Series[float]", family: int) -> "pd.Series[float]":
 def _with_shares(
     difference: Difference, scores: tuple[Scores, Scores], direction: str, statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Return the tested effects with each block's group, and its share of the effect of all weights."""
+    """Return the tested effects with each block's group, and its share of the effect of all weights.
+
+    The shares of a measure are NaN if the effect of all weights on it is not significant.
+    """
     frame = _tested(difference, scores, statistics).rename(
         columns={"before": "intact", "after": "score", "after_low": "low", "after_high": "high"}
     )
-    names = [str(name) for name in difference.after.values["transplant"].values]
-    groups = {block: name for name in names for block in blocks_within(name)}
     change = scores[1].values - scores[0].values
     total = (difference.after.values - difference.before.values).sel(transplant="all")
+    table = rows(difference, transplant="all").set_index("measure")["p_corrected"]
     clusters, shares = clusters_by_row(scores[1]), []
     for row in frame.to_dict(orient="records"):
         measure = row["measure"]
         one = change.sel(transplant=row["transplant"], measure=measure).values
         share = ratio_of_means(one, total.sel(measure=measure).values, statistics.level, clusters)
+        share = share if table[measure] < alpha(difference) else NO_RATIO
         shares.append((share.value, share.low, share.high))
     frame[["share", "share_low", "share_high"]] = shares
-    frame = frame.assign(direction=direction, group=frame["transplant"].map(groups))
+    frame = frame.assign(direction=direction, group=frame["transplant"].map(_groups(difference)))
     return frame[list(BLOCK_COLUMNS)]
+
+
+def _groups(difference: Difference) -> dict[str, str]:
+    """Return each single block's group: of several that overlap, the first with a significant effect."""
+    names = [str(name) for name in difference.after.values["transplant"].values]
+    by_rank = [*claimed_places(difference), *names]
+    return {block: name for name in reversed(by_rank) for block in blocks_within(name)}

@@ -65,7 +65,7 @@ def check_chosen_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     used, source = encoder.recipe.pooling, encoder.recipe.sources["pooling"]
     if source != "user" or not (origin.path / MODULES).is_file():
         return
-    recorded = read_modules(origin.path, "passage").choices["pooling"]
+    recorded = read_modules(origin.path, origin.towers[0]).choices["pooling"]
     if recorded.value != used:
         what = f"texts are pooled by {used}, as you chose, but the checkpoint records {recorded.value}"
         yield Finding(WARNING, "pooling", f"{what} ({recorded.source})", "leave out --pooling")

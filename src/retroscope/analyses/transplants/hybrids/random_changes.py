@@ -25,7 +25,8 @@ def random_scores(
     for direction, difference in differences.items():
         places = claimed_places(difference)
         if places and sweep.settings.draws:
-            scores[direction] = random_changes(sweep, difference, direction, places, statistics)
+            named = replace(sweep, stage="random change")
+            scores[direction] = random_changes(named, difference, direction, places, statistics)
     return scores
 
 
@@ -38,6 +39,7 @@ def random_changes(
     draws that were not made are NaN.
 
     Args:
+        sweep: the transplants. Progress is reported under its `stage` and the number of the draw.
         difference: tested effects of the transplants of these places.
     """
     numbers = [sweep.settings.seed + k for k in range(sweep.settings.draws)]
@@ -68,7 +70,7 @@ def _drawn(sweep: Sweep, direction: str, places: Sequence[str], numbers: Sequenc
     draws = []
     for number in numbers:
         names = tuple(f"{RANDOM}:{number}:{place}" for place in places)
-        stage = f"random change {number} ({direction})"
+        stage = f"{sweep.stage} {number} ({direction})"
         _, scores = hybrid_scores(replace(sweep, names=("none", *names), settings=settings, stage=stage))[direction]
         draws.append(scores.values.assign_coords(transplant=list(places)))
     values = xr.concat(draws, dim=xr.Variable("draw", list(numbers))).transpose(*ORDER)

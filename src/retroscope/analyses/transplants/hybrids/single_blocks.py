@@ -35,5 +35,6 @@ def single_block_scores(
         claimed = claimed_blocks(difference, measured[direction], statistics)
         if claimed and sweep.settings.draws:
             effects = block_differences(measured[direction], statistics)
-            random[direction] = random_changes(sweep, effects, direction, claimed, statistics)
+            named = replace(sweep, stage="single blocks: random change")
+            random[direction] = random_changes(named, effects, direction, claimed, statistics)
     return measured, random

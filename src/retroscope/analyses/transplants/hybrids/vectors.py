@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from retroscope.analyses.transplants.hybrids.windows import (
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.precision import EXACT
 from retroscope.engine.choice import LOCAL, Engine
+from retroscope.engine.ledger import RECORDS, Ledger
+from retroscope.engine.storage import Storage
 from retroscope.files.cache_records import CacheOrigin, used
 from retroscope.files.checksums import read_if_sound
 from retroscope.files.documents import fingerprint
@@ -72,11 +75,15 @@ def hybrid_vectors(
 def _made_by(engine: Engine, worker: HybridWorker, windows: Sequence[HybridWindow], report: ProgressBy) -> set[str]:
     """Let a cluster compute the missing windows of texts, and return the names of their files.
 
-    The engine of this process computes none here, because it computes and reads one window after another.
+    The engine of this process computes none here, because it computes and reads one window after another. It removes
+    the completion records that a killed run on a cluster left, because only a cluster reads them.
     """
-    if engine.name == LOCAL.name:
-        return set()
     folder = worker.work.folder
+    if engine.name == LOCAL.name:
+        with suppress(OSError):  # a read-only cache can be used, too
+            if (folder / RECORDS).is_dir():
+                Ledger(Storage(folder)).clear()
+        return set()
     missing = [window for window in windows if read_if_sound(folder / window.file) is None]
     job = hybrid_job(worker, missing)
     if job.recruit is None:  # only this process can compute it
