@@ -23,7 +23,7 @@ class RetroscopeError(Exception):
         self.fix = cut(fix, LONGEST_FIX)
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
+        place = f"{cut(self.where, LONGEST_FIX)}: " if self.where else ""  # readers may add the place later
         advice = f"\n  fix: {self.fix}" if self.fix else ""
         return f"{place}{self.what}{advice}"
 

@@ -196,7 +196,7 @@ def of_weights() -> Cases:
     for name, change in changes.items():
         harmless = name in ("one is infinite",)
         yield Case("retriever", "tensors", name, partial(of, "bert", partial(tensors, change)), not harmless)
-        unread = harmless or name in ("one more", "a name of control characters", "one is not a number",
+        unread = harmless or name in ("one more", "a name of control characters", "one is not a number")
         yield Case("weights", "tensors", name, partial(of, "bert", partial(tensors, change)), not unread)
     header = b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'
     files = {

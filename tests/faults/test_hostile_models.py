@@ -1,14 +1,19 @@
 """Hostile checkpoints are refused at the door, with the file and what to do; `make faults` tries the whole table."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hostile_doors import summary, tried, warm
 from hostile_models import DOORS, adapter, make_toys, model_cases, of_st, setting, toy
+from safetensors.torch import load_file, save_file
 
 from retroscope.encoders.checkpoints.adapter_settings import _check_pattern
 from retroscope.encoders.checkpoints.sizes import LARGEST, MOST, check_config
+from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.encoders.encode import LONGEST_TOKEN, tokenise
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError
@@ -54,8 +59,6 @@ def test_hostile_checkpoints_are_refused(start: int) -> None:
 def test_what_a_configuration_asks_for_is_held_against_the_weights(
     changes: dict[str, object], said: str, tmp_path: Path
 ) -> None:
-    import shutil
-
     shutil.copytree(toy("bert"), tmp_path / "model")
     file = tmp_path / "model" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
@@ -109,6 +112,35 @@ def test_a_long_prompt_is_refused(tmp_path: Path) -> None:
         EncoderError, match=r"the prompt has 20,000 characters .*\n  fix: shorten the prompt to at most 10,000"
     ):
         load_retriever(of_st(edit, tmp_path))
+
+
+@pytest.mark.parametrize("change", [lambda t: t.to(torch.int8), lambda t: t > 0])
+def test_weights_that_are_no_fractions_are_refused(
+    change: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path
+) -> None:
+    shutil.copytree(toy("bert"), tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(file)
+    name = "encoder.layer.0.output.dense.weight"
+    save_file({**tensors, name: change(tensors[name])}, file, {"format": "pt"})
+    for door in (lambda: load_retriever(tmp_path / "model", pooling="mean"), lambda: open_weights(tmp_path / "model")):
+        with pytest.raises(EncoderError, match=f"whole numbers or truth values, as of a quantised model:\\n  - {name}"):
+            door()
+
+
+def test_factors_of_another_rank_than_the_settings_are_refused(tmp_path: Path) -> None:
+    open_weights(adapter({}, tmp_path / "sound"))
+    with pytest.raises(
+        EncoderError, match=r"settings give rank 3, but its factors have the shapes \(2, 16\) and \(16, 2\)"
+    ):
+        open_weights(adapter({"r": 3}, tmp_path / "odd"))
+
+
+def test_a_normaliser_that_swells_texts_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(toy("bert"), tmp_path / "model")
+    setting("tokenizer.json", "normalizer", {"type": "Prepend", "prepend": "x" * 10**6})(tmp_path / "model")
+    with pytest.raises(EncoderError, match="makes 1,000,001 characters of one letter"):
+        load_retriever(tmp_path / "model", pooling="mean")
 
 
 TEXT = "The river floods each spring, and a cat sat on a mat. "

@@ -15,6 +15,7 @@ from retroscope.errors import LONGEST_FIX, LONGEST_VALUE, CollectionError, Retro
 from retroscope.files import reading
 from retroscope.files.reading import check_file, file_lines, foreign, open_bytes, path_of, read_whole
 from retroscope.files.strict_json import BrokenJsonError, parse_json
+from retroscope.inputs.load import read_lines
 
 
 class PanicException(BaseException):
@@ -154,3 +155,14 @@ def test_a_document_has_a_largest_size(tmp_path: Path) -> None:
     assert read_whole(path, CollectionError, 100) == "a" * 100
     with pytest.raises(CollectionError, match="larger than"):
         read_whole(path, CollectionError, 99)
+
+
+def test_a_parquet_file_is_no_list_of_texts(tmp_path: Path) -> None:
+    with pytest.raises(CollectionError, match="this is a parquet file, and not one text a line"):
+        read_lines(put(tmp_path / "x", b"PAR1" + bytes(100) + b"PAR1"))
+
+
+def test_a_place_that_a_reader_adds_later_is_cut() -> None:
+    error = CollectionError("wrong")
+    error.where = "x" * 10**6
+    assert len(str(error)) < LONGEST_FIX + 100

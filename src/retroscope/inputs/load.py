@@ -11,6 +11,8 @@ from retroscope.errors import CollectionError, SettingsError, listed
 from retroscope.files.reading import file_lines
 from retroscope.inputs.settings import DataSettings, ModelSettings
 
+PARQUET = b"PAR1"  # the first bytes of a parquet file
+
 
 def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriever:
     """Load the retriever that these settings name."""
@@ -81,12 +83,25 @@ def refuse_same_texts(first: Collection, other: Collection) -> None:
         )
 
 
+def _is_parquet(path: Path) -> bool:
+    if not path.is_file():  # a pipe can be read only once
+        return False
+    with path.open("rb") as file:
+        return file.read(len(PARQUET)) == PARQUET
+
+
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a file that has one text per line.
 
     Raises:
         CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.
     """
+    if _is_parquet(path):
+        raise CollectionError(
+            "this is a parquet file, and not one text a line",
+            where=str(path),
+            fix="write its texts into a text file, one a line",
+        )
     texts = [line.removesuffix("\n").removesuffix("\r") for _, line in file_lines(path, CollectionError)] or [""]
     empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
     if empty:

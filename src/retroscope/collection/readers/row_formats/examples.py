@@ -203,6 +203,8 @@ class Gathering:
         if not example.positives:
             self.left_out[ONLY_IN_CORPUS if example.unjudged else WITHOUT_RELEVANT] += 1
             return fresh
+        if not example.query.text.strip():  # at once: a small file may hold millions of such rows
+            raise CollectionError("a query has no text", where=where, fix="remove this row, or give its query a text")
         query_id, new = self.query_names.name(example.query.id, (example.query.text,), where)
         if new:
             self.places[query_id] = len(self.queries)
