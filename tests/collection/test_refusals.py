@@ -335,7 +335,7 @@ def test_a_header_that_names_the_passage_first_is_refused(tmp_path: Path, header
 
 
 @pytest.mark.parametrize("role", ["corpus.tsv", "corpus.txt", "topics.tsv", "topics.txt"])
-@pytest.mark.parametrize("header", ["id\tpassage", "qid\tquestion", "_id\tbody"])
+@pytest.mark.parametrize("header", ["id\tpassage", "qid\tquestion", "_id\tbody", "docno\tcontents", "number\ttopic"])
 def test_a_header_that_would_be_read_as_a_record_is_refused(tmp_path: Path, role: str, header: str) -> None:
     files = {"corpus.tsv": "1\tt1\n", "topics.tsv": "1\tq1\n", "qrels.txt": "1 0 1 1\n"}
     stem = role.partition(".")[0]
@@ -351,6 +351,27 @@ def test_a_topic_with_two_numbers_or_two_titles_is_refused(tmp_path: Path, block
     put(tmp_path / "topics", f"<top>\n<num>7<title>x</top>\n<top>{block}</top>\n")
     with pytest.raises(CollectionError, match=r"topics, line 3: this topic has more than one <(num|title)>"):
         [*read_topics(tmp_path / "topics")]
+
+
+def test_a_title_with_a_tag_inside_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "topics", "<top>\n<num>7</num><title>which <i>gene</i> causes it</title></top>\n")
+    with pytest.raises(CollectionError, match=r"topics, line 1: the <title> of this topic contains a tag: 'i'"):
+        [*read_topics(tmp_path / "topics")]
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\u2003"])
+def test_only_ascii_spaces_separate_columns(tmp_path: Path, space: str) -> None:
+    put(tmp_path / "qrels", f"q0 d{space}3 1\n")
+    assert [j.passage_id for j, _ in qrels_lines(tmp_path / "qrels")] == [f"d{space}3"]
+
+
+def test_passage_ids_that_differ_only_by_spaces_around_them_are_refused(tmp_path: Path) -> None:
+    beir = write_beir(tmp_path / "beir", TOY)
+    put(beir / "corpus.jsonl", lines_of([{"_id": "a", "text": "x"}, {"_id": "a ", "text": "y"}]))
+    put(beir / "queries.jsonl", lines_of([{"_id": "a", "text": "x"}]))
+    put(beir / "qrels" / "test.tsv", "a\ta \t1\n")
+    with pytest.raises(CollectionError, match="passage ids differ only by spaces around them"):
+        load_collection(beir)
 
 
 def test_answers_that_the_first_query_lacks_are_read(tmp_path: Path) -> None:

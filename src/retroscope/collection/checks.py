@@ -1,7 +1,7 @@
 """Check passages, queries, judgments and candidates. One error reports all problems of one kind."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from retroscope.collection.ids import holds_control, with_control
 from retroscope.collection.passages import PassageTable, encodable
@@ -10,6 +10,8 @@ from retroscope.collection.records import LARGEST_GRADE, Candidates, Judgment, P
 from retroscope.errors import CollectionError, listed
 
 WITHOUT_CONTROL = "remove the control characters from these ids in every file (corpus, queries, qrels)"
+
+WITHOUT_SPACES = "remove the spaces around these ids, or give each its own id: qrels are read without such spaces"
 
 
 def refuse(problem: str, cases: Sequence[str], fix: str) -> None:
@@ -46,6 +48,12 @@ def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: P
     repeated = [*table.repeated_ids(), *(i for i, n in seen.items() if n > 1 or i in table)]
     cases = located([*dict.fromkeys(repeated)], places.passages)
     refuse("passage ids occur more than once", cases, "keep one passage per id")
+    refuse("passage ids differ only by spaces around them", _alike(table), WITHOUT_SPACES)
+
+
+def _alike(ids: Mapping[str, object]) -> list[str]:
+    """Return the `repr` of each id that begins or ends with a space and without spaces is another id."""
+    return [repr(i) for i in ids if i != i.strip(" ") and i.strip(" ") in ids]
 
 
 def check_empty_passages(

@@ -23,7 +23,7 @@ GRADE_COLUMNS = frozenset(
 # What the columns of ids are called, in lower case.
 QUERY_IDS = ("query-id", "query_id", "qid")
 PASSAGE_IDS = ("corpus-id", "corpus_id", "doc_id", "docid", "passage_id", "pid")
-TEXT_IDS = frozenset({"_id", "id", "document_id", *QUERY_IDS, *PASSAGE_IDS})
+TEXT_IDS = frozenset({"_id", "id", "document_id", "docno", "topic_id", "number", *QUERY_IDS, *PASSAGE_IDS})
 
 TREC_LINE = "write each line as: qid 0 docid relevance"
 BEIR_LINE = "write each line as query-id<TAB>corpus-id<TAB>score, e.g. q1<TAB>p7<TAB>1"
@@ -107,8 +107,8 @@ def _grade(text: str, where: str, *, first: bool) -> int:
 
 
 def line_cells(line: str) -> list[str]:
-    """Split a line into cells: at tabs if there are any (ids may contain spaces), else at spaces."""
-    return [c.strip(" \r\n") for c in line.split("\t")] if "\t" in line else line.split()
+    """Split a line into cells: at tabs if there are any (ids may contain spaces), else at ASCII spaces."""
+    return [c.strip(" \r\n") for c in line.split("\t")] if "\t" in line else re.findall(r"[^ \r\n\f\v]+", line)
 
 
 def is_qrels_header(cells: list[str]) -> bool:
@@ -191,7 +191,20 @@ def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
                 fix="add the missing element; to read the query from another element, e.g. <desc>: "
                 "--set data.columns='{query_text: desc}' (in Python: columns={'query_text': 'desc'})",
             )
+        _refuse_inner_tags(tags, field, f"{path}, line {line}")
         yield Row({"qid": _plain(fields["num"]), element or "text": _plain(fields[field])}, str(path), line)
+
+
+def _refuse_inner_tags(tags: list[str], field: str, where: str) -> None:
+    """Refuse a tag between <field> and </field>. The query would end at this tag."""
+    start = tags.index(field) + 1
+    inner = tags[start : tags.index(f"/{field}", start)] if f"/{field}" in tags[start:] else []
+    if inner:
+        raise CollectionError(
+            f"the <{field}> of this topic contains a tag: {excerpt(inner[0])}",
+            where=where,
+            fix=f"write the query between <{field}> and </{field}> without tags",
+        )
 
 
 def _plain(text: str) -> str:
