@@ -420,6 +420,11 @@ def test_a_significant_group_is_split_and_its_ruined_block_found(
     assert "restored.single_blocks" in {s.code for s in transplant_statements(made.effects)}
     assert made.section.tables["single_blocks"].frame["beats"].tolist() == ["", "yes", "", "no"]
     assert made.section.document[0]["single_blocks"]["effects"][1]["transplant"] == "block:2"
+    said = "no group was split, because every group is a single block"
+    assert said not in made.measurement.facts["notes"]
+    assert (
+        said in swept(pair, collection, cache, transplants=("block:1",), split_groups=True).measurement.facts["notes"]
+    )
     planned = plan(context_of(pair, collection, cache), replace(QUICK, groups=1, split_groups=True))
     assert planned.document["blocks"] == 4
     assert planned.document["block_seconds"] > 0

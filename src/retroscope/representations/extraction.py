@@ -205,7 +205,8 @@ def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, stor
     threads = torch.get_num_threads()
     recruit = None
     if encoder.source is not None:
-        recruit = WindowRecruit(encoder.source, encoder.fingerprint, form, place, threads)
+        where = place if is_url(place) else Path(place).absolute()  # workers have a current folder of their own
+        recruit = WindowRecruit(encoder.source, encoder.fingerprint, form, where, threads)
     return Job(
         ledger=_ledger(plan, place),
         shards=window_shards(plan, texts, place),
@@ -223,4 +224,5 @@ def _worker(plan: ExtractionPlan, store: VectorStore) -> WindowWorker:
 
 
 def _ledger(plan: ExtractionPlan, place: Location) -> Ledger:
-    return Ledger(Storage(place), equipment(str(plan.encoder.device)))
+    where = place if is_url(place) else Path(place).absolute()
+    return Ledger(Storage(where), equipment(str(plan.encoder.device)))

@@ -92,13 +92,19 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     others = further_scores(sweep, work.further)
     stages.ended("other trainings")
     facts = _Sample(collection, searched, measures, _sample_rows(hybrids, whole), effect).facts(pair)
-    notes = [*facts["notes"], *work.further.notes(pair[0])]
+    notes = [*facts["notes"], *work.further.notes(pair[0]), *_unsplit(work, settings)]
     return Measurement(
         scores=_named(hybrids, random, subsets) | _of_blocks(*blocks) | _of_trainings(settings.directions[0], others),
         facts=facts | {"notes": notes, "trainings": list(others)},
         caveats=tuple(f"transplants: {note}" for note in notes),
         seconds=stages.seconds,
     )
+
+
+def _unsplit(work: SweepWork, settings: SweepSettings) -> list[str]:
+    if not settings.split_groups or work.blocks:
+        return []
+    return ["no group was split, because every group is a single block"]
 
 
 def _named(hybrids: Measured, random: Mapping[str, Scores], subsets: Mapping[str, Scores]) -> dict[str, Scores]:

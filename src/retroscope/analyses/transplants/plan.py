@@ -137,8 +137,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
         control_seconds += once * cost.controls
     each = _search_seconds(context, searched, settings)
     searches, controls = len(work.names) * len(settings.directions) + len(work.subsets), sum(map(len, control))
-    seconds += searches * each
-    control_seconds += controls * each
+    seconds, control_seconds = seconds + searches * each, control_seconds + controls * each
     of_trainings = further_seconds(context, work.further, sizes, each, settings)
     block_seconds, block_control_seconds = _block_seconds(context, work.blocks, sizes, each, settings)
     size = SweepSize(

@@ -54,7 +54,7 @@ def hybrid_vectors(
     Raises:
         EngineError: if the vectors of some texts could not be computed in any attempt.
     """
-    folder = cache / FOLDER / _key(pair, texts, keys)
+    folder = (cache / FOLDER / _key(pair, texts, keys)).absolute()  # workers have a current folder of their own
     used(folder, _origin(pair, texts))
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
     parts = [order[at : at + WINDOW] for at in range(0, len(order), WINDOW)]
