@@ -9,6 +9,7 @@ import zarr
 
 from retroscope.encoders.encode import encode_layers
 from retroscope.errors import CollectionError, RepresentationError, SettingsError
+from retroscope.inputs.load import TextLines
 from retroscope.inputs.settings import ModelSettings, StudySettings
 from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 from retroscope.study.settings import from_values
@@ -116,6 +117,17 @@ def test_a_line_is_a_text(tmp_path: Path, content: bytes, texts: list[str]) -> N
     file = tmp_path / "texts.txt"
     file.write_bytes(content)
     assert read_lines(file) == texts
+    lines = TextLines(file)
+    assert (len(lines), list(lines), list(lines)) == (len(texts), texts, texts), "it can be read again"
+
+
+def test_texts_that_change_while_they_are_encoded_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("a\nb\n")
+    lines = TextLines(file)
+    file.write_text("a\nb\nc\n")
+    with pytest.raises(CollectionError, match="this file has changed since it was read"):
+        list(lines)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Load the models and collections that settings name."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 
@@ -90,20 +91,65 @@ def _is_parquet(path: Path) -> bool:
         return file.read(len(PARQUET)) == PARQUET
 
 
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a file that has one text per line.
+class TextLines:
+    """The texts of a file, one a line, which are read again whenever they are needed, so that they use no memory."""
 
-    Raises:
-        CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.
-    """
+    def __init__(self, path: Path) -> None:
+        """Read the file once, and count its texts.
+
+        Raises:
+            CollectionError: as `read_lines`.
+        """
+        self._path = path
+        self._made = _state(path)
+        self._count = sum(1 for _ in _checked_lines(path))
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the texts in their order.
+
+        Raises:
+            CollectionError: if the file has changed.
+        """
+        if _state(self._path) != self._made:
+            raise CollectionError(
+                "this file has changed since it was read", where=str(self._path), fix="repeat the command"
+            )
+        return _checked_lines(self._path)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Return the size of a file and the time of its last change."""
+    found = path.stat() if path.is_file() else None  # reading says what is wrong with any other path
+    return (0, 0) if found is None else (found.st_size, found.st_mtime_ns)
+
+
+def _checked_lines(path: Path) -> Iterator[str]:
+    """Yield the texts of a file, one a line. At the end, refuse lines without text, and a file without lines."""
     if _is_parquet(path):
         raise CollectionError(
             "this is a parquet file, and not one text a line",
             where=str(path),
             fix="write its texts into a text file, one a line",
         )
-    texts = [line.removesuffix("\n").removesuffix("\r") for _, line in file_lines(path, CollectionError)] or [""]
-    empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
-    if empty:
-        raise CollectionError(f"these lines have no text:{listed(empty)}", where=str(path), fix="remove these lines")
-    return texts
+    empty, number = [], 0
+    for number, line in file_lines(path, CollectionError):
+        text = line.removesuffix("\n").removesuffix("\r")
+        if not text.strip():
+            empty.append(f"line {number}")
+        yield text
+    if empty or not number:
+        lines = empty or ["line 1"]
+        raise CollectionError(f"these lines have no text:{listed(lines)}", where=str(path), fix="remove these lines")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a file that has one text per line.
+
+    Raises:
+        CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.
+    """
+    return list(_checked_lines(path))

@@ -1,5 +1,6 @@
 """Run `retroscope embed`: compute the vectors of every layer for a file of texts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from retroscope.engine.storage import Location
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.files.documents import SCHEMA
 from retroscope.inputs.encoding import doubts, tower_tests
+from retroscope.inputs.load import TextLines, retriever_of
 from retroscope.inputs.load import read_lines as read_lines
-from retroscope.inputs.load import retriever_of
 from retroscope.inputs.provenance import software, tower_facts
 from retroscope.inputs.settings import StudySettings
 from retroscope.number_format import estimate
@@ -31,7 +32,7 @@ class Embedding:
     """The texts to encode, the plan of their encoding, and the self-tests of the encoder that encodes them."""
 
     plan: ExtractionPlan
-    texts: list[str]
+    texts: Sequence[str] | TextLines
     tower: str
     self_tests: list[SelfTest]
 
@@ -77,7 +78,7 @@ def as_new_folder(out: Path) -> Path:
     return real
 
 
-def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:
+def plan_embedding(settings: StudySettings, texts: Sequence[str] | TextLines, tower: str) -> Embedding:
     """Load the model and plan the encoding of the texts. Only the last layer passes through the final norm."""
     if tower not in TOWERS:
         raise unknown_name("tower", tower, TOWERS)

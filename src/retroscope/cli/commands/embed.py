@@ -96,11 +96,12 @@ def run(
 
     study_settings = check_sources_and_pooling(resolve(values, settings, assignments))
     load_libraries()
-    from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
+    from retroscope.inputs.load import TextLines
+    from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding
 
     out = source.out if source.out is None or is_url(source.out) else as_new_folder(Path(source.out))
     place = chosen_engine(engine)
-    planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
+    planned = plan_embedding(study_settings, TextLines(source.texts), source.tower)
     if printed.dry_run or out is None:
         emit(planned.document(out)) if printed.as_json else say(describe_embedding(planned, out))
         return
