@@ -190,7 +190,7 @@ def test_a_stopped_run_encodes_no_training_twice(
         made.append(pair[0].name)
         return through(pair, *args, **kwargs)
 
-    monkeypatch.setattr("retroscope.analyses.transplants.hybrids.vectors.hybrids", counted)
+    monkeypatch.setattr("retroscope.analyses.transplants.hybrids.windows.hybrids", counted)
     again = INSTRUMENT.measure(replace(context, progress=None), SETTINGS, planned)
     assert set(made) == {"seed 2"}
     for name, scores in planted.measurement.scores.items():

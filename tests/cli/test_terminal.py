@@ -34,12 +34,12 @@ def test_bars_name_what_is_done_and_names_are_text(
     with display.progress_bars() as bars:
         assert bars is not None
         for done in range(1, 5):
-            bars("[/red] model[: x", done, 4)
+            bars("[/red] model[: x", done, 5)
             bars("other", done, 8)
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "[/red]" in shown.err
-    assert "4/4" in shown.err
+    assert "4/5" in shown.err
     assert "4/8" in shown.err
     assert ("━" in shown.err) == (width == 100)
 

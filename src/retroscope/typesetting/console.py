@@ -1,7 +1,7 @@
 """Print statements, lists and tables as plain text for a terminal, without control characters."""
 
+import os
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +9,7 @@ from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.statements import Statement
 
 WIDTH = 100  # of a line, in a file or a wide terminal
+STANDARD_OUTPUT = 1  # file descriptor
 NARROWEST = 50  # of a line, however narrow the terminal is
 LABEL_WIDTH = 17  # "not significant" and two spaces
 
@@ -71,7 +72,7 @@ def _wrapped(lead: str, text: str) -> str:
 
 def _width() -> int:
     """Return the number of characters in a line: `WIDTH`, or the width of a narrower terminal."""
-    if sys.stdout is None or not sys.stdout.isatty():
+    if not os.isatty(STANDARD_OUTPUT):
         return WIDTH
     return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))
 

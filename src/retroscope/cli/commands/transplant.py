@@ -46,7 +46,7 @@ class TransplantOptions:
         option(
             "--split-groups/--no-split-groups",
             help="Also transplant each block alone of every group with a significant effect",
-            default=written(f"{SWEEP}.split_groups", "no"),
+            default=written(f"{SWEEP}.split_groups", "False"),
         ),
     ] = None
     measures: o.Measures = None
