@@ -72,6 +72,7 @@ class Tally:
     differing: int = 0
     repeated: int = 0
     most_repeated: int = 0
+    repeated_by: str = ""  # the kill that repeated most
     leftovers: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -84,7 +85,8 @@ class Tally:
         )  # fmt: skip
         return (
             f"kills survived {sum(self.survived[k] for k in kills)} of {sum(self.trials[k] for k in kills)}, bytes "
-            f"differing {self.differing}, tasks repeated {self.repeated} (at most {self.most_repeated} by one kill), "
+            f"differing {self.differing}, tasks repeated {self.repeated} (at most {self.most_repeated} by one kill"
+            f"{': ' + self.repeated_by if self.repeated_by else ''}), "
             f"leftovers {self.leftovers}; {others or 'nothing else'}; seed {seed}, {seconds / 60:.1f} min"
         )
 
@@ -174,8 +176,9 @@ def trial(shop: Workshop, name: str, kind: str, draw: random.Random, tally: Tall
     tally.differing += len(differing)
     tally.leftovers += len(leftovers)
     tally.repeated += again
-    if kind.startswith("kill"):  # a run under another clock finished, so its repetition measures it all again
-        tally.most_repeated = max(tally.most_repeated, again)
+    # A run under another clock finished, so its repetition measures it all again: only kills count here.
+    if kind.startswith("kill") and again > tally.most_repeated:
+        tally.most_repeated, tally.repeated_by = again, where
     tally.problems += [f"{where}: {problem}" for problem in problems]
 
 
@@ -201,7 +204,8 @@ def _disturbed(
         size = draw.choice((1_000, 20_000, 100_000))
         done = shop.run(stage, Fault(full_at=call) if kind == "full disk" else Fault(file_bytes=size))
         what = f"full at call {call}" if kind == "full disk" else f"no file beyond {size} bytes"
-        return what, list(_wrong_end(done, 2, "the disk is full")), done.tasks
+        printed = kind == "full disk" or len(done.err.encode()) < size  # else its last words found no room either
+        return what, list(_wrong_end(done, 2, "the disk is full" if printed else "")), done.tasks
     if kind == "clock":
         fault = Fault(kill_at=call, clock=draw.choice((-1, 1)) * draw.uniform(1, 3e8))
         done = shop.run(stage, fault)
