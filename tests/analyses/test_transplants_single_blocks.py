@@ -155,7 +155,7 @@ def test_the_statement_names_blocks_and_what_random_changes_do() -> None:
     random = Scores("random", xr.DataArray(drawn, labels, tuple(labels)), {"direction": "restored"})
     found = single_blocks(groups, {"restored": blocks}, {"restored": random}, STATISTICS)
     effects = TransplantEffects("c", 3, groups, ("RR@10",), single_blocks=found)
-    (statement,) = block_statements(effects, "restored")
+    (statement,) = block_statements(effects, "restored", "the retriever")
     assert statement.state is State.SIGNIFICANT
     assert statement.code == "restored.single_blocks"
     assert statement.text.startswith(
@@ -166,5 +166,5 @@ def test_the_statement_names_blocks_and_what_random_changes_do() -> None:
         "The effect is significantly larger than that of random changes of equal size in the retriever for 1 of 1 "
         "block: block 2."
     )
-    assert list(block_statements(effects, "grafted")) == []
-    assert list(block_statements(replace(effects, single_blocks=None), "restored")) == []
+    assert list(block_statements(effects, "grafted", "the backbone")) == []
+    assert list(block_statements(replace(effects, single_blocks=None), "restored", "the retriever")) == []

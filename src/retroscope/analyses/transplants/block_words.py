@@ -5,20 +5,21 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.transplants.result import SingleBlocks, TransplantEffects
+from retroscope.analyses.transplants.result import TransplantEffects
 from retroscope.number_format import count, percent_interval, signed, tied_p
-from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.effect_words import effect_limits, estimate_of, most_changed
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.places import blocks_named
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE
 
-INTO = {RESTORED: "the retriever", GRAFTED: "the backbone"}  # direction -> the model that receives the weights
 
+def block_statements(f: TransplantEffects, direction: str, receiver: str) -> Iterator[Statement]:
+    """State which single blocks of the significant groups have an effect, and which exceed random changes.
 
-def block_statements(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State which single blocks of the significant groups have an effect, and which exceed random changes."""
+    Args:
+        receiver: words for the model that receives the weights, e.g. "the retriever".
+    """
     blocks = f.single_blocks
     if blocks is None:
         return
@@ -32,7 +33,7 @@ def block_statements(f: TransplantEffects, direction: str) -> Iterator[Statement
         f"Each block of {groups} was also {direction} alone, because the effect of its group is significant. "
         f"{f.measures[0]} changes significantly for {len(claimed)} of {count(len(rows), 'block')}: "
         f"{'; '.join(_effect(row) for _, row in rows.iterrows())}. The p-values are Holm-corrected over all blocks of "
-        f"all groups.{_against_random(blocks, f, direction)}"
+        f"all groups.{_against_random(_headline(blocks.controls, f, direction), receiver)}"
     )
     largest = most_changed(rows, level).rename({"intact": BEFORE, "score": AFTER})
     name = f"change of {f.measures[0]} with {blocks_named(largest['transplant'])} {direction}"
@@ -52,13 +53,12 @@ def _effect(row: "pd.Series[Any]") -> str:
     return f"{blocks_named(row['transplant'])} {tests}{of_all}"
 
 
-def _against_random(blocks: SingleBlocks, f: TransplantEffects, direction: str) -> str:
+def _against_random(rows: pd.DataFrame, receiver: str) -> str:
     """State which blocks have a larger effect than random changes, or nothing if that was not measured."""
-    rows = _headline(blocks.controls, f, direction)
     if rows.empty:
         return ""
     beats = [blocks_named(name) for name in rows.loc[rows["beats"], "transplant"]]
     return (
-        f" The effect is significantly larger than that of random changes of equal size in {INTO[direction]} for "
+        f" The effect is significantly larger than that of random changes of equal size in {receiver} for "
         f"{len(beats)} of {count(len(rows), 'block')}{': ' + ', '.join(beats) if beats else ''}."
     )

@@ -152,6 +152,11 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     yield Statement(direction, state, text, (), code=f"{direction}.random_changes", estimate=number, control=control)
 
 
+def _single_blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
+    """State which single blocks of the groups that were split have an effect."""
+    return block_statements(f, direction, WEIGHTS[direction][1])
+
+
 def _without_spread(rows: pd.DataFrame, level: float) -> str:
     """Name the blocks and parts with too few random changes for a test, and state how many a test needs."""
     draws = int(rows["draws"].max())
@@ -265,4 +270,4 @@ def _effect(f: TransplantEffects, direction: str, row: "pd.Series[Any]") -> str:
     return f"{score(row['score'])} ({effect_tests(f.differences[direction], row)})"
 
 
-RULES = (_all, _blocks, _control, block_statements, _sum, _shapley, _ends, _parts, _between)
+RULES = (_all, _blocks, _control, _single_blocks, _sum, _shapley, _ends, _parts, _between)

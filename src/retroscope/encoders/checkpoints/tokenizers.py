@@ -10,8 +10,8 @@ from retroscope.errors import EncoderError, excerpt
 from retroscope.files.git_lfs import refuse_pointer
 from retroscope.files.reading import foreign
 
-# Without one of these, the library may hand out an empty tokenizer of the family, without a word.
 MOST_OF_ONE = 1_000  # characters that a normaliser may make of one letter
+# Without one of these, the library may hand out an empty tokenizer of the family, without a word.
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
