@@ -12,6 +12,7 @@ the job, timed before and after it. Seconds are those of the wall clock. Ratios 
 
 import argparse
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from statistics import median
@@ -71,9 +72,7 @@ def main() -> None:
     print(f"{encoder.name} on {args.device}, {args.threads} threads, {args.texts} texts of {args.tokens} tokens")
     jobs = _jobs(encoder, args)
     for name, job in ((name, jobs[name]) for name in args.jobs or jobs):
-        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
-            job(EXACT)
-        work = float(counter.get_total_flops())
+        work = _operations(job)
         turns = [_turn(job, work, args) for _ in range(args.repeats)]
         share, lower, gain = (median(values) for values in zip(*turns, strict=True))
         print(
@@ -81,6 +80,16 @@ def main() -> None:
             "own rate",
             flush=True,
         )
+
+
+def _operations(job: Job) -> float:
+    """Count the operations of a job on this thread, because torch's counter does not see those of others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+        job(EXACT)
+    torch.set_num_threads(threads)
+    return float(counter.get_total_flops())
 
 
 def _turn(job: Job, work: float, args: argparse.Namespace) -> tuple[float, float, float]:
@@ -137,15 +146,20 @@ def _jobs(encoder: Encoder, args: argparse.Namespace) -> dict[str, Job]:
     def other() -> Encoder:
         return with_random_weights(encoder, 1)
 
+    @cache
+    def stored_in(precision: str) -> Encoder:
+        backbone = deepcopy(encoder.backbone).to(LOWER[precision]) if precision in LOWER else encoder.backbone
+        return replace(encoder, backbone=backbone)
+
     def encoding(precision: str) -> object:
-        with in_precision(precision, device):
-            return encode_rows(encoder, rows, budget)
+        with in_precision(precision, device):  # for TF32
+            return encode_rows(stored_in(precision), rows, budget)
 
     moments = moments_of_rows(encoder, rows[:8], budget)
 
     def ablation(precision: str) -> object:
-        with ablated(encoder, _some_neurons(encoder), moments), in_precision(precision, device):
-            return final_vectors(encoder, rows, budget)
+        with ablated(encoder, _some_neurons(encoder), moments):
+            return final_vectors(encoder, rows, budget, precision=precision)
 
     def transplants(precision: str) -> object:
         return hybrids((encoder, other()), rows, places, tokens=budget, precision=precision)

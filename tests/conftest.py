@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run, and no clock: a busy machine is no fault of the code.
@@ -23,6 +25,15 @@ os.fsync = os.fstat
 pytest_plugins = ["durations"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    """Let torch use three threads, as on a machine with as many processors."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

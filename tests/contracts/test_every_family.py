@@ -10,9 +10,10 @@ from torch import nn
 
 from retroscope.encoders.architecture.anatomy import prove_anatomy
 from retroscope.encoders.architecture.families import FAMILIES
+from retroscope.encoders.batches import can_share
 from retroscope.encoders.capture import capture_calls
 from retroscope.encoders.checks.selftest import tolerance
-from retroscope.encoders.encode import encode_layers, encode_rows, forward, pad, tokenise
+from retroscope.encoders.encode import encode_layers, encode_rows, final_vectors, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
@@ -67,6 +68,20 @@ def test_batch_size_changes_nothing(encoder: Encoder) -> None:
     one, some, all_at_once = (encode_rows(encoder, rows, tokens).layers for tokens in (1, 64, 4096))
     for other in (some, all_at_once):
         assert ((other - one).norm(dim=-1) / one.norm(dim=-1)).max() <= tolerance(encoder)
+
+
+def test_the_number_of_threads_changes_no_bit(encoder: Encoder, three_threads: None) -> None:
+    """Every batch is run by one thread. Copies that share the weights run in other threads without harm."""
+    assert can_share(encoder)
+    rows = tokenise(encoder, [f"{text} {' '.join(TEXTS[: k % 4])}" for k in range(8) for text in TEXTS])
+    torch.set_num_threads(1)
+    alone = encode_rows(encoder, rows, 64)
+    torch.set_num_threads(3)
+    for _ in range(3):
+        together = encode_rows(encoder, rows, 64)
+        assert torch.equal(together.layers, alone.layers)
+        assert torch.equal(together.final, alone.final)
+    assert torch.equal(final_vectors(encoder, rows, 64), alone.final)
 
 
 def test_a_repeated_call_gives_the_same_bits(encoder: Encoder) -> None:

@@ -1,5 +1,6 @@
 """Texts become the tokens, batches and vectors that the recipe says."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +16,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from retroscope.encoders.batches import batches_by_length, can_share
 from retroscope.encoders.checks.selftest import tolerance
-from retroscope.encoders.encode import (
-    batches_by_length,
-    encode_layers,
-    encode_rows,
-    model_inputs,
-    pad,
-    tokenise,
-)
+from retroscope.encoders.encode import encode_layers, encode_rows, final_vectors, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder, tokenizer_state
 from retroscope.encoders.final_modules import Dense, Normalize
 from retroscope.encoders.loading import load_encoder
@@ -168,6 +163,27 @@ def test_batches_hold_every_text_once_and_no_more_than_the_tokens(lengths: list[
         assert len(batch) == 1 or len(batch) * longest <= tokens
     sizes = [lengths[i] for batch in batches for i in batch]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_lower_precision_reaches_every_thread(bert: Encoder, three_threads: None) -> None:
+    rows = tokenise(bert, TEXTS * 4)
+    exact, rounded = final_vectors(bert, rows, 32), final_vectors(bert, rows, 32, precision="bfloat16")
+    assert ((exact - rounded).abs().amax(dim=1) > tolerance(bert)).all()
+
+
+def test_models_that_a_forward_pass_may_change_run_on_one_thread(bert: Encoder) -> None:
+    assert can_share(bert)
+
+    class Own(type(bert.backbone)):  # type: ignore[misc]
+        """Stands for code that comes with a checkpoint."""
+
+    own = Own(bert.backbone.config)
+    assert not can_share(replace(bert, backbone=own))
+    turning = deepcopy(bert.backbone)
+    turning.rotations = nn.Identity()
+    for kind, shared in (("default", True), ("dynamic", False), ({"full_attention": "longrope"}, False)):
+        turning.rotations.rope_type = kind
+        assert can_share(replace(bert, backbone=turning)) is shared
 
 
 def test_vectors_come_in_the_order_of_the_texts(bert: Encoder) -> None:

@@ -50,9 +50,9 @@ def test_a_pass_that_is_held_up_does_not_decide_the_rate(tmp_path: Path, monkeyp
     encoder, now = toy("bert", tmp_path), [0.0]
     seconds_a_text = iter([9.0, 1.0, 100.0, 1.0])  # the first pass warms up; the third is held up
 
-    def held_up(encoder: Encoder, rows: Sequence[Sequence[int]], batch: int) -> None:
+    def held_up(encoder: Encoder, rows: Sequence[Sequence[int]], batch: int, precision: str = "float32") -> None:
         now[0] += next(seconds_a_text) * len(rows)
 
-    monkeypatch.setattr(work, "encode_rows", held_up)
+    monkeypatch.setattr(work, "final_vectors", held_up)
     monkeypatch.setattr(work, "perf_counter", lambda: now[0])
     assert measured_rate(encoder, np.array([16] * 9)) == pytest.approx(operations(encoder, [16]))

@@ -127,6 +127,25 @@ def test_neither_model_is_changed(pair: Callable[[str], tuple[Encoder, Encoder]]
         assert [len(m._forward_hooks) for m in encoder.backbone.modules()] == own
 
 
+@pytest.mark.parametrize("name", ["bert", "llama", "t5", "gpt2"])
+def test_threads_change_no_bit_of_a_hybrid_and_no_weight(
+    name: str, pair: Callable[[str], tuple[Encoder, Encoder]], three_threads: None
+) -> None:
+    """Weights are replaced in a copy of each thread: threads that replaced them in one model would mix hybrids up."""
+    one, two = pair(name)
+    rows = tokenise(one, [f"{text} {' '.join(TEXTS[: k % 4])}" for k in range(6) for text in TEXTS])
+    keys = [(receiver, each) for receiver in (0, 1) for each in (*SOME, "interpolate:0.25")]
+    before = [{k: v.clone() for k, v in each.backbone.state_dict().items()} for each in (one, two)]
+    torch.set_num_threads(1)
+    alone = hybrids((one, two), rows, keys, tokens=64)
+    torch.set_num_threads(3)
+    for _ in range(3):
+        together = hybrids((one, two), rows, keys, tokens=64)
+        assert all(torch.equal(together[key], alone[key]) for key in keys)
+    for encoder, state in zip((one, two), before, strict=True):
+        assert all(torch.equal(value, state[key]) for key, value in encoder.backbone.state_dict().items())
+
+
 def test_only_what_lies_above_is_run_again(
     pair: Callable[[str], tuple[Encoder, Encoder]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

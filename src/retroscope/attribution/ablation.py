@@ -22,8 +22,9 @@ from torch import Tensor
 
 from retroscope.attribution.sites import Site, find_sites
 from retroscope.attribution.top_neurons.selection import NeuronSet
+from retroscope.encoders.batches import batches_by_length
 from retroscope.encoders.capture import Edit, capture_calls, rewrite_inputs, rewrite_outputs
-from retroscope.encoders.encode import TokenIds, batches_by_length, model_inputs, pad, tokenise
+from retroscope.encoders.encode import TokenIds, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import AnalysisError, SettingsError, unknown_name

@@ -1,10 +1,7 @@
 """Compare two checkpoints tensor by tensor. This needs no data, no forward pass, and no whole model in memory."""
 
 import math
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,6 +24,7 @@ from retroscope.drift.spectrum import Directions, dense_directions, low_rank_dir
 from retroscope.encoders.architecture.anatomy import Anatomy
 from retroscope.encoders.checkpoints.tensors import LowRank, Weights
 from retroscope.encoders.encoder import Retriever
+from retroscope.engine.streams import in_streams
 from retroscope.errors import EncoderError
 from retroscope.progress import Count
 
@@ -59,12 +57,16 @@ def diff_weights(
     _check(before, after)
     names = list(dict.fromkeys([*before.read, *after.read]))
     rows: list[dict[str, Any]] = []
-    with _one_thread_each() as workers:
-        measured_rows = workers.map(lambda name: _row(name, before, after, directions if spectra else 0), names)
-        for done, row in enumerate(measured_rows, start=1):
-            rows.append(row)
-            if progress:
-                progress(done, len(names))
+
+    def measured(name: str) -> dict[str, Any]:
+        return _row(name, before, after, directions if spectra else 0)
+
+    def add(_name: str, row: dict[str, Any]) -> None:
+        rows.append(row)
+        if progress:
+            progress(len(rows), len(names))
+
+    in_streams(names, measured, add, most=len(names), threads_each=1)
     table = pd.DataFrame(rows).reindex(columns=list(dict.fromkeys([*MEASURED, *(k for row in rows for k in row)])))
     notes = [f"{side}: {note}" for side, w in (("before", before), ("after", after)) for note in w.notes]
     return WeightDrift(table, tuple(notes), before.where, after.where, before.anatomy.n_blocks)
@@ -91,18 +93,6 @@ def incomparable_towers(before: Retriever, after: Retriever) -> str:
     """Return the reason why the weights and layers of two retrievers cannot be compared, or "" if they can."""
     reasons = (incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy) for tower in ("query", "passage"))
     return next((reason for reason in reasons if reason), "")
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool with as many workers as torch has threads, each of which runs torch on a single thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as workers:
-            yield workers
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Encode texts into the pooled vector of every layer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from retroscope.encoders.batches import batches_of, run_batches
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.pooling import pooling_of, skipped_tokens
+from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import EncoderError, excerpt
 from retroscope.files.reading import foreign
@@ -206,23 +209,6 @@ def finish(encoder: Encoder, last: Float[Tensor, "text dim"]) -> Float[Tensor, "
     return vector[:, : recipe.truncate_dim]  # not of unit length any more: as sentence-transformers leaves it
 
 
-def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Yield the indices of texts in batches of similar length, none with more than `tokens` padded tokens.
-
-    The longest texts come first, so that a batch that is too large fails at once and not at the end.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    start = 0
-    while start < len(order):
-        size = max(1, tokens // lengths[order[start]])
-        yield order[start : start + size]
-        start += size
-
-
-def _padded_lengths(encoder: Encoder, rows: Sequence[TokenIds]) -> list[int]:
-    return [encoder.recipe.max_length if encoder.recipe.pad_to_max else len(row) for row in rows]
-
-
 def encode_rows(
     encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, *, norm_each_layer: bool = False
 ) -> LayerVectors:
@@ -248,15 +234,21 @@ def encode_rows_by(
     """
     first = encoders[0]
     vectors: list[LayerVectors] = []
-    for indices in batches_by_length(_padded_lengths(first, rows), tokens):
+
+    def run(indices: list[int]) -> list[LayerVectors]:
         with torch.inference_mode():
             batch = pad(first, [rows[i] for i in indices])
             states = hidden_states(first, batch, norm_each_layer=norm_each_layer)
-            parts = [pooled(encoder, states, batch) for encoder in encoders]
-        vectors = vectors or [_empty_like(part, len(rows)) for part in parts]  # filled in place: one copy is held
+            return [pooled(encoder, states, batch) for encoder in encoders]
+
+    def fill(indices: list[int], parts: list[LayerVectors]) -> None:
+        if not vectors:
+            vectors.extend(_empty_like(part, len(rows)) for part in parts)  # filled in place: one copy is held
         for whole, part in zip(vectors, parts, strict=True):
             whole.layers[indices] = part.layers
             whole.final[indices] = part.final
+
+    run_batches(first, batches_of(first, rows, tokens), run, fill)
     if not vectors:
         raise EncoderError("there is no text to encode", where=first.name, fix="give at least one text")
     return [LayerVectors(whole.layers.cpu(), whole.final.cpu()) for whole in vectors]  # a GPU is waited for once
@@ -267,26 +259,34 @@ def final_vectors(
     rows: Sequence[TokenIds],
     tokens: int = DEFAULT_BUDGET,
     on_batch: Callable[[int], None] | None = None,
+    precision: str = EXACT,
 ) -> Float[Tensor, "text out"]:
     """Return the final vectors (last layer after pooling and head) of tokenised texts, in the order given, on the CPU.
 
     Args:
         on_batch: called after each batch with the number of texts in it.
+        precision: numerical precision of the forward passes, a name in `encoders.precision`.
 
     Raises:
         EncoderError: if there is no text.
     """
-    vectors: Tensor | None = None
-    for indices in batches_by_length(_padded_lengths(encoder, rows), tokens):
-        with torch.inference_mode():
-            part = forward(encoder, pad(encoder, [rows[i] for i in indices])).final.cpu()
-        vectors = torch.empty(len(rows), *part.shape[1:]) if vectors is None else vectors
-        vectors[indices] = part
+    vectors: list[Tensor] = []
+
+    def run(indices: list[int]) -> Tensor:
+        with torch.inference_mode(), in_precision(precision, encoder.device):
+            return forward(encoder, pad(encoder, [rows[i] for i in indices])).final.cpu()
+
+    def fill(indices: list[int], part: Tensor) -> None:
+        if not vectors:
+            vectors.append(torch.empty(len(rows), *part.shape[1:]))
+        vectors[0][indices] = part
         if on_batch:
             on_batch(len(indices))
-    if vectors is None:
+
+    run_batches(encoder, batches_of(encoder, rows, tokens), run, fill)
+    if not vectors:
         raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
-    return vectors
+    return vectors[0]
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:

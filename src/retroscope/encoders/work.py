@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from time import perf_counter
 
 import numpy as np
+import torch
 from jaxtyping import Int
 
-from retroscope.encoders.encode import encode_rows
+from retroscope.encoders.batches import can_share
+from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import encoding_budget
 
@@ -59,14 +60,14 @@ def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "te
     if most is not None:
         batch = min(batch, max(SHORTEST, int(most / weight_operations(encoder))))
     length = min(length, batch, encoder.recipe.max_length)
-    rows = [[_some_token(encoder)] * length] * max(1, batch // length)
-    with in_precision(precision, encoder.device):
-        encode_rows(encoder, [row[:SHORTEST] for row in rows[:1]], batch)  # the first pass pays for warming up
-        seconds = []
-        for _ in range(PASSES):
-            start = perf_counter()
-            encode_rows(encoder, rows, batch)
-            seconds.append(perf_counter() - start)
+    passes = torch.get_num_threads() if can_share(encoder) else 1  # that run at once
+    rows = [[_some_token(encoder)] * length] * max(1, batch // length) * passes
+    final_vectors(encoder, [row[:SHORTEST] for row in rows[:1]], batch)  # the first pass pays for warming up
+    seconds = []
+    for _ in range(PASSES):
+        start = perf_counter()
+        final_vectors(encoder, rows, batch, precision=precision)
+        seconds.append(perf_counter() - start)
     return operations(encoder, np.full(len(rows), length)) / float(np.median(seconds))
 
 

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.encode import TokenIds, batches_by_length, final_norm
+from retroscope.encoders.batches import batches_by_length
+from retroscope.encoders.encode import TokenIds, final_norm
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 

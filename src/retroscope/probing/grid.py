@@ -1,7 +1,6 @@
 """Run the probes for all combinations of layer, split, control, probe and number of candidates."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,17 +8,21 @@ import torch
 
 from retroscope.collection.records import Candidates
 from retroscope.display import ShownCount, shown_count
+from retroscope.engine.streams import in_streams
 from retroscope.errors import AnalysisError, listed
 from retroscope.probing.controls import CONTROLS, View, controls_on, views
-from retroscope.probing.mdl import ALL, code_length, coding_order
+from retroscope.probing.mdl import ALL, Bits, code_length, coding_order
 from retroscope.probing.probes import PROBES
 from retroscope.probing.result import ProbeResult, probe_result
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import Choices, Split
 from retroscope.probing.tally import ProbePlan, ProbeTally
 from retroscope.probing.tasks import Task, build_task
-from retroscope.probing.trial import ProbeTrial
+from retroscope.probing.trial import ProbeOutcome, ProbeTrial
+from retroscope.progress import Count
 from retroscope.representations.vectors import Representations, RetrieverRepresentations, Vectors
+
+ProbedLayer = tuple[RetrieverRepresentations, bool, int]  # vectors, whether they are the random-weight copy's, layer
 
 
 def probe(
@@ -62,32 +65,10 @@ def probe(
     plan = _plan(representations, task, settings_used, random_weights)
     tally = ProbeTally(plan)
     steps = _steps(plan, representations, random_weights)
-    rounds = {is_random: _rounds(plan, is_random) for is_random in {is_random for _, is_random, _ in steps}}
-    with _one_thread(), shown_count(progress, "probing") as report:
-        for done, (source, is_random, layer) in enumerate(steps):
-            vectors = _vectors(source, plan.task, layer)
-            for at, round_ in enumerate(rounds[is_random], start=1):
-                _measure(tally, round_, layer, vectors, source.similarity)
-                if report is not None:
-                    report(done * len(plan.splits) + at, len(steps) * len(plan.splits))
+    with shown_count(progress, "probing") as report:
+        _run_cells(tally, steps, report)
     result = probe_result(tally, representations, random_weights)
     return result if texts is None else result.with_texts(texts)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit torch to one thread while the context is open, so that results do not depend on the number of processors.
-
-    A fit is thousands of small operations. Threads that wait for one another at each of them cost more than they save:
-    on a busy machine ten times the processor time. One thread also adds numbers in one fixed order, so a seed gives the
-    same bytes.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +85,59 @@ class Round:
     tests: list[View]
     message: Choices
     codes: list[View]
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeCell:
+    """One layer and one split of the probe examples, on which all probes run under all controls.
+
+    Attributes:
+        vectors: vectors of the queries and of the passages at this layer.
+    """
+
+    layer: int
+    round: Round
+    vectors: tuple[torch.Tensor, torch.Tensor]
+    similarity: str
+
+
+@dataclass(frozen=True, eq=False)
+class CellOutcomes:
+    """Results of the probes of one cell.
+
+    Attributes:
+        tests: outcome of each probe, by name, for each of `Round.tests`.
+        codes: (code lengths in bits, whether every fit converged) for each of `Round.codes`.
+    """
+
+    tests: list[dict[str, ProbeOutcome]]
+    codes: list[tuple[Bits, bool]]
+
+
+def _run_cells(tally: ProbeTally, steps: Sequence[ProbedLayer], report: Count | None) -> None:
+    """Measure every cell (a layer and a split), several at a time, and add the outcomes to `tally` in a fixed order.
+
+    A cell runs on one thread of torch, so that results do not depend on the number of processors. A fit is thousands of
+    small operations. Threads that wait for one another at each of them cost more than they save: on a busy machine ten
+    times the processor time.
+    """
+    plan = tally.plan
+    rounds = {is_random: _rounds(plan, is_random) for is_random in {is_random for _, is_random, _ in steps}}
+    total, done = len(steps) * len(plan.splits), 0
+
+    def cells() -> Iterator[ProbeCell]:
+        for source, is_random, layer in steps:
+            vectors = _vectors(source, plan.task, layer)
+            yield from (ProbeCell(layer, round_, vectors, source.similarity) for round_ in rounds[is_random])
+
+    def add(cell: ProbeCell, outcomes: CellOutcomes) -> None:
+        nonlocal done
+        _add(tally, cell, outcomes)
+        done += 1
+        if report is not None:
+            report(done, total)
+
+    in_streams(cells(), lambda cell: _measured(plan, cell), add, most=total, threads_each=1)
 
 
 def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
@@ -172,7 +206,7 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
 
 def _steps(
     plan: ProbePlan, representations: RetrieverRepresentations, random_weights: RetrieverRepresentations | None
-) -> list[tuple[RetrieverRepresentations, bool, int]]:
+) -> list[ProbedLayer]:
     """List the vectors to probe as (vectors, whether they are those of the random-weight copy, layer)."""
     sources = [(representations, False)]
     if random_weights is not None:
@@ -206,17 +240,21 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
     return vectors
 
 
-def _measure(
-    tally: ProbeTally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
-) -> None:
-    """Run all probes under all controls on one split and layer, and add accuracies and code lengths to `tally`."""
-    options = tally.plan.settings.options
-    for view in round_.tests:
-        trial = ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts)
-        for name in tally.plan.probes:
-            outcome = PROBES[name](trial)
-            tally.add_outcome(name, layer, round_.split, view.controls, outcome)
-    for view in round_.codes:
-        bits, converged = code_length(ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts))
-        tally.add_bits(layer, round_.message.query, view.controls, bits)
+def _measured(plan: ProbePlan, cell: ProbeCell) -> CellOutcomes:
+    """Run all probes under all controls on one split and layer, and return their accuracies and code lengths."""
+
+    def trial(view: View) -> ProbeTrial:
+        return ProbeTrial(*cell.vectors, view, plan.settings.options, cell.similarity, plan.task.texts)
+
+    tests = [{name: PROBES[name](some) for name in plan.probes} for some in map(trial, cell.round.tests)]
+    return CellOutcomes(tests, [code_length(trial(view)) for view in cell.round.codes])
+
+
+def _add(tally: ProbeTally, cell: ProbeCell, outcomes: CellOutcomes) -> None:
+    """Add the accuracies and code lengths of one split and layer to `tally`."""
+    for view, by_probe in zip(cell.round.tests, outcomes.tests, strict=True):
+        for name, outcome in by_probe.items():
+            tally.add_outcome(name, cell.layer, cell.round.split, view.controls, outcome)
+    for view, (bits, converged) in zip(cell.round.codes, outcomes.codes, strict=True):
+        tally.add_bits(cell.layer, cell.round.message.query, view.controls, bits)
         tally.mdl_unconverged += not converged

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retroscope.encoders.architecture.anatomy import Anatomy
+from retroscope.encoders.batches import batches_by_length
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
-from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
+from retroscope.encoders.encode import Batch, TokenIds, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling_of
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET

@@ -5,23 +5,31 @@ that it shares with one of the models or with the previous hybrid. Two transplan
 backbone with the retriever's top blocks is the retriever with the backbone's bottom blocks. It is run once.
 """
 
+import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from transformers import PreTrainedModel
 
 from retroscope.encoders.architecture.anatomy import Anatomy
+from retroscope.encoders.batches import batches_of, can_share
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
-from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
+from retroscope.encoders.encode import Batch, TokenIds, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.pooling import pooling_of
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
+from retroscope.engine.streams import in_streams
 from retroscope.surgery.ownership import CHANGED, Hybrid, HybridKey, Path, grouped, own_layers
 from retroscope.surgery.pairs import check_transplantable
 from retroscope.surgery.random_changes import RandomChanges
@@ -75,18 +83,51 @@ def hybrids(
     random = random or RandomChanges(pair)
     hybrid_names = grouped(keys, pair[0].anatomy)
     vectors: dict[HybridKey, Tensor] = {}
-    recipe = pair[0].recipe
-    lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    for indices in batches_by_length(lengths, tokens):
-        batch = pad(pair[0], [rows[i] for i in indices])
-        with torch.inference_mode():
-            for key, part in _of_batch(_Pair(pair, batch, random, precision), hybrid_names, batch):
-                if key not in vectors:
-                    vectors[key] = torch.empty(len(rows), *part.shape[1:])
-                vectors[key][indices] = part.cpu()
+    batches = batches_of(pair[0], rows, tokens)
+    shared = all(map(can_share, pair)) and len(batches) > 1
+    pairs = _Copies(pair) if shared else None
+
+    def run(indices: list[int]) -> dict[HybridKey, Tensor]:
+        with torch.inference_mode(), pairs.one() if pairs else nullcontext(pair) as own:
+            batch = pad(own[0], [rows[i] for i in indices])
+            recorded = _Pair(own, batch, random, precision)
+            return {key: part.cpu() for key, part in _of_batch(recorded, hybrid_names, batch)}
+
+    def fill(indices: list[int], parts: dict[HybridKey, Tensor]) -> None:
+        for key, part in parts.items():
+            if key not in vectors:
+                vectors[key] = torch.empty(len(rows), *part.shape[1:])
+            vectors[key][indices] = part
         if on_batch:
             on_batch(len(indices))
+
+    in_streams(batches, run, fill, most=len(batches) if shared else 1)
     return {key: vectors[key] for key in keys if key in vectors}
+
+
+class _Copies:
+    """Copies of two models that share their weights, so that every thread can replace weights of a copy of its own."""
+
+    def __init__(self, pair: tuple[Encoder, Encoder]) -> None:
+        self._pair = pair
+        self._free: SimpleQueue[tuple[Encoder, Encoder]] = SimpleQueue()
+
+    @contextmanager
+    def one(self) -> Iterator[tuple[Encoder, Encoder]]:
+        """Yield a copy that no other thread has at the moment."""
+        try:
+            own = self._free.get_nowait()
+        except Empty:
+            one, two = (replace(each, backbone=_same_weights(each.backbone)) for each in self._pair)
+            own = one, two
+        yield own
+        self._free.put(own)
+
+
+def _same_weights(module: PreTrainedModel) -> PreTrainedModel:
+    """Copy a module, but none of its tensors."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
 def _of_batch(

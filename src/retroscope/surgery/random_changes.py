@@ -7,6 +7,7 @@ would put most of its norm into rows without effect.
 """
 
 import hashlib
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ class RandomChanges:
         self._part_of = pair[0].anatomy.part_of
         self._draw: int | None = None
         self._held: dict[str, Tensor] = {}
+        self._lock = Lock()
 
     def of(self, draw: int, name: str) -> Tensor:
         """Return a random change of a parameter, with the norm of the difference between the two models.
@@ -37,11 +39,12 @@ class RandomChanges:
             draw: index of the draw. It is the seed, together with the name.
             name: name of the parameter in the backbone.
         """
-        if draw != self._draw:
-            self._draw, self._held = draw, {}
-        if name not in self._held:
-            self._held[name] = self._make(draw, name)
-        return self._held[name]
+        with self._lock:  # threads share the draw in memory
+            if draw != self._draw:
+                self._draw, self._held = draw, {}
+            if name not in self._held:
+                self._held[name] = self._make(draw, name)
+            return self._held[name]
 
     def _make(self, draw: int, name: str) -> Tensor:
         mine, theirs = self._mine[name].detach(), self._theirs[name].detach()

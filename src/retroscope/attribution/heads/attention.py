@@ -15,8 +15,9 @@ from torch import Tensor
 
 from retroscope.attribution.heads.sites import find_heads
 from retroscope.attribution.integrals.trace import pool
+from retroscope.encoders.batches import batches_by_length
 from retroscope.encoders.checks.selftest import tolerance
-from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, model_inputs, pad
+from retroscope.encoders.encode import Batch, TokenIds, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import ATTRIBUTION
 from retroscope.errors import EncoderError

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from retroscope.attribution.heads.choice import Head
 from retroscope.encoders.architecture.anatomy import n_heads
+from retroscope.encoders.batches import batches_by_length
 from retroscope.encoders.capture import capture_calls, rewrite_inputs
-from retroscope.encoders.encode import TokenIds, batches_by_length, model_inputs, pad
+from retroscope.encoders.encode import TokenIds, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import AnalysisError, SettingsError

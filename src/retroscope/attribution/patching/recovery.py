@@ -30,7 +30,8 @@ from retroscope.attribution.patching.components import (
     random_patch,
 )
 from retroscope.attribution.patching.donors import OTHER_CORRUPTED, OTHER_DONORS, RANDOM_DONORS
-from retroscope.encoders.encode import Batch, batches_by_length, forward, pad
+from retroscope.encoders.batches import batches_by_length
+from retroscope.encoders.encode import Batch, forward, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from retroscope.encoders.batches import batches_by_length
 from retroscope.encoders.capture import capture_calls
 from retroscope.encoders.checkpoints.language_heads import LanguageHead
-from retroscope.encoders.encode import TokenIds, batches_by_length
+from retroscope.encoders.encode import TokenIds
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.errors import SettingsError

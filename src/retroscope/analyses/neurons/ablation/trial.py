@@ -13,7 +13,6 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import folded
 from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.precision import EXACT
 from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_weights
@@ -175,6 +174,5 @@ def _moments(texts: TowerTexts) -> NeuronMoments:
 
 def encoded(texts: TowerTexts, counter: Counter, precision: str) -> Representations:
     """Encode the queries or the passages and return their final vectors."""
-    with in_precision(precision, texts.encoder.device):
-        final = final_vectors(texts.encoder, texts.rows, texts.tokens, counter.add).float()
+    final = final_vectors(texts.encoder, texts.rows, texts.tokens, counter.add, precision).float()
     return representations_in_memory(texts.ids, final[:, None].numpy())
