@@ -18,6 +18,7 @@ from retroscope.representations.plan import ExtractionPlan, plan_extraction
 from retroscope.representations.repair import lock_of
 from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import is_finished
+from retroscope.representations.windows import Window, WindowVectors, WindowWorker
 from toys import TEXTS, save_toy
 
 WORDS = ("moon", "river", "red", "cat", "star", "light", "book", "mat")
@@ -103,6 +104,31 @@ def test_a_stopped_pass_goes_on_with_the_same_bytes(
     extract(cls, IDS, CORPUS, tmp_path / "b")
     assert (files(tmp_path / "a"), files(tmp_path / "b")) == whole
     assert len(passes) <= 3 * each + 1, "at most the window that the crash lost is encoded again"
+
+
+def test_a_window_that_the_store_beside_has_is_not_written_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is stopped after it wrote the third window beside, and before it wrote it to its own store."""
+    mean, cls = plans(folder, "mean", "cls")
+    beside = [(cls, tmp_path / "b")]
+    crash, write = stop_after(3), WindowWorker.write
+
+    def stopped(self: WindowWorker, payload: Window, content: WindowVectors) -> tuple[str, ...]:
+        if self.encoder is mean.encoder:
+            next(crash)
+        return write(self, payload, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WindowWorker, "write", stopped)
+        with pytest.raises(Stopped):
+            extract_in_one_pass(mean, CORPUS, tmp_path / "a", beside)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("c/*/0/0")}
+    assert len(before) == 3
+    extract_in_one_pass(mean, CORPUS, tmp_path / "a", beside)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    extract(cls, IDS, CORPUS, tmp_path / "b")
+    assert files(tmp_path / "b") == alone(cls, tmp_path / "cls")
 
 
 def test_a_store_that_lacks_earlier_windows_is_made_alone(folder: Path, tmp_path: Path) -> None:

@@ -81,11 +81,13 @@ class OnePassWorker:
     def write(self, payload: Window, content: list[WindowVectors]) -> tuple[str, ...]:
         """Write a window (range of texts) to every store, and return the names of its files in the worker's own store.
 
-        The worker's own store is written last. If it has a window, all other stores therefore have that window, too.
+        The worker's own store is written last. If it has a window, all other stores therefore have that window, too. A
+        store that has the window already, because the run was stopped before the last store had it, is left as it is.
         """
         own, *others = content
         for store, part in zip(self.beside, others, strict=True):
-            store.write(payload, part)
+            if not store.is_done(payload):
+                store.write(payload, part)
         return self.worker.write(payload, own)
 
 
