@@ -134,7 +134,7 @@ def reading(folder: Path) -> None:
         _forget(files)
         turns["files"].append(timed(lambda: [np.fromfile(path, np.uint8).size for path in files]))
         _forget(files)
-        turns["store"].append(timed(lambda: [len(block) for block in vectors.layer_blocks()]))
+        turns["store"].append(timed(lambda: [[*map(len, block)] for block in vectors.layer_blocks()]))
     raw, ours = (min(wall for _, wall in turns[name]) for name in ("files", "store"))
     decoding = min(work for work, _ in turns["store"])
     numbers = held.size * held.dtype.itemsize

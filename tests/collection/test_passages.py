@@ -1,5 +1,7 @@
 import gc
+import os
 import pickle
+import sys
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -125,3 +127,18 @@ def test_an_index_costs_sixteen_bytes_a_passage():
 
 def test_no_stray_file_in_the_working_folder():
     assert not list(Path.cwd().glob("retroscope-*.arrow"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes back the pages of a mapped file")
+def test_passages_on_disk_leave_the_memory_of_the_process_after_reading(own_temp):
+    table = store_passages((Passage(str(k), "x" * 10_000) for k in range(4_000)), in_memory_bytes=2**20)
+    before = pages_of_files()
+    assert sum(len(passage.text) for passage in table.values()) == 40_000_000
+    assert len(list(table)) == 4_000
+    assert pages_of_files() - before < 1_000  # of 4 KiB; the table has 10,000
+    assert table["3999"].text == "x" * 10_000
+
+
+def pages_of_files() -> int:
+    """Return how many 4 KiB pages of mapped files are in the memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[2]) * os.sysconf("SC_PAGE_SIZE") // 4096

@@ -1,11 +1,13 @@
 """Token ids are kept from one run to the next, and what is damaged is made again."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from retroscope.encoders.token_memory import TokenMemory
+from retroscope.encoders import token_memory
+from retroscope.encoders.token_memory import TokenMemory, TokenRows
 
 READING = b"tokenizer and recipe"
 TEXTS = [f"text number {i}" for i in range(50)]
@@ -87,3 +89,43 @@ def test_no_text_has_no_rows(tmp_path: Path) -> None:
     memory.save()
     remembered(tmp_path)
     assert TokenMemory(tmp_path).rows(READING, [], never) == []
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_texts_are_saved_in_portions_also_where_nothing_can_be_written(
+    writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the folder cannot be written, saving is not tried again for every text."""
+    monkeypatch.setattr("retroscope.encoders.token_memory.UNSAVED", 3000)
+    portions: list[int] = []
+    content = token_memory._content
+
+    def counted(kept: TokenRows) -> bytes:
+        portions.append(len(kept))
+        return content(kept)
+
+    monkeypatch.setattr(token_memory, "_content", counted)
+    if not writable:
+        (tmp_path / "file").touch()
+    memory = TokenMemory(tmp_path if writable else tmp_path / "file", budget=8000)
+    for text in TEXTS:
+        memory.rows(READING, [text], rows)
+    assert 3 <= len(portions) <= 6
+    assert (max(portions) <= 12) == writable
+
+
+def test_memory_does_not_grow_with_the_number_of_saved_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retroscope.encoders.token_memory.UNSAVED", 2**20)
+    few, many = (_peak(tmp_path / str(count), count) for count in (5_000, 25_000))
+    assert many < 1.5 * few
+
+
+def _peak(folder: Path, count: int) -> int:
+    memory = TokenMemory(folder)
+    tracemalloc.start()
+    for start in range(0, count, 500):
+        memory.rows(READING, [f"text number {i}" for i in range(start, start + 500)], rows)
+    memory.save()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak

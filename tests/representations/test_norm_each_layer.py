@@ -87,7 +87,7 @@ def test_the_store_reads_normed_and_bare_layers(tmp_path: Path) -> None:
     for view in (vectors, vectors.bare()):
         whole = np.stack([view.layer(k)[rows] for k in range(last + 1)], axis=1)
         np.testing.assert_array_equal(view.texts(rows), whole)
-        np.testing.assert_array_equal(np.concatenate([block[0] for block in view.layer_blocks()]), view.layer(0))
+        np.testing.assert_array_equal(np.concatenate([next(block) for block in view.layer_blocks()]), view.layer(0))
     np.testing.assert_array_equal(vectors.final(), vectors.bare().final())
 
 

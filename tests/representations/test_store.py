@@ -1,6 +1,7 @@
 """A store gives back what was written, or an error; never a plausible zero."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,28 @@ def test_blocks_are_the_whole_in_order_in_whole_shards(
     final = list(Representations(IDS, open_store(folder)).final_blocks())
     np.testing.assert_array_equal(np.concatenate(final), FINAL)
     assert [len(b) for b in final] == {1: [4, 4, 2], 4: [4, 4, 2], 9: [8, 2], 99: [10]}[texts]
-    monkeypatch.setattr("retroscope.representations.vectors.BLOCK_BYTES", texts * 3 * 4 * 4)
-    layers = list(Representations(IDS, open_store(folder)).layer_blocks())
+    monkeypatch.setattr("retroscope.representations.vectors.BLOCK_BYTES", texts * 4 * 4)
+    blocks = list(Representations(IDS, open_store(folder)).layer_blocks())
+    layers = [list(block) for block in blocks]
     assert [[len(layer) for layer in block] for block in layers] == [[len(b)] * 3 for b in final]
     for k in range(3):
         np.testing.assert_array_equal(np.concatenate([block[k] for block in layers]), VALUES[:, k])
+
+
+def test_layers_of_a_block_are_read_one_by_one(tmp_path: Path) -> None:
+    """A block has 16 MiB of one layer: the last one, the next one, and its chunks. All layers have 96 MiB."""
+    shape = (8192, 3, 1024)
+    create_arrays(tmp_path / "v.zarr", shapes=(shape, (8192, 1)), window=256, dtype="float32", attrs=ATTRS)
+    store = open_store(tmp_path / "v.zarr", "r+")
+    for start in range(0, 8192, 256):
+        store.write_shard(start, np.full((256, *shape[1:]), start, np.float32), np.zeros((256, 1), np.float32))
+    tracemalloc.start()
+    blocks = Representations([str(i) for i in range(8192)], open_store(tmp_path / "v.zarr")).layer_blocks()
+    sizes = [[len(layer) for layer in block] for block in blocks]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sizes == [[4096] * 3] * 2
+    assert peak < 64 * 2**20
 
 
 @pytest.mark.parametrize("normed", [False, True])
@@ -68,7 +86,7 @@ def test_blocks_of_layers_are_read_with_the_final_norm_or_without(tmp_path: Path
     """Three stored columns of a model of one block: layers 0 and 1, and layer 0 with the norm."""
     folder = finished(tmp_path / "v.zarr", {**ATTRS, "norm_each_layer": True})
     stored = Representations(IDS, open_store(folder), normed=normed)
-    (block,) = stored.layer_blocks()
+    (block,) = map(list, stored.layer_blocks())
     assert stored.n_layers == len(block) == 2
     for k in range(2):
         np.testing.assert_array_equal(block[k], stored.layer(k))

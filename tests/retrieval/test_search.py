@@ -39,7 +39,7 @@ def brute_force(
 
 
 def rows_in_blocks_of(size: int) -> Callable[..., Iterator[slice]]:
-    return lambda self, array, row: (slice(i, i + size) for i in range(0, len(self.ids), size))
+    return lambda self, array: (slice(i, i + size) for i in range(0, len(self.ids), size))
 
 
 def hits_of(

@@ -8,8 +8,8 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from itertools import accumulate, islice
-from mmap import ACCESS_READ, mmap
-from typing import IO
+from mmap import mmap
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,9 @@ from jaxtyping import Int, UInt64
 
 from retroscope.collection.records import Passage
 from retroscope.errors import CollectionError, listed
+from retroscope.files.mapped import forget_pages, map_file
 
-IN_MEMORY_BYTES = 64 * 2**20  # a corpus with more text than this goes to a temporary file
+IN_MEMORY_BYTES = 8 * 2**20  # a corpus with more text than this goes to a temporary file
 BATCH_ROWS = 4096
 BATCH_CHARACTERS = 8 * 2**20
 SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("text", pa.large_string())])
@@ -31,12 +32,23 @@ class PassageTable(Mapping[str, Passage]):
     id itself.
     """
 
-    def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:
-        """Store record batches with the columns id, title and text, and the hash of every id, in the same order."""
+    def __init__(
+        self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"], mapped: mmap | None = None
+    ) -> None:
+        """Store record batches with the columns id, title and text, and the hash of every id, in the same order.
+
+        Args:
+            mapped: the mapped file that contains the record batches, if they are on disk.
+        """
         self._batches = list(batches)
+        self._mapped = mapped
         self._starts: list[int] = [0, *accumulate(b.num_rows for b in batches)]
         self._rows: Int[np.ndarray, "n"] = np.argsort(hashes, kind="stable")
         self._hashes = hashes[self._rows]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the record batches themselves, without the mapping of their file."""
+        return {**self.__dict__, "_mapped": None}
 
     def __len__(self) -> int:
         """Return the number of passages."""
@@ -44,7 +56,7 @@ class PassageTable(Mapping[str, Passage]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the ids."""
-        for batch in self._batches:
+        for batch in self._in_turn():
             yield from batch.column(0).to_pylist()
 
     def __getitem__(self, key: str) -> Passage:
@@ -69,10 +81,17 @@ class PassageTable(Mapping[str, Passage]):
 
     def stream(self) -> Iterator[Passage]:
         """Iterate over the passages, with one batch in memory at a time."""
-        for batch in self._batches:
+        for batch in self._in_turn():
             ids, titles, texts = (column.to_pylist() for column in batch.columns)
             for key, title, text in zip(ids, titles, texts, strict=True):
                 yield Passage(id=key, title=title, text=text)
+
+    def _in_turn(self) -> Iterator[pa.RecordBatch]:
+        """Yield the record batches. Each leaves the memory of the process before the next is read."""
+        for batch in self._batches:
+            yield batch
+            if self._mapped is not None:
+                forget_pages(self._mapped)
 
     def repeated_ids(self) -> list[str]:
         """Return the ids that several passages have, in the order of their second occurrence."""
@@ -146,8 +165,8 @@ def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEM
         for block in _blocks(passages):
             shelf.add(_as_batch(block))
             hashes.append(np.fromiter((hash_of(p.id) for p in block), dtype=np.uint64, count=len(block)))
-        batches = shelf.close()
-    return PassageTable(batches, np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64))
+        batches, mapped = shelf.close()
+    return PassageTable(batches, np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64), mapped)
 
 
 class _Shelf:
@@ -175,15 +194,15 @@ class _Shelf:
             self._writer.write_batch(batch)
         self._batches = []
 
-    def close(self) -> list[pa.RecordBatch]:
-        """Return all stored record batches, memory-mapped if they are on disk."""
+    def close(self) -> tuple[list[pa.RecordBatch], mmap | None]:
+        """Return all stored record batches, and the mapping that contains them if they are on disk."""
         if self._writer is None:
-            return self._batches
+            return self._batches, None
         self._writer.close()
         self._file.flush()
-        mapped = mmap(self._file.fileno(), 0, access=ACCESS_READ)  # outlives the file, as long as a batch does
+        mapped = map_file(self._file)
         file = pa.ipc.open_file(pa.py_buffer(mapped))
-        return [file.get_batch(k) for k in range(file.num_record_batches)]
+        return [file.get_batch(k) for k in range(file.num_record_batches)], mapped
 
 
 def _blocks(passages: Iterable[Passage]) -> Iterator[list[Passage]]:

@@ -6,9 +6,10 @@ digest of its content. A file whose content has another digest is removed, and i
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from jaxtyping import Int32, Int64, UInt64
 
 from retroscope.files.cache_records import CacheOrigin, used, versions
 from retroscope.files.checksums import damaged, note_remade
+from retroscope.files.mapped import forget_pages, map_file
 from retroscope.files.whole import file_digest, write_whole
 
 TOKENS = "tokens"  # folder of a cache
 TOKENS_ORIGIN = CacheOrigin(software=versions(("transformers", "tokenizers")))
-BUDGET = 128 * 2**20  # bytes in memory; what does not fit is saved, or without a folder tokenised again
+BUDGET = 128 * 2**20  # bytes in memory; without a folder, what does not fit is tokenised again
+UNSAVED = 16 * 2**20  # bytes in memory that are to be saved; with more, all of them are saved
 OVERHEAD = 200  # bytes of a row in memory besides its token ids
 TokenRows = dict[bytes, "array[int]"]  # digest of a text -> its token ids
 
@@ -34,19 +37,24 @@ class _Saved:
         keys: digests of the texts as two integers, sorted by the first.
         ends: 0, and then the position in `ids` at which the token ids of each text end.
         ids: token ids of all texts, one text after another.
+        mapped: the mapping that contains `ends` and `ids`.
     """
 
     keys: UInt64[np.ndarray, "text 2"]
     ends: Int64[np.ndarray, "text+1"]
     ids: Int32[np.ndarray, "token"]
+    mapped: mmap
 
-    def find(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, list[int]]]:
-        """Yield those of the `keys` that the file contains, each with its token ids."""
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, list[int]]:
+        """Return the token ids of those of the `keys` that the file contains."""
         wanted = np.frombuffer(b"".join(keys), dtype=np.uint64).reshape(-1, 2)
         at = np.minimum(np.searchsorted(self.keys[:, 0], wanted[:, 0]), len(self.keys) - 1)
+        rows: dict[bytes, list[int]] = {}
         for place in np.flatnonzero((self.keys[at] == wanted).all(axis=1)).tolist():
             start, end = self.ends[at[place]], self.ends[at[place] + 1]
-            yield keys[place], self.ids[start:end].tolist()
+            rows[keys[place]] = self.ids[start:end].tolist()
+        forget_pages(self.mapped)
+        return rows
 
 
 class TokenMemory:
@@ -58,7 +66,8 @@ class TokenMemory:
         self._rows: dict[bytes, TokenRows] = {}
         self._saved: dict[bytes, list[_Saved]] = {}
         self._lasting: set[bytes] = set()
-        self._budget, self._left = budget, budget
+        self._left = budget
+        self._unsaved, self._most_unsaved = 0, min(UNSAVED, budget)
 
     def rows(
         self,
@@ -90,6 +99,7 @@ class TokenMemory:
 
     def save(self) -> None:
         """Write new token ids from memory to the folder, and read them from there afterwards."""
+        self._unsaved = 0
         for reading in self._lasting & {*self._rows}:
             content = _content(self._rows[reading])
             place = self._place(reading) / f"{hashlib.sha256(content).hexdigest()}.arrow"
@@ -109,8 +119,10 @@ class TokenMemory:
 
     def _keep(self, reading: bytes, key: bytes, row: Sequence[int]) -> None:
         ids = array("i", row)
-        if _size(ids) > self._left and reading in self._lasting:
-            self.save()
+        if reading in self._lasting:
+            if self._unsaved + _size(ids) > self._most_unsaved:
+                self.save()
+            self._unsaved += _size(ids)
         if _size(ids) <= self._left:
             self._left -= _size(ids)
             self._rows.setdefault(reading, {})[key] = ids
@@ -141,14 +153,15 @@ def _content(rows: Mapping[bytes, "array[int]"]) -> bytes:
     """Return the bytes of a file of token ids: an Arrow table with a row for each text, sorted by digest."""
     keys = np.frombuffer(b"".join(rows), dtype=np.uint64).reshape(-1, 2)
     order = np.argsort(keys[:, 0], kind="stable")
-    in_order = list(rows.values())
-    ids = [np.frombuffer(in_order[place], dtype=np.int32) for place in order.tolist()]
-    ends = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
+    kept = list(rows.values())
+    in_order = [kept[place] for place in order.tolist()]
+    ids = np.frombuffer(b"".join(in_order), dtype=np.int32)
+    ends = np.concatenate([[0], np.cumsum([len(row) for row in in_order])]).astype(np.int64)
     table = pa.table(
         {
             "first": keys[order, 0],
             "second": keys[order, 1],
-            "ids": pa.LargeListArray.from_arrays(pa.array(ends), pa.array(np.concatenate(ids))),
+            "ids": pa.LargeListArray.from_arrays(pa.array(ends), pa.array(ids)),
         }
     )
     sink = pa.BufferOutputStream()
@@ -173,7 +186,9 @@ def _is_whole(file: Path) -> bool:
 
 
 def _read(file: Path) -> _Saved:
-    table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    with file.open("rb") as content:
+        mapped = map_file(content)
+    table = pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
     ids = table["ids"].chunk(0)
     keys = np.stack([table[name].chunk(0).to_numpy() for name in ("first", "second")], axis=1)
-    return _Saved(keys, ids.offsets.to_numpy(), ids.values.to_numpy())
+    return _Saved(keys, ids.offsets.to_numpy(), ids.values.to_numpy(), mapped)

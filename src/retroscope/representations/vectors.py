@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,7 +16,7 @@ from retroscope.representations.store import VectorStore, store_in
 
 Vectors = Float[np.ndarray, "text dim"]
 
-BLOCK_BYTES = 192 * 2**20  # vectors that a search holds at a time
+BLOCK_BYTES = 16 * 2**20  # vectors of one layer that a search holds at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,25 +104,23 @@ class Representations:
 
         Each file of the store is read once.
         """
-        for rows in self._blocks(self.store.final, self.store.final.shape[-1]):
+        for rows in self._blocks(self.store.final):
             yield self._read(None, rows)
 
-    def layer_blocks(self) -> Iterator[list[Vectors]]:
-        """Yield, for each block of consecutive rows, a list with the vectors of every layer (see `final_blocks`)."""
-        places = [self._place(k) for k in range(self.n_layers)]
-        first = min(places)  # with `normed` the last layer, which stands before the normed ones
-        for rows in self._blocks(self.store.vectors, self.n_layers * self.store.vectors.shape[-1]):
-            block = self.store.column(slice(first, first + self.n_layers), rows)
-            yield [np.asarray(block[:, place - first], dtype=np.float32) for place in places]
+    def layer_blocks(self) -> Iterator[Iterator[Vectors]]:
+        """Yield, for each block of consecutive rows, an iterator over the vectors of every layer, read one by one.
 
-    def _blocks(self, array: zarr.Array[Any], row: int) -> Iterator[slice]:
-        """Yield slices of rows for blocks of about 192 MiB, each of one or more whole shards.
-
-        Args:
-            row: how many numbers one text has in a block.
+        A layer of a block takes as much memory as a block of `final_blocks`.
         """
+        for k in range(self.n_layers):
+            self._place(k)  # a layer that is not stored is an error before anything is read
+        for rows in self._blocks(self.store.vectors):
+            yield map(partial(self._read, rows=rows), range(self.n_layers))
+
+    def _blocks(self, array: zarr.Array[Any]) -> Iterator[slice]:
+        """Yield slices of rows. The vectors of one layer in such a block have about 16 MiB and are whole shards."""
         shard = (array.shards or array.chunks)[0]
-        size = max(1, BLOCK_BYTES // (4 * row * shard)) * shard
+        size = max(1, BLOCK_BYTES // (4 * array.shape[-1] * shard)) * shard
         for start in range(0, len(self.ids), size):
             yield slice(start, start + size)
 

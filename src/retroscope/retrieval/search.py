@@ -84,7 +84,7 @@ def search_layers(
 
 def _search(
     queries: Sequence[Vectors],
-    blocks: Iterable[Sequence[Vectors]],
+    blocks: Iterable[Iterable[Vectors]],
     ids: Sequence[str],
     k: int,
     *,
@@ -95,7 +95,7 @@ def _search(
 
     Args:
         queries: one array of query vectors for each set.
-        blocks: blocks of passages, each with one array of passage vectors for each set.
+        blocks: blocks of passages, each with one array of passage vectors for each set, which are read one by one.
         ids: ids of all passages.
     """
     if similarity not in SIMILARITIES:
@@ -105,9 +105,10 @@ def _search(
     best = [no_hits(len(vectors)) for vectors in prepared]
     start = 0
     for block in blocks:
-        stop = start + len(block[0])
+        stop = start
         for layer, vectors in enumerate(block):
             _check_sizes(prepared[layer], vectors)
+            stop = start + len(vectors)
             best[layer] = _searched(prepared[layer], _prepared(vectors, similarity), best[layer], k, order[start:stop])
         start = stop
         if progress:
