@@ -13,7 +13,7 @@ from peft import PeftConfig
 
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, quiet, read_json
 from retroscope.encoders.checkpoints.values import flag, group
-from retroscope.encoders.checks.weights import Disk
+from retroscope.encoders.checks.disk import Disk
 from retroscope.errors import EncoderError, excerpt
 from retroscope.files.reading import foreign
 

@@ -17,7 +17,8 @@ from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, bas
 from retroscope.encoders.checkpoints.modules import read_modules
 from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
 from retroscope.encoders.checkpoints.values import text
-from retroscope.encoders.checks.weights import ADAPTER, Disk, open_disk, unused_reason
+from retroscope.encoders.checks.disk import ADAPTER, Disk, open_disk
+from retroscope.encoders.checks.weights import unused_reason
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 

@@ -29,8 +29,9 @@ from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.checkpoints.folders import quiet, read_json
 from retroscope.encoders.checkpoints.gguf_files import tensor_names
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks, check_config, check_sizes
+from retroscope.encoders.checks.disk import Disk, check_fractions, open_disk, refuse_rivals
 from retroscope.encoders.checks.proofs import LoadingProof
-from retroscope.encoders.checks.weights import Disk, check_fractions, open_disk, prove_loaded
+from retroscope.encoders.checks.weights import prove_loaded
 from retroscope.errors import EncoderError, did_you_mean, excerpt, listed
 from retroscope.files.reading import foreign
 
@@ -191,6 +192,7 @@ def from_disk(
         with torch.device("meta"):
             planned = cls(copy.deepcopy(config), **extra)
         check_sizes(planned, disk)
+        refuse_rivals(planned, disk)
         check_fractions((name for name, _ in planned.named_parameters()), disk)
         model, info = cls.from_pretrained(
             disk.folder,

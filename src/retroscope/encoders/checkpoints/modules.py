@@ -20,7 +20,7 @@ from retroscope.encoders.checkpoints.values import (
     texts,
     whole_number,
 )
-from retroscope.encoders.checks.weights import open_disk
+from retroscope.encoders.checks.disk import open_disk
 from retroscope.encoders.final_modules import ACTIVATIONS, Dense, Normalize
 from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, excerpt, listed
 from retroscope.files.reading import DOWNLOAD_AGAIN, foreign

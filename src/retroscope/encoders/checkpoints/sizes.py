@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from retroscope.encoders.checks.weights import Disk
+from retroscope.encoders.checks.disk import Disk
 from retroscope.errors import EncoderError, excerpt, listed
 
 COUNT = re.compile(r"(num|n)_\w+|\w*layers?")  # numbers of things that are made one by one: blocks, heads, labels

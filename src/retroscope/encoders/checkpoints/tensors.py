@@ -28,7 +28,7 @@ from retroscope.encoders.checkpoints.backbones import (
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet, read_json
 from retroscope.encoders.checkpoints.modules import has_routes, read_modules
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks
-from retroscope.encoders.checks.weights import ADAPTER, Disk, by_ending, check_fractions, open_disk
+from retroscope.encoders.checks.disk import ADAPTER, Disk, by_ending, check_fractions, open_disk, refuse_rivals
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
@@ -101,6 +101,7 @@ def _open_transformer(folder: Path, base: str | None) -> Weights:
 def _open_folder(folder: Path) -> Weights:
     disk = open_disk(folder)
     model = skeleton(folder, disk)
+    refuse_rivals(model, disk)
     endings_of, shapes = by_ending(disk.files), disk.shapes()
     names: dict[str, str] = {}
     for name, parameter in model.named_parameters():
