@@ -1,8 +1,10 @@
 """A damaged study names the file and what to do: never a traceback, never another number, never a section less."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,38 @@ def test_a_byte_that_carries_nothing_may_differ(made: tuple[Study, Path]) -> Non
     file.write_bytes(json.dumps(json.loads(whole)).encode())
     assert load_study(folder).facts == study.facts
     file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["settings.yaml", "measured/retrieval", "measured", "study.json"])
+def test_files_of_two_studies_in_one_folder_are_refused(
+    made: tuple[Study, Path],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every file is sound, but the numbers would be those of one study under the names of another."""
+    study, folder = made
+    measured = {
+        kind: tuple(replace(one, key=f"{one.key}-other") for one in several) for kind, several in study.measured.items()
+    }
+    Study(study.facts, {**study.settings, "protocol": "other"}, measured).save(tmp_path / "other")
+    shutil.copytree(folder, tmp_path / "mixed")
+    target, source = tmp_path / "mixed" / name, tmp_path / "other" / name
+    if source.is_dir():
+        shutil.rmtree(target)
+        shutil.copytree(source, target)
+    else:
+        shutil.copy(source, target)
+    monkeypatch.setattr("sys.argv", ["retroscope", "show", str(tmp_path / "mixed")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (2, "")
+    place = name if name in ("settings.yaml", "measured/retrieval") else "measured/"
+    assert f"error: {tmp_path / 'mixed' / place}" in err
+    assert "this belongs to another study than study.json: files of several studies were mixed in one folder" in err
+    assert "fix: restore this file or folder from a copy" in err
 
 
 @pytest.mark.parametrize("command", ["show", "report"])

@@ -9,6 +9,7 @@ from retroscope.files.documents import read_document
 from retroscope.inputs.settings_files import yaml_values
 
 FACTS, SETTINGS, SUMMARY, MEASURED, PAGE = "study.json", "settings.yaml", "summary.json", "measured", "report.html"
+PARTS = "parts"  # field of study.json: what identifies the settings and every measurement
 GRID = "grid.json"  # of a training ablation
 SET = "studies.json"  # names the studies of a folder that holds several
 REPORTED = ("tables", "figures")  # folders that every report replaces as a whole

@@ -13,10 +13,10 @@ from retroscope.analyses.measurement import Measurement, facts_in
 from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, DamageError
 from retroscope.files.checksums import open_sealed
-from retroscope.files.documents import write_document
+from retroscope.files.documents import fingerprint, write_document
 from retroscope.files.whole import checked_file, refuse_foreign, remove_whole, whole_folder
 from retroscope.inputs.settings_files import as_yaml
-from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
+from retroscope.study.folder import FACTS, MEASURED, PARTS, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
 from retroscope.typesetting.subject import StudyFacts
 
 Measurements = Mapping[str, Sequence[Measurement]]
@@ -58,10 +58,32 @@ def write_measured(
         file.write(as_yaml(settings).encode())
 
 
-def write_facts(folder: Path, measured: Measurements, facts: StudyFacts) -> None:
-    """Write `study.json`, which names the measurements of the study."""
+def write_facts(folder: Path, measured: Measurements, settings: Mapping[str, Any], facts: StudyFacts) -> None:
+    """Write `study.json`, which names the measurements of the study, and what identifies them and the settings."""
     counts = {name: len(measurements) for name, measurements in measured.items()}
-    write_document(folder / FACTS, {**facts, "measured": counts})
+    keys = {f"{name}/{number}": one.key for (name, number), one in _places(measured).items()}
+    parts = {SETTINGS: fingerprint(settings), **keys}
+    write_document(folder / FACTS, {**facts, "measured": counts, PARTS: parts})
+
+
+def refuse_mixed(folder: Path, measured: Measurements, settings: Mapping[str, Any], parts: Mapping[str, str]) -> None:
+    """Refuse a folder in which files of several studies were mixed.
+
+    Args:
+        parts: what `study.json` says of the settings and of every measurement; empty if an early version wrote it.
+
+    Raises:
+        DamageError: if the settings or a measurement belong to another study. It names the file or folder.
+    """
+    found = {f"{name}/{number}": (one.key, MEASURED) for (name, number), one in _places(measured).items()}
+    found[SETTINGS] = (fingerprint(settings), ".")
+    for name, (own, place) in found.items():
+        if parts.get(name, own) != own:
+            raise DamageError(
+                f"this belongs to another study than {FACTS}: files of several studies were mixed in one folder",
+                where=str(folder / place / name),
+                fix=RESTORE,
+            )
 
 
 def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]) -> bool:
