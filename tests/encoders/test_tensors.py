@@ -156,3 +156,44 @@ def test_one_file_is_read_before_shards_as_by_transformers(tmp_path: Path) -> No
     streamed, model = whole(open_weights(folder)), loaded(folder)
     assert torch.equal(streamed[DENSE], tensors[DENSE] + 1)
     assert torch.equal(model[DENSE], tensors[DENSE] + 1)
+
+
+FACTOR = "base_model.model.layers.0.self_attn.q_proj.lora_B.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda tensor: tensor * float("nan"), rf"NaN or infinite values:\n  - {FACTOR}"),
+        (lambda tensor: tensor / 0, rf"NaN or infinite values:\n  - {FACTOR}"),
+        (
+            lambda tensor: tensor.to(torch.int8),
+            rf"whole numbers or truth values, .*:\n  - {FACTOR}",
+        ),
+    ],
+)
+def test_factors_are_finite_fractions_wherever_they_are_read(
+    change: Callable[[torch.Tensor], torch.Tensor], expected: str, tmp_path: Path
+) -> None:
+    folder = adapter("llama", tmp_path, ["q_proj", "down_proj"])
+    file = folder / "adapter_model.safetensors"
+    tensors = load_file(file)
+    save_file({**tensors, FACTOR: change(tensors[FACTOR])}, file)
+    for read in (open_weights, loaded):
+        with pytest.raises(EncoderError, match=expected):
+            read(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lora_alpha": float("nan")}, {"lora_alpha": float("inf")}, {"lora_alpha": None}, {"lora_alpha": "8"},
+     {"lora_alpha": True}, {"alpha_pattern": {"q_proj": float("nan")}}],
+)  # fmt: skip
+def test_the_scale_of_an_adapter_is_a_finite_number(change: dict[str, object], tmp_path: Path) -> None:
+    """`diff` reported a change of 0 % where the scale was not a number."""
+    folder = adapter("llama", tmp_path, ["q_proj", "down_proj"])
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    for read in (open_weights, loaded):
+        with pytest.raises(EncoderError, match=r"adapter_config\.json: the alpha .* must be a finite number, found"):
+            read(folder)

@@ -28,7 +28,7 @@ from retroscope.encoders.checkpoints.backbones import (
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet, read_json
 from retroscope.encoders.checkpoints.modules import has_routes, read_modules
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks
-from retroscope.encoders.checks.disk import ADAPTER, Disk, by_ending, check_fractions, open_disk, refuse_rivals
+from retroscope.encoders.checks.disk import ADAPTER, Disk, by_ending, check_tensors, open_disk
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
@@ -101,14 +101,13 @@ def _open_transformer(folder: Path, base: str | None) -> Weights:
 def _open_folder(folder: Path) -> Weights:
     disk = open_disk(folder)
     model = skeleton(folder, disk)
-    refuse_rivals(model, disk)
+    check_tensors(model, disk)
     endings_of, shapes = by_ending(disk.files), disk.shapes()
     names: dict[str, str] = {}
     for name, parameter in model.named_parameters():
         fitting = [n for n in endings_of.get(name, []) if shapes[n] == tuple(parameter.shape)]
         if fitting:
             names[name] = fitting[0]
-    check_fractions(names, disk)
     absent = [name for name, _ in model.named_parameters() if name not in names]
     if absent:
         raise EncoderError(

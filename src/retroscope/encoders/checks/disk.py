@@ -53,14 +53,34 @@ class Disk:
         return kinds
 
 
+def check_tensors(model: PreTrainedModel, disk: Disk) -> None:
+    """Refuse a checkpoint whose tensors cannot be the values of a model's parameters, or may be two values of one."""
+    _refuse_rivals(model, disk)
+    endings = by_ending(disk.files)
+    check_fractions((stored for name, _ in model.named_parameters() for stored in endings.get(name, [])), disk)
+
+
+def check_values(names: Iterable[str], disk: Disk) -> None:
+    """Refuse tensors that are stored as whole numbers, or that contain NaN or infinity, of an adapter or a head."""
+    wanted = sorted(names)
+    check_fractions(wanted, disk)
+    broken = [name for name in wanted if not bool(disk.tensor(name).isfinite().all())]
+    if broken:
+        raise EncoderError(
+            f"these weights contain NaN or infinite values:{listed(broken)}",
+            where=str(disk.folder),
+            fix="use another copy of these weights, or an earlier checkpoint of the same training",
+        )
+
+
 def check_fractions(names: Iterable[str], disk: Disk) -> None:
-    """Refuse a checkpoint that stores a parameter as whole numbers or truth values: without its scale, it is wrong.
+    """Refuse tensors that are stored as whole numbers or truth values: without its scale, such a tensor is wrong.
 
     Args:
-        names: names of the model's parameters.
+        names: names of the tensors.
     """
-    endings, kinds = by_ending(disk.files), disk.kinds()
-    whole = [stored for name in names for stored in endings.get(name, []) if kinds[stored] in WHOLE]
+    kinds = disk.kinds()
+    whole = [name for name in names if kinds[name] in WHOLE]
     if whole:
         raise EncoderError(
             f"these weights are whole numbers or truth values, as of a quantised model:{listed(whole)}",
@@ -107,7 +127,7 @@ def _refuse_overlap(folder: Path, names: Mapping[Path, list[str]]) -> None:
                 )
 
 
-def refuse_rivals(model: PreTrainedModel, disk: Disk) -> None:
+def _refuse_rivals(model: PreTrainedModel, disk: Disk) -> None:
     """Refuse a checkpoint with two values of one parameter, e.g. `X.weight` and `bert.X.weight` or `X.gamma`.
 
     Which of the two a model gets depends on the library. Two equal values are accepted.

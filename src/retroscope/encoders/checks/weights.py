@@ -136,7 +136,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
     """
     comparison = compare_with_disk(model, disk)
     reshaped = [f"{name}: checkpoint {tuple(a)}, model {tuple(b)}" for name, a, b in info["mismatched_keys"]]
-    _refuse_nan(model, disk)
+    refuse_nan(model, str(disk.folder))
     missing = set(info["missing_keys"])
     skipped = missing | {name for name, _, _ in info["mismatched_keys"]}
     unused = sorted({*comparison.unused, *info["unexpected_keys"]})
@@ -154,7 +154,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
     return LoadingProof(str(disk.folder), len(comparison.equal), unexpected=tuple(known))
 
 
-def _refuse_nan(model: nn.Module, disk: Disk) -> None:
+def refuse_nan(model: nn.Module, where: str) -> None:
     """Refuse weights with NaN, because they may affect only some vectors and stay unnoticed."""
     broken = [
         name for name, tensor in model.state_dict().items() if tensor.is_floating_point() and tensor.isnan().any()
@@ -162,7 +162,7 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
     if broken:
         raise EncoderError(
             f"these weights contain NaN:{listed(broken)}",
-            where=str(disk.folder),
+            where=where,
             fix="use another copy of the checkpoint, or an earlier checkpoint of the same training",
         )
 
