@@ -197,3 +197,9 @@ def test_the_scale_of_an_adapter_is_a_finite_number(change: dict[str, object], t
     for read in (open_weights, loaded):
         with pytest.raises(EncoderError, match=r"adapter_config\.json: the alpha .* must be a finite number, found"):
             read(folder)
+
+
+def test_a_base_that_is_given_for_no_adapter_is_refused(tmp_path: Path) -> None:
+    folder = save_toy("bert", tmp_path / "bert")
+    with pytest.raises(EncoderError, match=r"the base model 'x' was given, but this checkpoint is not an adapter"):
+        open_weights(folder, "x")
