@@ -124,6 +124,22 @@ def test_files_of_two_studies_in_one_folder_are_refused(
     assert "fix: restore this file or folder from a copy" in err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"models": {}}, {"measured": []}, {"measured": {"retrieval": "x"}}, {"collections": "x"}, {"parts": []},
+     {"trainings": "a"}, {"title": None}, {"title": 3}, {"command": None}],
+)  # fmt: skip
+def test_a_forged_study_with_a_right_checksum_names_the_file(
+    made: tuple[Study, Path], change: dict[str, object], tmp_path: Path
+) -> None:
+    _, folder = made
+    shutil.copytree(folder, tmp_path / "forged")
+    file = tmp_path / "forged" / "study.json"
+    write_document(file, {**read_document(file), **change})
+    with pytest.raises(DamageError, match=rf"study\.json: this is no valid study\.json.*{next(iter(change))}"):
+        load_study(tmp_path / "forged")
+
+
 @pytest.mark.parametrize("command", ["show", "report"])
 @pytest.mark.parametrize("name", ["study.json", "settings.yaml", "measured/retrieval/0/measurement.json"])
 def test_commands_say_what_to_do(
