@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from damage import KINDS, Damage, contents, damage, each_damaged
+from hostile_models import odd
 
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.cli.main import main
@@ -122,6 +123,26 @@ def test_files_of_two_studies_in_one_folder_are_refused(
     assert f"error: {tmp_path / 'mixed' / place}" in err
     assert "this belongs to another study than study.json: files of several studies were mixed in one folder" in err
     assert "fix: restore this file or folder from a copy" in err
+
+
+@pytest.mark.parametrize("name", ["study.json", "settings.yaml", "measured/retrieval/0/measurement.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_among_the_files_of_a_study_is_named(
+    made: tuple[Study, Path], name: str, kind: str, tmp_path: Path
+) -> None:
+    """Reading it would wait for ever, or fill the memory."""
+    _, folder = made
+    shutil.copytree(folder, tmp_path / "odd")
+    (tmp_path / "odd" / name).unlink()
+    odd(kind, tmp_path / "odd" / name)
+    with pytest.raises(DamageError, match=rf"{name}: this is a pipe or a device, not a file\n  fix: restore"):
+        load_study(tmp_path / "odd")
+
+
+def test_a_document_of_nested_lists_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("[" * 200_000)
+    with pytest.raises(DamageError, match=r"study\.json: this file is damaged"):
+        read_document(tmp_path / "study.json")
 
 
 @pytest.mark.parametrize(
