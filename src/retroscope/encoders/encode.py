@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from retroscope.encoders.checkpoints.tokenizers import check_ids
+from retroscope.encoders.checkpoints.tokenizers import check_token_ids
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling_of, skipped_tokens
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
@@ -107,7 +107,7 @@ def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenI
         rows: list[TokenIds] = encoder.tokenizer(
             texts, truncation=True, max_length=room, padding=False, return_attention_mask=False
         )["input_ids"]
-    check_ids(rows, encoder.tokenizer, encoder.embedding_rows, encoder.name)
+    check_token_ids(rows, encoder.tokenizer, encoder.embedding_rows, encoder.name)
     return rows
 
 

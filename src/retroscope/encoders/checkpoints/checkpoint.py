@@ -12,7 +12,13 @@ from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, read_json
 from retroscope.encoders.checkpoints.head_modules import check_fit
 from retroscope.encoders.checkpoints.modules import Modules, read_modules
-from retroscope.encoders.checkpoints.tokenizers import check_ids, check_rows, ensure_padding, load_tokenizer, lower_case
+from retroscope.encoders.checkpoints.tokenizers import (
+    check_rows,
+    check_token_ids,
+    ensure_padding,
+    load_tokenizer,
+    lower_case,
+)
 from retroscope.encoders.checkpoints.values import text
 from retroscope.encoders.checks.proofs import LoadingProof
 
@@ -95,7 +101,7 @@ def _assemble(
     tokenizer = load_tokenizer(backbone.tokenizer, how.trust_remote_code)
     rows = len(backbone.model.get_input_embeddings().weight)
     check_rows(tokenizer, rows, str(backbone.tokenizer))
-    check_ids([tokenizer("")["input_ids"]], tokenizer, rows, str(backbone.tokenizer))
+    check_token_ids([tokenizer("")["input_ids"]], tokenizer, rows, str(backbone.tokenizer))
     pad = ensure_padding(tokenizer, rows, str(backbone.tokenizer))
     recorded = {**_tokenizer_choices(backbone.tokenizer), **backbone.choices, **choices}
     return Checkpoint(backbone.model, tokenizer, head if names else nn.Identity(), names, backbone.proof, recorded, pad)

@@ -67,7 +67,7 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
         )
 
 
-def check_ids(rows: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase, size: int, where: str) -> None:
+def check_token_ids(rows: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase, size: int, where: str) -> None:
     """Refuse token ids that have no row in an embedding matrix of `size` rows, e.g. of a special token in a text."""
     beyond = next((number for row in rows for number in row if number >= size), None)
     if beyond is not None:
