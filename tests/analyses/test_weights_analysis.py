@@ -11,7 +11,7 @@ import torch
 
 from analyses_one import context_of, measured, reported, subject_of
 from retroscope.analyses.weights import ANALYSIS
-from retroscope.analyses.weights.diff import diff_text, write_diff
+from retroscope.analyses.weights.diff import diff, diff_text, write_diff
 from retroscope.analyses.weights.measure import COARSE, measure, plan, refusal
 from retroscope.analyses.weights.report import report
 from retroscope.analyses.weights.result import BOTH, WeightResult
@@ -20,12 +20,13 @@ from retroscope.analyses.weights.words import weight_statements
 from retroscope.drift.result import WeightDrift
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.errors import SettingsError
+from retroscope.errors import EncoderError, SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.typesetting.statements import State
 from synthetic_drift import weight_drift
 from synthetic_subject import reading
 from tiny_study import Tiny
+from toy_adapters import adapter
 from toys import save_toy
 
 N_BLOCKS = 4
@@ -202,6 +203,19 @@ def test_weights_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_pat
     assert [figure.name for figure in section.figures] == ["weights"]
     without = measured(ANALYSIS, context, WeightSettings(spectra=False), tmp_path / "without")
     assert "effective_rank" not in without.frames["tensors"]
+
+
+def test_a_base_goes_to_the_adapters_of_a_pair_and_to_nothing_else(tmp_path: Path) -> None:
+    """An adapter before fine-tuning was read over the base that it names, whatever base was given."""
+    folder = adapter("llama", tmp_path, ["q_proj", "down_proj"])
+    base = (tmp_path / "base").rename(tmp_path / "moved")
+    with pytest.raises(EncoderError, match=r"base model .* of this adapter cannot be loaded"):
+        diff(folder, base)
+    forth, back = diff(base, folder, base=str(base)), diff(folder, base, base=str(base))
+    assert forth.tensors["relative"].max() > 0
+    assert set(forth.tensors["name"]) == set(back.tensors["name"])
+    with pytest.raises(EncoderError, match=r"the base model .* was given, but this checkpoint is not an adapter"):
+        diff(base, base, base=str(base))
 
 
 def test_half_precision_is_a_caveat(tiny: Tiny, cache: Path) -> None:

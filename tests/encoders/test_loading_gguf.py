@@ -103,6 +103,14 @@ def test_a_gguf_file_that_lacks_a_tensor_is_an_error(tmp_path: Path) -> None:
         load_encoder(file, LoadSettings(pooling="mean"))
 
 
+def test_a_gguf_file_with_nan_is_refused(tmp_path: Path) -> None:
+    model = TOYS["llama"].build()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[7, 3] = float("nan")
+    with pytest.raises(EncoderError, match=r"toy\.gguf: these weights contain NaN:\n  - embed_tokens\.weight"):
+        load_encoder(write(model, tmp_path / "toy.gguf"), LoadSettings(pooling="mean"))
+
+
 def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
     file = tmp_path / "model.gguf"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")

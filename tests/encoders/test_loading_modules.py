@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
@@ -262,6 +262,58 @@ def test_modules_that_are_not_known_are_named(kinds: list[str], expected: str, t
     (tmp_path / "modules.json").write_text(json.dumps(rows))
     with pytest.raises(EncoderError, match=expected):
         load_retriever(tmp_path)
+
+
+def module_rows(folder: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    file = folder / "modules.json"
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda rows: [*rows[:2], rows[3], rows[2]], r"idx of the modules must rise .*, found \[0, 1, 3, 2\]"),
+        (lambda rows: [*rows[:3], {**rows[3], "idx": 2}], r"idx of the modules must rise .*, found \[0, 1, 2, 2\]"),
+        (lambda rows: [*rows[:3], {**rows[3], "name": "2"}], "the name '2' occurs more than once"),
+        (lambda rows: [*rows, {**rows[1], "idx": 4, "name": "4"}], "types Dense, .*; found Pooling"),
+        (lambda rows: [*rows, {**rows[0], "idx": 4, "name": "4"}], "types Dense, .*; found Transformer"),
+    ],
+)
+def test_modules_in_an_ambiguous_order_are_refused(
+    change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], expected: str, tmp_path: Path
+) -> None:
+    """The library goes by the list and keeps one module of each name: other vectors than the order of `idx` gives."""
+    build(tmp_path / "st", transformer(tmp_path), Pooling(16, "mean"), Dense(16, 8), Normalize())
+    load_retriever(tmp_path / "st")
+    module_rows(tmp_path / "st", change)
+    with pytest.raises(EncoderError, match=rf"modules\.json: (.|\n)*{expected}(.|\n)*fix: list every module once"):
+        load_retriever(tmp_path / "st")
+
+
+@pytest.mark.parametrize("modules", [[Dense(8, 4)], [Dense(16, 8), Dense(12, 4)], [Dense(16, 8), LayerNorm(16)]])
+def test_modules_that_do_not_fit_one_another_are_refused(modules: list[nn.Module], tmp_path: Path) -> None:
+    build(tmp_path / "st", transformer(tmp_path), Pooling(16, "mean"), *modules)
+    with pytest.raises(EncoderError, match=r"st: a (Dense|LayerNorm) module takes vectors of \d+ values, but gets"):
+        load_retriever(tmp_path / "st")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda tensor: tensor.to(torch.int8), "whole numbers or truth values"),
+        (lambda tensor: tensor > 0, "whole numbers or truth values"),
+        (lambda tensor: tensor * float("nan"), "NaN or infinite values"),
+        (lambda tensor: tensor / 0, "NaN or infinite values"),
+    ],
+)
+def test_weights_of_a_module_are_finite_fractions(
+    change: Callable[[Tensor], Tensor], expected: str, tmp_path: Path
+) -> None:
+    build(tmp_path / "st", transformer(tmp_path), Pooling(16, "mean"), Dense(16, 8))
+    file = tmp_path / "st" / "2_Dense" / "model.safetensors"
+    save_file({name: change(tensor) for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(EncoderError, match=rf"2_Dense: these weights .*{expected}.*:\n  - linear\."):
+        load_retriever(tmp_path / "st")
 
 
 @pytest.mark.parametrize("part", ["2_Dense", "."])

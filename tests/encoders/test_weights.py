@@ -11,7 +11,8 @@ from transformers import AutoModel, BertForMaskedLM, DPRQuestionEncoder, LlamaFo
 
 from retroscope.encoders.checkpoints.backbones import How, loader_for
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checks.weights import compare_with_disk, open_disk, prove_loaded, unused_reason
+from retroscope.encoders.checks.disk import open_disk
+from retroscope.encoders.checks.weights import compare_with_disk, prove_loaded, unused_reason
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError

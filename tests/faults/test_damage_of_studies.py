@@ -1,8 +1,10 @@
 """A damaged study names the file and what to do: never a traceback, never another number, never a section less."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from damage import KINDS, Damage, contents, damage, each_damaged
+from hostile_models import odd
 
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.cli.main import main
@@ -88,6 +91,74 @@ def test_a_byte_that_carries_nothing_may_differ(made: tuple[Study, Path]) -> Non
     file.write_bytes(json.dumps(json.loads(whole)).encode())
     assert load_study(folder).facts == study.facts
     file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["settings.yaml", "measured/retrieval", "measured", "study.json"])
+def test_files_of_two_studies_in_one_folder_are_refused(
+    made: tuple[Study, Path],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every file is sound, but the numbers would be those of one study under the names of another."""
+    study, folder = made
+    measured = {
+        kind: tuple(replace(one, key=f"{one.key}-other") for one in several) for kind, several in study.measured.items()
+    }
+    Study(study.facts, {**study.settings, "protocol": "other"}, measured).save(tmp_path / "other")
+    shutil.copytree(folder, tmp_path / "mixed")
+    target, source = tmp_path / "mixed" / name, tmp_path / "other" / name
+    if source.is_dir():
+        shutil.rmtree(target)
+        shutil.copytree(source, target)
+    else:
+        shutil.copy(source, target)
+    monkeypatch.setattr("sys.argv", ["retroscope", "show", str(tmp_path / "mixed")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (2, "")
+    place = name if name in ("settings.yaml", "measured/retrieval") else "measured/"
+    assert f"error: {tmp_path / 'mixed' / place}" in err
+    assert "this belongs to another study than study.json: files of several studies were mixed in one folder" in err
+    assert "fix: restore this file or folder from a copy" in err
+
+
+@pytest.mark.parametrize("name", ["study.json", "settings.yaml", "measured/retrieval/0/measurement.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_among_the_files_of_a_study_is_named(
+    made: tuple[Study, Path], name: str, kind: str, tmp_path: Path
+) -> None:
+    """Reading it would wait for ever, or fill the memory."""
+    _, folder = made
+    shutil.copytree(folder, tmp_path / "odd")
+    (tmp_path / "odd" / name).unlink()
+    odd(kind, tmp_path / "odd" / name)
+    with pytest.raises(DamageError, match=rf"{name}: this is a pipe or a device, not a file\n  fix: restore"):
+        load_study(tmp_path / "odd")
+
+
+def test_a_document_of_nested_lists_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("[" * 200_000)
+    with pytest.raises(DamageError, match=r"study\.json: this file is damaged"):
+        read_document(tmp_path / "study.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"models": {}}, {"measured": []}, {"measured": {"retrieval": "x"}}, {"collections": "x"}, {"parts": []},
+     {"trainings": "a"}, {"title": None}, {"title": 3}, {"command": None}],
+)  # fmt: skip
+def test_a_forged_study_with_a_right_checksum_names_the_file(
+    made: tuple[Study, Path], change: dict[str, object], tmp_path: Path
+) -> None:
+    _, folder = made
+    shutil.copytree(folder, tmp_path / "forged")
+    file = tmp_path / "forged" / "study.json"
+    write_document(file, {**read_document(file), **change})
+    with pytest.raises(DamageError, match=rf"study\.json: this is no valid study\.json.*{next(iter(change))}"):
+        load_study(tmp_path / "forged")
 
 
 @pytest.mark.parametrize("command", ["show", "report"])

@@ -49,6 +49,8 @@ def test_hostile_checkpoints_are_refused(start: int) -> None:
         ({"vocab_size": LARGEST}, "config.json describes a model of .* values, but the checkpoint has"),
         ({"num_labels": 10**9}, "num_labels is 1000000000"),
         ({"hidden_size": "abc"}, "transformers cannot read this configuration"),
+        ({"layer_norm_eps": float("inf")}, "layer_norm_eps is inf, which is no number of JSON"),
+        ({"rope_parameters": {"rope_theta": float("nan")}}, "rope_theta is nan, which is no number of JSON"),
         (
             {"quantization_config": {"quant_method": "no-such"}},
             r"these weights are quantised \(quantization_config: {'quant_method'",

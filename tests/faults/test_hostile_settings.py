@@ -97,3 +97,26 @@ def test_aliases_count_as_often_as_they_occur(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["1", "[1, 2]", "{a: 1}", "", "null", "text", "1.5e-3", "{a: {b: [1, {c: d}]}}"])
 def test_what_is_read_is_what_yaml_says(value: str) -> None:
     assert changed({}, [f"a={value}"]) == {"a": yaml.safe_load(value)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("010", "'010' means 8 in YAML; write 8"), ("0_100", "'0_100' means 64 in YAML"), ("-017", "means -15 in YAML"),
+        ("1:30", "'1:30' means 90 in YAML; write 90"), ("190:20:30.5", "means 685230.5 in YAML"),
+        ("2024-01-31", "'2024-01-31' is of the YAML type timestamp, .*put texts into quotes"),
+        ("!!set {RR@10, R@10}", "this value is of the YAML type set"), ("!!binary eA==", "is of the YAML type binary"),
+        ("!!omap [a: 1]", "of the YAML type omap"), ("[7, 010]", "'010' means 8"),
+    ],
+)  # fmt: skip
+def test_what_yaml_reads_otherwise_than_it_looks_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=said):
+        changed({}, [f"a={text}"])
+    (tmp_path / "settings.yaml").write_text(f"x: 1\na: {text}\n")
+    with pytest.raises(SettingsError, match=rf"settings\.yaml: this is not YAML \(.*{said}.*, line 2\)"):
+        from_yaml(tmp_path / "settings.yaml")
+
+
+@pytest.mark.parametrize("value", ["0", "-0", "0.5", "10", "1_000", "0x10", "0b11", "+5", ".5", "00.5", "'010'", "08"])
+def test_numbers_that_mean_what_they_show_are_read(value: str) -> None:
+    assert changed({}, [f"a={value}"]) == {"a": yaml.safe_load(value)}

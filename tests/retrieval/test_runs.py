@@ -120,7 +120,7 @@ def test_depth_is_what_the_measures_look_at() -> None:
     assert depth(["P@1"]) == 10
 
 
-@pytest.mark.parametrize("name", ["nDGC@10", "", "nDCG@", "P@-1", "R@10 R@20"])
+@pytest.mark.parametrize("name", ["nDGC@10", "", "nDCG@", "P@-1", "R@10 R@20", "RR@10 ", " AP"])
 def test_an_unknown_measure_shows_the_known(name: str) -> None:
     with pytest.raises(SettingsError, match=r"unknown measure (.|\n)*AP, P@1, P@10, R@10"):
         parse_measure(name)

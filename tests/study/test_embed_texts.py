@@ -8,12 +8,14 @@ import torch
 import zarr
 
 from retroscope.encoders.encode import encode_layers
-from retroscope.errors import CollectionError, RepresentationError, SettingsError
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import CollectionError, EncoderError, RepresentationError, SettingsError
 from retroscope.inputs.load import TextLines
 from retroscope.inputs.settings import ModelSettings, StudySettings
 from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 from retroscope.study.settings import from_values
 from tiny_study import Tiny
+from toys import save_toy
 
 LINES = [
     "which physician bought a dog",
@@ -85,6 +87,13 @@ def test_the_plan_says_what_will_be_written(settings: StudySettings, tmp_path: P
     assert "prompt='dog '" in description
     assert "6 texts, 5 distinct, 0 that reach the maximum length" in description
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_tell_texts_apart_is_refused(tmp_path: Path) -> None:
+    model = ModelSettings(source=str(save_toy("llama", tmp_path / "llama")), load=LoadSettings(pooling="cls"))
+    settings = StudySettings(after=model)
+    with pytest.raises(EncoderError, match="different texts have one and the same vector"):
+        plan_embedding(settings, ["a text", "another text"], "passage")
 
 
 def test_an_unknown_tower_is_an_error(settings: StudySettings) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from retroscope.encoders.batches import batches_of, run_batches
+from retroscope.encoders.checkpoints.tokenizers import check_token_ids
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.pooling import pooling_of, skipped_tokens
@@ -109,6 +110,7 @@ def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenI
         rows: list[TokenIds] = encoder.tokenizer(
             texts, truncation=True, max_length=room, padding=False, return_attention_mask=False
         )["input_ids"]
+    check_token_ids(rows, encoder.tokenizer, encoder.embedding_rows, encoder.name)
     return rows
 
 
@@ -150,15 +152,11 @@ def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) ->
 
 
 def hidden_states(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> tuple[States, ...]:
-    """Run the backbone on one batch, and return the states of all tokens at every layer.
-
-    `norm_each_layer` is as in `forward`.
-    """
+    """Run the backbone on one batch, and return the states of all tokens at every layer (options as in `forward`)."""
     output = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True)
     states: tuple[States, ...] = output.hidden_states
     if norm_each_layer:
-        norm = final_norm(encoder)
-        states = (*states, *(norm(h) for h in states[:-1]))
+        states = (*states, *map(final_norm(encoder), states[:-1]))
     return states
 
 

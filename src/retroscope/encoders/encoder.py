@@ -59,6 +59,11 @@ class Encoder:
         return int(self.backbone.config.get_text_config().hidden_size)
 
     @property
+    def embedding_rows(self) -> int:
+        """Return the number of token ids that have a row in the embedding matrix."""
+        return len(self.backbone.get_input_embeddings().weight)
+
+    @property
     def device(self) -> torch.device:
         """Return the device of the backbone."""
         return torch.device(self.backbone.device)

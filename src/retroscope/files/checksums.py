@@ -46,7 +46,7 @@ def read_checked(path: Path, fix: str) -> bytes:
     Raises:
         DamageError: if the file is missing or damaged.
     """
-    checked = _content(path, fix)
+    checked = stored_bytes(path, fix)
     content, line = checked[:-LINE_BYTES], checked[-LINE_BYTES:]
     if line != checksum_line(checksum(content)):
         raise damaged(path, fix)
@@ -111,7 +111,7 @@ class Sealed:
         Raises:
             DamageError: if the file is missing or damaged.
         """
-        content = _content(self.folder / name, self.fix)
+        content = stored_bytes(self.folder / name, self.fix)
         if self.checksums.get(name) != checksum(content):
             raise damaged(self.folder / name, self.fix)
         return content
@@ -145,8 +145,15 @@ def open_sealed(folder: Path, fix: str) -> Sealed:
     return Sealed(folder, {name: digest for digest, _, name in lines}, fix)
 
 
-def _content(path: Path, fix: str) -> bytes:
+def stored_bytes(path: Path, fix: str) -> bytes:
+    """Read a stored file. Reading a pipe or a device in its place would never end.
+
+    Raises:
+        DamageError: if the file is missing or broken, or is no regular file.
+    """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise DamageError("this is a pipe or a device, not a file", where=str(path), fix=fix)
         return path.read_bytes()
     except OSError as error:
         raise unreadable(error, path, fix) from error

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from retroscope.errors import AnalysisError, DamageError
-from retroscope.files.checksums import checksum, damaged, unreadable
+from retroscope.files.checksums import checksum, damaged, stored_bytes
 from retroscope.files.whole import write_whole
 
 SECRETS = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/@\s]+(?=@)")  # tokens of the hub, passwords of URLs
@@ -93,11 +93,9 @@ def read_document(path: Path, fix: str = "run the command again that made it") -
         AnalysisError: if the document has another schema number.
     """
     try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
+        document = json.loads(stored_bytes(path, fix))
+    except (ValueError, RecursionError) as error:
         raise damaged(path, fix) from error
-    except OSError as error:
-        raise unreadable(error, path, fix) from error
     if not isinstance(document, dict):
         raise damaged(path, fix)
     written = document.pop(CHECKSUM, None)

@@ -1,5 +1,6 @@
 """Read and write settings as JSON-like values and YAML. The error for an unknown name suggests the nearest name."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
@@ -17,6 +18,7 @@ LARGEST = 2**17  # bytes of a settings file
 LONGEST_NAME = 500  # characters of the name of a setting
 LONGEST_VALUE = 10_000  # characters of the value of an assignment
 MOST_VALUES = 100_000  # of a settings file
+NOT_DECIMAL = re.compile(r"[-+]?0[0-7_]*[0-7]$|.*:")  # numbers that YAML reads in base 8 or 60
 # Building an adapter takes milliseconds, and a study reads and writes its settings hundreds of times.
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
@@ -72,7 +74,7 @@ def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsErro
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML reader that refuses a repeated name. PyYAML would keep the last value."""
+    """YAML reader that refuses what a user may have meant otherwise: repeated names, octal numbers, dates, sets."""
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -88,7 +90,27 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    """Return a number. PyYAML would read 010 as 8 (octal), and 1:30 as 90 (sixty to one)."""
+    value: object = getattr(loader, f"construct_yaml_{node.tag.rpartition(':')[2]}")(node)
+    if NOT_DECIMAL.match(node.value):
+        problem = f"{excerpt(node.value)} means {value} in YAML; write {value}, or put a text into quotes"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return value
+
+
+def _refused(loader: yaml.SafeLoader, node: yaml.Node) -> object:
+    value = excerpt(node.value) if isinstance(node, yaml.ScalarNode) else "this value"
+    tag = node.tag.rpartition(":")[2]
+    problem = f"{value} is of the YAML type {tag}, which no setting takes; put texts into quotes"
+    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+for _tag in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _number)
+for _tag in ("timestamp", "set", "omap", "pairs", "binary"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _refused)
 
 
 def from_yaml(path: Path) -> dict[str, Any]:

@@ -30,6 +30,8 @@ def parse_measure(name: str) -> ir_measures.Measure:
     """
     if len(name) > LONGEST_NAME:
         raise SettingsError(f"unknown measure {excerpt(name)}", fix=did_you_mean("", FAMILIAR))
+    if name != name.strip():  # its parser ignores spaces at the end, but tables and files have the name as given
+        raise SettingsError(f"unknown measure {name!r}, with a space", fix=did_you_mean(name, FAMILIAR))
     try:
         measure = ir_measures.parse_measure(name)
     except Exception as error:  # whatever its parser makes of a name

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.encoders.checks.proofs import SelfTest
+from retroscope.encoders.checks.selftest import check_told_apart
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.work import measured_rate
 from retroscope.engine.choice import LOCAL, Engine
@@ -83,6 +84,7 @@ def plan_embedding(settings: StudySettings, texts: Sequence[str] | TextLines, to
     if tower not in TOWERS:
         raise unknown_name("tower", tower, TOWERS)
     encoder = retriever_of(settings.after).tower(tower)
+    check_told_apart(encoder)
     extraction = replace(settings.extraction, norm_each_layer=False)
     return Embedding(plan_extraction(encoder, texts, extraction), texts, tower, tower_tests(encoder))
 

@@ -13,10 +13,10 @@ from retroscope.analyses.measurement import Measurement, facts_in
 from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, DamageError
 from retroscope.files.checksums import open_sealed
-from retroscope.files.documents import write_document
+from retroscope.files.documents import fingerprint, write_document
 from retroscope.files.whole import checked_file, refuse_foreign, remove_whole, whole_folder
 from retroscope.inputs.settings_files import as_yaml
-from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
+from retroscope.study.folder import FACTS, MEASURED, PARTS, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
 from retroscope.typesetting.subject import StudyFacts
 
 Measurements = Mapping[str, Sequence[Measurement]]
@@ -58,10 +58,36 @@ def write_measured(
         file.write(as_yaml(settings).encode())
 
 
-def write_facts(folder: Path, measured: Measurements, facts: StudyFacts) -> None:
-    """Write `study.json`, which names the measurements of the study."""
+def write_facts(folder: Path, measured: Measurements, settings: Mapping[str, Any], facts: StudyFacts) -> None:
+    """Write `study.json`, which names the measurements of the study, and what identifies them and the settings."""
     counts = {name: len(measurements) for name, measurements in measured.items()}
-    write_document(folder / FACTS, {**facts, "measured": counts})
+    keys = {place: one.key for place, one in _places(measured).items()}
+    write_document(folder / FACTS, {**facts, "measured": counts, PARTS: _parts(keys, settings)})
+
+
+def _parts(keys: Mapping[MeasurementPlace, str], settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return what identifies the settings and every measurement of a study, by the name of its file or folder."""
+    return {SETTINGS: fingerprint(settings), **{f"{name}/{number}": key for (name, number), key in keys.items()}}
+
+
+def refuse_mixed(folder: Path, measured: Measurements, settings: Mapping[str, Any], parts: Mapping[str, str]) -> None:
+    """Refuse a folder in which files of several studies were mixed.
+
+    Args:
+        parts: what `study.json` says of the settings and of every measurement; empty if an early version wrote it.
+
+    Raises:
+        DamageError: if the settings or a measurement belong to another study. It names the file or folder.
+    """
+    found = {f"{name}/{number}": (one.key, MEASURED) for (name, number), one in _places(measured).items()}
+    found[SETTINGS] = (fingerprint(settings), ".")
+    for name, (own, place) in found.items():
+        if parts.get(name, own) != own:
+            raise DamageError(
+                f"this belongs to another study than {FACTS}: files of several studies were mixed in one folder",
+                where=str(folder / place / name),
+                fix=RESTORE,
+            )
 
 
 def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]) -> bool:
@@ -78,6 +104,9 @@ def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings:
     """Return whether the folder contains a finished study with these settings and measurement keys (input hashes)."""
     try:
         if not (folder / FACTS).exists() or stored_facts(folder).get("not_yet_run"):
+            return False
+        own = _parts(keys, settings)
+        if stored_facts(folder).get(PARTS, own) != own:  # a run that replaced another study was stopped
             return False
         return stored_settings(folder) == settings and _stored_keys(folder, set()) == keys
     except (DamageError, AnalysisError):  # damaged, or of another schema

@@ -17,7 +17,17 @@ from retroscope.files.reading import PathLike, path_of
 from retroscope.files.whole import prove_writable
 from retroscope.inputs.settings_files import read_as
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings, studies_in
+from retroscope.study.folder import (
+    FACTS,
+    MEASURED,
+    PAGE,
+    PARTS,
+    RESTORE,
+    SETTINGS,
+    stored_facts,
+    stored_settings,
+    studies_in,
+)
 from retroscope.study.overwriting import (
     ANOTHER_FOLDER,
     refuse_foreign_files,
@@ -27,7 +37,7 @@ from retroscope.study.overwriting import (
 from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
 from retroscope.study.reporting.report import Report, write_report
 from retroscope.study.reporting.reported import Reported, SectionSubject
-from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
+from retroscope.study.stored import MeasurementPlace, is_ahead, refuse_mixed, write_facts, write_measured
 from retroscope.typesetting.subject import Pending, Refused, StudyFacts, Subject
 
 
@@ -161,7 +171,7 @@ class Study:
         self._refuse_replacing(target, overwrite)
         with held(target):
             self._save_measured(target, set())
-            write_facts(target, self.measured, self.facts)
+            write_facts(target, self.measured, self.settings, self.facts)
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
         """Write measurements and settings. The tag in a TREC run file is the name of the model."""
@@ -206,7 +216,7 @@ class Study:
                 return target / PAGE
             self._save_measured(target, already_written)
             page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
-            write_facts(target, self.measured, self.facts)
+            write_facts(target, self.measured, self.settings, self.facts)
             return page
 
     def report_alone(self, folder: PathLike) -> Path:
@@ -246,6 +256,7 @@ def load_study(folder: PathLike) -> Study:
             fix=meant or "give the folder of a study, which `retroscope compare ... --out DIR` makes",
         )
     facts = stored_facts(home)
+    parts = facts.pop(PARTS, {})
     measured = {
         name: tuple(load_measurement(home / MEASURED / name / str(number), RESTORE) for number in range(count))
         for name, count in facts.pop("measured").items()
@@ -265,4 +276,5 @@ def load_study(folder: PathLike) -> Study:
             where=str(home / SETTINGS),
             fix=RESTORE,
         )
+    refuse_mixed(home, measured, settings, parts)
     return Study(cast(StudyFacts, facts), settings, measured)

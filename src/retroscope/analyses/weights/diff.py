@@ -12,7 +12,7 @@ from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.display import ShownCount, shown_count
 from retroscope.drift.result import WeightDrift
 from retroscope.drift.weights import diff_weights
-from retroscope.encoders.checkpoints.tensors import open_weights
+from retroscope.encoders.checkpoints.tensors import is_adapter, open_weights
 from retroscope.files.documents import SCHEMA, clean, write_document
 from retroscope.files.reading import PathLike, path_or_name
 from retroscope.files.whole import refuse_other_report, write_whole
@@ -37,16 +37,19 @@ def diff(
     Args:
         before: the backbone: a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
         after: the model fine-tuned from it.
-        base: base model of the adapter `after`, instead of the one that the adapter names.
+        base: base model of the adapters among the two, instead of the one that an adapter names.
         settings: how weights are compared.
         progress: called with (tensors done, tensors in all), or True, False, None: see `display.shown`.
 
     Raises:
-        EncoderError: if the checkpoints have different architectures, or one of them lacks tensors.
+        EncoderError: if the checkpoints have different architectures, or one of them lacks tensors. Also if a base
+            model is given and neither is an adapter.
     """
     weight_settings = settings or WeightSettings()
     sources = path_or_name(before), path_or_name(after)
-    one, two = open_weights(sources[0]), open_weights(sources[1], base)
+    adapted = [base is not None and is_adapter(source) for source in sources]
+    one = open_weights(sources[0], base if adapted[0] else None)
+    two = open_weights(sources[1], base if adapted[1] or not adapted[0] else None)
     with shown_count(progress, "tensors") as report:
         drift = diff_weights(
             one, two, spectra=weight_settings.spectra, directions=weight_settings.directions, progress=report

@@ -4,6 +4,7 @@ PEFT matches each pattern in the settings with the name of every module. With Py
 take years.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from peft import PeftConfig
 
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, quiet, read_json
 from retroscope.encoders.checkpoints.values import flag, group
-from retroscope.encoders.checks.weights import Disk
+from retroscope.encoders.checks.disk import Disk, check_values
 from retroscope.errors import EncoderError, excerpt
 from retroscope.files.reading import foreign
 
@@ -21,6 +22,7 @@ RANK = re.compile(r"(init_)?r|\w*rank|num_vectors|vector_length|n_frequency|\w*b
 PATTERNS = ("target_modules", "exclude_modules", "layers_pattern", "target_parameters", "modules_to_save")
 PATTERN_KEYS = ("rank_pattern", "alpha_pattern")  # whose keys are patterns
 SWITCHES = ("fan_in_fan_out", "use_rslora", "use_dora", "lora_bias")
+FACTOR = ".lora_"  # part of the names of LoRA's tensors; other adapters may store indices
 LONGEST_PATTERN = 2000  # characters
 MOST_REPEATS = 4  # open repeats, `*` and `+`, in a pattern: each may be tried at every character
 REPEATED_GROUP = re.compile(r"(?<!\\)\)\s*[*+{]")
@@ -33,13 +35,16 @@ def read_settings(folder: Path, disk: Disk) -> PeftConfig:
 
     Raises:
         EncoderError: for settings that PEFT cannot read, an adapter that adds inputs to the model, a rank above every
-            dimension of the adapter's tensors, or a pattern that could take extremely long to match.
+            dimension of the adapter's tensors, a scale or a factor that is not finite, or a pattern that could take
+            extremely long to match.
     """
     where = folder / ADAPTER_CONFIG
     raw = read_json(folder, ADAPTER_CONFIG)
     for pattern in _patterns(raw, where):
         _check_pattern(pattern, where)
     _check_ranks(raw, disk, where)
+    _check_scales(raw, where)
+    check_values((name for name in disk.files if FACTOR in name), disk)
     for key in SWITCHES:
         flag(raw, key, where)
     with foreign(EncoderError, "PEFT cannot read these settings", where), quiet():
@@ -86,6 +91,18 @@ def _check_ranks(raw: Mapping[str, Any], disk: Disk, where: Path) -> None:
         if isinstance(value, int | float) and not value <= most:
             raise EncoderError(
                 f"the rank {excerpt(key)} is {excerpt(value)}, more than any dimension of the adapter's tensors",
+                where=str(where),
+                fix="use the adapter_config.json that was saved with these tensors",
+            )
+
+
+def _check_scales(raw: Mapping[str, Any], where: Path) -> None:
+    """Refuse a scale of the change (alpha) that is not a finite number."""
+    own = {"lora_alpha": raw["lora_alpha"]} if "lora_alpha" in raw else {}
+    for key, value in {**group(raw, "alpha_pattern", where), **own}.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise EncoderError(
+                f"the alpha {excerpt(key)} must be a finite number, found {excerpt(value)}",
                 where=str(where),
                 fix="use the adapter_config.json that was saved with these tensors",
             )

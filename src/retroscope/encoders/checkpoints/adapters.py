@@ -17,7 +17,8 @@ from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, bas
 from retroscope.encoders.checkpoints.modules import read_modules
 from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
 from retroscope.encoders.checkpoints.values import text
-from retroscope.encoders.checks.weights import ADAPTER, Disk, open_disk, unused_reason
+from retroscope.encoders.checks.disk import ADAPTER, Disk, open_disk
+from retroscope.encoders.checks.weights import unused_reason
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
@@ -37,13 +38,18 @@ def load_backbone(path: Path, how: How, base: str | None = None, tower: str = "p
     """
     if path.is_dir() and (path / ADAPTER_CONFIG).is_file():
         return load_adapter(path, how, base, tower)
+    refuse_base(path, base)
+    return loader_for(path)(path, how)
+
+
+def refuse_base(path: Path, base: str | None) -> None:
+    """Refuse a base model that was given for a checkpoint that is not an adapter, because it would have no effect."""
     if base is not None:
         raise EncoderError(
             f"the base model {base!r} was given, but this checkpoint is not an adapter",
             where=str(path),
             fix=f"leave out the base model, or give the folder of an adapter, which has an {ADAPTER_CONFIG}",
         )
-    return loader_for(path)(path, how)
 
 
 def load_adapter(folder: Path, how: How, base: str | None, tower: str = "passage") -> Backbone:

@@ -29,8 +29,9 @@ from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.checkpoints.folders import quiet, read_json
 from retroscope.encoders.checkpoints.gguf_files import tensor_names
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks, check_config, check_sizes
+from retroscope.encoders.checks.disk import Disk, check_tensors, open_disk
 from retroscope.encoders.checks.proofs import LoadingProof
-from retroscope.encoders.checks.weights import Disk, check_fractions, open_disk, prove_loaded
+from retroscope.encoders.checks.weights import prove_loaded, refuse_nan
 from retroscope.errors import EncoderError, did_you_mean, excerpt, listed
 from retroscope.files.reading import foreign
 
@@ -191,7 +192,7 @@ def from_disk(
         with torch.device("meta"):
             planned = cls(copy.deepcopy(config), **extra)
         check_sizes(planned, disk)
-        check_fractions((name for name, _ in planned.named_parameters()), disk)
+        check_tensors(planned, disk)
         model, info = cls.from_pretrained(
             disk.folder,
             config=config,
@@ -260,6 +261,7 @@ def load_gguf(file: Path, how: How) -> Backbone:
         model, info = AutoModel.from_pretrained(
             file.parent, gguf_file=file.name, dtype=how.dtype, output_loading_info=True, local_files_only=True
         )
+    refuse_nan(model, str(file))
     problems = [f"missing: {name}" for name in sorted(info["missing_keys"])]
     unused = sorted(names & {"output.weight", "output.bias", "rope_freqs.weight"})
     loaded = len(model.state_dict())
@@ -271,12 +273,11 @@ def load_gguf(file: Path, how: How) -> Backbone:
             where=str(file),
             fix="convert the file to safetensors with a tool that supports this architecture",
         )
-    notes = ("dequantised from GGUF: tensors counted, not compared",)
     backbone = new_backbone(model.config, type(model)).to(how.dtype)
     backbone.load_state_dict(model.state_dict())
-    return Backbone(
-        backbone.eval(), file, LoadingProof(str(file), loaded, unexpected=tuple(unused), counted=True, notes=notes)
-    )
+    notes = ("dequantised from GGUF: tensors counted, not compared",)
+    proof = LoadingProof(str(file), loaded, unexpected=tuple(unused), counted=True, notes=notes)
+    return Backbone(backbone.eval(), file, proof)
 
 
 # The first that recognises a folder or file loads it; checkpoints with an adapter or modules come before these.

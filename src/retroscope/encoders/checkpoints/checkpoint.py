@@ -10,8 +10,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.checkpoints.adapters import check_chain, load_backbone, locate_base, records_base
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, read_json
+from retroscope.encoders.checkpoints.head_modules import check_fit
 from retroscope.encoders.checkpoints.modules import Modules, read_modules
-from retroscope.encoders.checkpoints.tokenizers import check_rows, ensure_padding, load_tokenizer, lower_case
+from retroscope.encoders.checkpoints.tokenizers import (
+    check_rows,
+    check_token_ids,
+    ensure_padding,
+    load_tokenizer,
+    lower_case,
+)
 from retroscope.encoders.checkpoints.values import text
 from retroscope.encoders.checks.proofs import LoadingProof
 
@@ -55,6 +62,7 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
             backbone = replace(backbone, proof=replace(backbone.proof, library_folder=str(path)))
     else:
         backbone = load_backbone(path, how, base, tower)
+    check_fit(modules.head, backbone.model.config.get_text_config().hidden_size, str(path))
     assembled = _assemble(backbone, modules.head, modules.head_names, modules.choices, how)
     checkpoint = replace(assembled, head_recorded=True)
     if modules.lower_case:
@@ -93,6 +101,7 @@ def _assemble(
     tokenizer = load_tokenizer(backbone.tokenizer, how.trust_remote_code)
     rows = len(backbone.model.get_input_embeddings().weight)
     check_rows(tokenizer, rows, str(backbone.tokenizer))
+    check_token_ids([tokenizer("")["input_ids"]], tokenizer, rows, str(backbone.tokenizer))
     pad = ensure_padding(tokenizer, rows, str(backbone.tokenizer))
     recorded = {**_tokenizer_choices(backbone.tokenizer), **backbone.choices, **choices}
     return Checkpoint(backbone.model, tokenizer, head if names else nn.Identity(), names, backbone.proof, recorded, pad)

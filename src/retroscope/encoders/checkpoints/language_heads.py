@@ -29,7 +29,8 @@ from retroscope.encoders.checkpoints.adapters import check_chain, endings, locat
 from retroscope.encoders.checkpoints.backbones import ENCODER_CLASSES, How, from_disk, read_config
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet
 from retroscope.encoders.checkpoints.modules import read_modules
-from retroscope.encoders.checks.weights import ADAPTER, Disk, open_disk, prove_loaded, unused_reason
+from retroscope.encoders.checks.disk import ADAPTER, Disk, open_disk
+from retroscope.encoders.checks.weights import prove_loaded, unused_reason
 from retroscope.encoders.hardware import find_device
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError

@@ -1,29 +1,20 @@
 """Read sentence-transformers folders of both versions: transformer, pooling, head and prompts from modules.json."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.folders import MODULES, read_json, read_json_list
-from retroscope.encoders.checkpoints.values import (
-    flag,
-    group,
-    inside,
-    needed_text,
-    required_number,
-    text,
-    texts,
-    whole_number,
-)
-from retroscope.encoders.checks.weights import open_disk
-from retroscope.encoders.final_modules import ACTIVATIONS, Dense, Normalize
+from retroscope.encoders.checkpoints.head_modules import HEADS
+from retroscope.encoders.checkpoints.values import flag, group, inside, needed_text, text, texts, whole_number
 from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, excerpt, listed
-from retroscope.files.reading import DOWNLOAD_AGAIN, foreign
+from retroscope.files.reading import DOWNLOAD_AGAIN
+from retroscope.files.strict_json import names_twice
 
 SETTINGS = "config_sentence_transformers.json"
 TRANSFORMER_SETTINGS = tuple(
@@ -95,6 +86,13 @@ def read_modules(folder: Path, tower: str) -> Modules:
             fix="give a dense transformer; static, sparse and multi-vector models are not supported",
         )
     transformer, pooling, *rest = modules
+    unknown = [module.kind for module in rest if module.kind not in HEADS]
+    if unknown:
+        raise EncoderError(
+            f"the modules after the pooling must be of the types {', '.join(HEADS)}; found {', '.join(unknown)}",
+            where=str(folder / MODULES),
+            fix="list every module once, in the order in which the modules are applied",
+        )
     parts = [(module.kind, HEADS[module.kind](module.folder)) for module in rest]
     applied = [(kind, part) for kind, part in parts if part is not None]
     settings, lower = _transformer_choices(transformer.folder)
@@ -108,9 +106,28 @@ def read_modules(folder: Path, tower: str) -> Modules:
 
 def _listed(folder: Path) -> list[Module]:
     where = folder / MODULES
-    rows = sorted(read_json_list(where), key=lambda row: _place(row, where))
+    rows = read_json_list(where)
+    _check_order(rows, where)
     places = [inside(folder, needed_text(row, "path", where), where) for row in rows]
     return [_module(needed_text(row, "type", where), place, where) for row, place in zip(rows, places, strict=True)]
+
+
+def _check_order(rows: Sequence[Mapping[str, Any]], where: Path) -> None:
+    """Refuse modules whose order is ambiguous, or of which sentence-transformers would drop one.
+
+    sentence-transformers applies modules in the order of the list, ignores `idx`, and keeps one module for each name.
+    """
+    places = [_place(row, where) for row in rows]
+    names = names_twice([name for row in rows if (name := text(row, "name", where)) is not None])
+    wrong = f"the name {excerpt(names[0])} occurs more than once" if names else ""
+    if any(later <= earlier for earlier, later in pairwise(places)):
+        wrong = f"idx of the modules must rise from each to the next, found {excerpt(places)}"
+    if wrong:
+        raise EncoderError(
+            wrong,
+            where=str(where),
+            fix="list every module once, in the order in which the modules are applied, each with its own name and idx",
+        )
 
 
 def _place(row: Mapping[str, Any], where: Path) -> int:
@@ -232,69 +249,3 @@ def _root_choices(folder: Path) -> dict[str, Choice]:
     if dim is not None:
         choices["truncate_dim"] = Choice(dim, source)
     return choices
-
-
-def _read_dense(folder: Path) -> nn.Module:
-    raw = read_json(folder, "config.json")
-    for key in ("module_input_name", "module_output_name"):
-        if raw.get(key, "sentence_embedding") not in ("sentence_embedding", None):
-            raise EncoderError(
-                f"{key} of this Dense module is {excerpt(raw[key])}, but only 'sentence_embedding' is supported",
-                where=str(folder / "config.json"),
-                fix="give a dense retriever, with one vector per text; multi-vector models are not supported",
-            )
-    file = folder / "config.json"
-    sizes = required_number(raw, "in_features", file), required_number(raw, "out_features", file)
-    with foreign(EncoderError, "this module cannot be built", file), torch.device("meta"):  # its memory is the file's
-        linear = nn.Linear(*sizes, bias=flag(raw, "bias", file, default=True))
-        projected = nn.Linear(*sizes, bias=False) if sizes[0] != sizes[1] else nn.Identity()
-        residual = projected if flag(raw, "use_residual", file) else None
-        activation = _activation(text(raw, "activation_function", file) or "torch.nn.Tanh", folder)
-        dense = Dense(linear, activation, residual)
-    _fill(dense, folder)
-    return dense
-
-
-def _activation(name: str, folder: Path) -> nn.Module:
-    package, _, last = name.rpartition(".")
-    if not package.startswith("torch.nn") or last not in ACTIVATIONS:
-        raise EncoderError(
-            f"unknown activation function {excerpt(name)}",
-            where=str(folder / "config.json"),
-            fix=did_you_mean(last, ACTIVATIONS),
-        )
-    return ACTIVATIONS[last]()
-
-
-def _read_layer_norm(folder: Path) -> nn.Module:
-    holder = nn.Module()
-    size = required_number(read_json(folder, "config.json"), "dimension", folder / "config.json")
-    with torch.device("meta"):
-        holder.norm = nn.LayerNorm(size)
-    _fill(holder, folder)
-    return holder.get_submodule("norm")
-
-
-def _fill(module: nn.Module, folder: Path) -> None:
-    """Copy the tensors of a folder into the module. Every name and every shape must match."""
-    disk = open_disk(folder)
-    tensors = {name: disk.tensor(name).to(torch.float32) for name in disk.files}
-    what, fix = "the weights do not fit the module's configuration", "copy or download the folder again"
-    with foreign(EncoderError, what, folder, fix):
-        module.load_state_dict(tensors, strict=True, assign=True)
-
-
-def _read_normalize(folder: Path) -> nn.Module:
-    return Normalize()
-
-
-def _read_dropout(folder: Path) -> None:
-    """Ignore a dropout module, since dropout is off outside training."""
-
-
-HEADS: Mapping[str, Callable[[Path], nn.Module | None]] = {
-    "Dense": _read_dense,
-    "LayerNorm": _read_layer_norm,
-    "Normalize": _read_normalize,
-    "Dropout": _read_dropout,
-}

@@ -14,6 +14,7 @@ from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint
 from retroscope.encoders.checkpoints.recorded import unknown_pooling
+from retroscope.encoders.checkpoints.tokenizers import check_room
 from retroscope.encoders.checkpoints.values import AT_LEAST_1
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import PUBLISHED_PROTOCOL, LoadSettings
@@ -212,6 +213,8 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
             fix="give another pooling, e.g. --pooling cls (in Python pooling='cls')",
         )
     _check_length(choices["max_length"], checkpoint)
+    around, length = f"{choices['prompt'].value}{choices['suffix'].value}", choices["max_length"].value
+    check_room(checkpoint.tokenizer, around, append_eos=eos.value, max_length=length, where=where)
     if choices["causal"].value is not None and choices["causal"].value != anatomy.causal:
         measured = "causal" if anatomy.causal else "bidirectional"
         raise EncoderError(

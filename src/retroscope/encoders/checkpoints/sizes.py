@@ -1,5 +1,6 @@
 """Compare the sizes in a checkpoint's configuration with its files, before a model is built."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -8,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from retroscope.encoders.checks.weights import Disk
+from retroscope.encoders.checks.disk import Disk
 from retroscope.errors import EncoderError, excerpt, listed
 
 COUNT = re.compile(r"(num|n)_\w+|\w*layers?")  # numbers of things that are made one by one: blocks, heads, labels
@@ -21,7 +22,7 @@ USE_CONFIG_OF_WEIGHTS = "use the config.json that was saved with these weights"
 
 
 def check_config(raw: Mapping[str, Any], where: Path) -> None:
-    """Refuse a configuration with impossible sizes, quantised weights or code from the hub, before a library reads it.
+    """Refuse impossible sizes, NaN or infinity, quantised weights or code from the hub, before a library reads them.
 
     Raises:
         EncoderError: if there is such a field. It names the field.
@@ -31,6 +32,12 @@ def check_config(raw: Mapping[str, Any], where: Path) -> None:
         if most is not None and isinstance(value, int | float) and not value <= most:
             raise EncoderError(
                 f"{key} is {excerpt(value)}, but at most {most:,} is allowed",
+                where=str(where),
+                fix=USE_CONFIG_OF_WEIGHTS,
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise EncoderError(
+                f"{key} is {excerpt(value)}, which is no number of JSON",
                 where=str(where),
                 fix=USE_CONFIG_OF_WEIGHTS,
             )

@@ -14,7 +14,14 @@ from transformers import PreTrainedModel
 
 from retroscope.encoders.architecture.anatomy import Anatomy, find_anatomy
 from retroscope.encoders.checkpoints.adapter_settings import read_settings
-from retroscope.encoders.checkpoints.adapters import GIVE_BASE, base_weights, check_chain, endings, load_adapter
+from retroscope.encoders.checkpoints.adapters import (
+    GIVE_BASE,
+    base_weights,
+    check_chain,
+    endings,
+    load_adapter,
+    refuse_base,
+)
 from retroscope.encoders.checkpoints.backbones import (
     DPR_CLASSES,
     How,
@@ -28,7 +35,7 @@ from retroscope.encoders.checkpoints.backbones import (
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet, read_json
 from retroscope.encoders.checkpoints.modules import has_routes, read_modules
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks
-from retroscope.encoders.checks.weights import ADAPTER, Disk, by_ending, check_fractions, open_disk
+from retroscope.encoders.checks.disk import ADAPTER, Disk, by_ending, check_tensors, open_disk
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
@@ -79,9 +86,18 @@ def open_weights(source: str | Path, base: str | None = None) -> Weights:
         return _opened(locate(source), base)
 
 
+def is_adapter(source: str | Path) -> bool:
+    """Return whether a checkpoint, or the transformer of a sentence-transformers folder, is an adapter."""
+    with foreign(EncoderError, "these weights cannot be read", source):
+        path = locate(source)
+        transformer = read_modules(path, "passage").transformer if (path / MODULES).is_file() else path
+        return (transformer / ADAPTER_CONFIG).is_file()
+
+
 def _opened(path: Path, base: str | None) -> Weights:
     check_chain(path, base)
     if path.is_file():
+        refuse_base(path, base)
         return _in_memory(load_gguf(path, How()).model, str(path), "a GGUF file is dequantised in memory")
     if not (path / MODULES).is_file():
         return _open_transformer(path, base)
@@ -95,19 +111,22 @@ def _opened(path: Path, base: str | None) -> Weights:
 
 
 def _open_transformer(folder: Path, base: str | None) -> Weights:
-    return _open_adapter(folder, base) if (folder / ADAPTER_CONFIG).is_file() else _open_folder(folder)
+    if (folder / ADAPTER_CONFIG).is_file():
+        return _open_adapter(folder, base)
+    refuse_base(folder, base)
+    return _open_folder(folder)
 
 
 def _open_folder(folder: Path) -> Weights:
     disk = open_disk(folder)
     model = skeleton(folder, disk)
+    check_tensors(model, disk)
     endings_of, shapes = by_ending(disk.files), disk.shapes()
     names: dict[str, str] = {}
     for name, parameter in model.named_parameters():
         fitting = [n for n in endings_of.get(name, []) if shapes[n] == tuple(parameter.shape)]
         if fitting:
             names[name] = fitting[0]
-    check_fractions(names, disk)
     absent = [name for name, _ in model.named_parameters() if name not in names]
     if absent:
         raise EncoderError(

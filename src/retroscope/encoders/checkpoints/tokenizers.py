@@ -1,5 +1,6 @@
 """Load the tokenizer of a checkpoint, and give it a pad token that has a row in the embedding."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers.normalizers import Lowercase, Normalizer, Sequence
@@ -63,6 +64,38 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
             f"{excerpt(beyond[0])}",
             where=where,
             fix="use the tokenizer that was saved with these weights",
+        )
+
+
+def check_token_ids(rows: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase, size: int, where: str) -> None:
+    """Refuse token ids that have no row in an embedding matrix of `size` rows, e.g. of a special token in a text."""
+    beyond = next((number for row in rows for number in row if number >= size), None)
+    if beyond is not None:
+        raise EncoderError(
+            f"the token {excerpt(tokenizer.convert_ids_to_tokens(beyond))} of a text has the id {beyond}, but the "
+            f"embedding matrix has only {size} rows",
+            where=where,
+            fix="use the tokenizer that was saved with these weights",
+        )
+
+
+def check_room(
+    tokenizer: PreTrainedTokenizerBase, around: str, *, append_eos: bool, max_length: int, where: str
+) -> None:
+    """Refuse a maximum length that leaves no token of a text beside its prompt and the special tokens.
+
+    Every text would have the same vector. Where the special tokens alone are more, tokenizers do not cut texts at all.
+
+    Args:
+        around: prompt and suffix.
+    """
+    tokens = tokenizer(around, verbose=False)["input_ids"]  # a prompt may be longer than all models read
+    taken = len(tokens) + (append_eos and tokens[-1:] != [tokenizer.eos_token_id])
+    if max_length <= taken:
+        raise EncoderError(
+            f"max_length {max_length} leaves no token of a text: its special tokens and its prompt are {taken} tokens",
+            where=where,
+            fix="raise max_length (--max-length), or shorten the prompt (--query-prompt, --passage-prompt)",
         )
 
 

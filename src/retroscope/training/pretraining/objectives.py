@@ -23,7 +23,7 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 from retroscope.encoders.checkpoints.sizes import check_sizes
 from retroscope.encoders.checkpoints.tensors import skeleton
-from retroscope.encoders.checks.weights import open_disk
+from retroscope.encoders.checks.disk import open_disk
 from retroscope.errors import TrainingError, listed
 from retroscope.files.reading import foreign
 from retroscope.training.pretraining.collate import IGNORED, Collate, Masking, NextWord, Spans, TwoMasks
