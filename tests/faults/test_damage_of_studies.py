@@ -28,6 +28,7 @@ from retroscope.scores import Scores
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import KEPT, run_study
+from retroscope.study.stored import is_finished_as
 from retroscope.study.study import Study, load_study
 from retroscope.study.training.cells import DONE, is_complete, stored_scores, write_cell
 from retroscope.training.folder import finished_training
@@ -123,6 +124,20 @@ def test_files_of_two_studies_in_one_folder_are_refused(
     assert f"error: {tmp_path / 'mixed' / place}" in err
     assert "this belongs to another study than study.json: files of several studies were mixed in one folder" in err
     assert "fix: restore this file or folder from a copy" in err
+
+
+def test_a_study_that_was_being_replaced_is_not_finished(made: tuple[Study, Path], tmp_path: Path) -> None:
+    """A run with --overwrite was stopped between the new measurements and the new study.json: it must go on."""
+    study, folder = made
+    settings = {**study.settings, "protocol": "other"}
+    other = Study(study.facts, settings, study.measured)
+    other.save(tmp_path / "other")
+    keys = {(name, n): one.key for name, several in study.measured.items() for n, one in enumerate(several)}
+    assert is_finished_as(tmp_path / "other", keys, settings)
+    shutil.copy(folder / "study.json", tmp_path / "other" / "study.json")
+    assert not is_finished_as(tmp_path / "other", keys, settings)
+    other.save(tmp_path / "other", overwrite=True)
+    assert load_study(tmp_path / "other").settings == settings
 
 
 @pytest.mark.parametrize("name", ["study.json", "settings.yaml", "measured/retrieval/0/measurement.json"])
