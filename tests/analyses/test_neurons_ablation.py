@@ -1,7 +1,7 @@
 """Ablation curves find planted neurons, spare the others, and say what they were measured on."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -550,19 +550,13 @@ def test_a_precision_that_moves_the_harm_is_refused(
     retriever: Retriever, collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A precision in which all vectors are one finds nothing, whatever is fixed: its harm is 0."""
-    precision_now = [EXACT]
 
-    @contextmanager
-    def in_precision(precision: str, _: object) -> Iterator[None]:
-        precision_now[0] = precision
-        yield
-        precision_now[0] = EXACT
+    def coarse_vectors(
+        encoder: Encoder, rows: Sequence[list[int]], tokens: int, on_batch: Callable[[int], None], precision: str
+    ) -> torch.Tensor:
+        vectors = final_vectors(encoder, rows, tokens, on_batch)
+        return vectors if precision == EXACT else torch.ones_like(vectors)
 
-    def coarse_vectors(*given: Any) -> torch.Tensor:
-        vectors = final_vectors(*given)
-        return vectors if precision_now[0] == EXACT else torch.ones_like(vectors)
-
-    monkeypatch.setattr(trial, "in_precision", in_precision)
     monkeypatch.setattr(trial, "final_vectors", coarse_vectors)
     settings = replace(QUICK, fractions=(0.02, ALL_PLANTED, 0.3), precision="bfloat16")
     monkeypatch.setattr("retroscope.analyses.neurons.ablation.table.REFERENCE", ALL_PLANTED)
@@ -588,7 +582,7 @@ def test_in_float32_vectors_are_those_without_any_precision(
         opened.append(precision)
         return in_precision(precision, device)
 
-    monkeypatch.setattr("retroscope.analyses.neurons.ablation.trial.in_precision", watched)
+    monkeypatch.setattr("retroscope.encoders.encode.in_precision", watched)
     texts = texts_of(retriever, collection, "passage", None)
     neurons = choose(ranked(naming(*((2, i) for i in PLANTED)), "magnitude"), 1 / 48, "top")
     for chosen in (None, neurons):
